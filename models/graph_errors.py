@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from operator import index
+from typing import SupportsIndex
 
 
 def clip(text: str, length: int = 40) -> str:
@@ -14,7 +15,7 @@ def clip(text: str, length: int = 40) -> str:
 
 
 class GraphError(ValueError):
-    """A text, a JSON object or an argument that is not a computation graph; `equation` is where ("" if nowhere)."""
+    """Something that is not a computation graph; `equation` is where it is not ("" if nowhere)."""
 
     def __init__(self, problem: str, allowed: str = "", equation: str = "") -> None:
         where = f"In '{clip(equation, 100)}': " if equation else ""
@@ -87,13 +88,10 @@ class GraphFormatError(GraphError):
 
 
 def check_whole_number(name: str, value: object, least: int, most: int | None = None) -> int:
-    """The value as an int; raises `GraphArgumentError` unless it is a whole number of least..most (no limit if None)."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, Integral)
-        or value < least
-        or (most is not None and value > most)
-    ):
-        allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise GraphArgumentError(f"{name} is {clip(repr(value))}", f"Allowed: a whole number {allowed}")
-    return int(value)
+    """The value as an int; raises `GraphArgumentError` unless it is a whole number of least..most."""
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        number = index(value)
+        if number >= least and (most is None or number <= most):
+            return number
+    allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise GraphArgumentError(f"{name} is {clip(repr(value))}", f"Allowed: a whole number {allowed}")

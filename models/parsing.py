@@ -5,21 +5,23 @@ Grammar (whitespace is free, operation words in any case)::
     text      = equation { separator equation }      surplus separators are ignored
     separator = newline | ";" | "," | "[sep]"
     equation  = value arrow name                     a leaf:  20 = x_7
-              | operands arrow name                  a node:  x_7 ADD x_42 = x_23;  x_7 = x_1 copies x_7 into x_1
+              | operands arrow name                  a node:  x_7 ADD x_42 = x_23   (x_7 = x_1 copies x_7)
               | name arrow value                     a leaf with its sides exchanged:  x_7 = 20
-              | name arrow operands                  the same for a node with an operation:  total = a + b
+              | name arrow operands                  the same for a node with operations:  total = a + b
     operands  = name { operation name }              worked out from left to right, no precedence
     operation = ADD | PLUS | "+"   SUB | MINUS | "-"   MUL | TIMES | "*" | "×" | "·" | "x"
     arrow     = "=" | "->" | "→" | "=>"
     name      = a letter or "_", then letters, digits and "_", in any script
 
-The single-name side of an equation is its result. Where both sides are single names the RIGHT one is, as in the paper:
-`a = b` copies a into b. The letter `x` is the times sign where an operation is due and a name where an operand is due.
-`x_0` ... `x_127` are the vocabulary's variables; every other name is free, and is given the first vocabulary variable
-that is neither in the text nor given away, in the order of the equations of the finished graph.
+The single-name side of an equation is its result. Where both sides are single names the RIGHT one is, as in
+the paper: `a = b` copies a into b. The letter `x` is the times sign where an operation is due and a name
+where an operand is due. `x_0` ... `x_127` are the vocabulary's variables; every other name is free, and is
+given the first vocabulary variable that is neither in the text nor given away, in the order of the equations
+of the finished graph.
 
-The order of the equations is kept if it is topological. Otherwise the next equation is always the first one typed of
-those whose operands are all there. Whatever the text, nothing is raised but the errors of `graph_errors`.
+The order of the equations is kept if it is topological. Otherwise the next equation is always the first one
+typed of those whose operands are all there. Whatever the text, nothing is raised but the errors of
+`graph_errors`.
 """
 
 from __future__ import annotations
@@ -75,10 +77,11 @@ _VARIABLE = re.compile(r"x_([0-9]+)")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One equation: a leaf with its `value`, or `operands` joined by `operations`, worked out from left to right.
+    """One equation: a leaf with its `value`, or `operands` joined from left to right by `operations`.
 
     `variable` is an index of the vocabulary, `name` what the person typed ("x_7" for a vocabulary variable),
-    `operands` are indices of earlier nodes of the graph, `operations` has one name fewer, `value` is None off leaves.
+    `operands` are indices of earlier nodes of the graph, `operations` has one name fewer, `value` is None off
+    leaves.
     """
 
     variable: int
@@ -127,7 +130,7 @@ class _Side:
 
 
 def is_name(text: str) -> bool:
-    """Whether the text can name a node: a letter or "_", then letters, digits, "_"; not the word of an operation."""
+    """Whether the text can name a node: a letter or "_", then letters, digits, "_"; no operation's word."""
     return (
         re.fullmatch(r"\w+", text) is not None
         and (text[0].isalpha() or text[0] == "_")
@@ -153,8 +156,8 @@ def parse_nodes(
 ) -> tuple[Node, ...]:
     """The nodes a text describes, in topological order; grammar and order: see this module's docstring.
 
-    Raises the `GraphError` of the first mistake: first those of a single equation in the order typed, then variables
-    defined twice, too many variables, undefined variables, cycles.
+    Raises the `GraphError` of the first mistake: first those of a single equation in the order typed, then
+    variables defined twice, too many variables, undefined variables, cycles.
     """
     check_limits(modulus, n_variables, max_operands)
     limits = _Limits(modulus, n_variables, max_operands)
@@ -302,8 +305,8 @@ def _read_value(digits: str, limits: _Limits, text: str) -> int:
 
 
 def _whole_number(digits: str) -> int:
-    """The number, cut to 18 digits: longer ones are out of every range, and slow (or refused) to convert."""
-    return int(digits.lstrip("0")[:18] or "0")
+    """The number, cut to 300 digits: longer ones are out of every range, and slow (or refused) to convert."""
+    return int(digits.lstrip("0")[:300] or "0")
 
 
 def _refuse_literal(number: str, limits: _Limits, text: str) -> None:
@@ -373,7 +376,7 @@ def _topological_order(equations: Sequence[_Equation], operands: Sequence[tuple[
 def _cycle(
     equations: Sequence[_Equation], operands: Sequence[tuple[int, ...]], stuck: set[int]
 ) -> CycleError:
-    """The cycle found by going from the first stuck equation from operand to operand until one comes again."""
+    """The cycle met by walking from the first stuck equation from operand to operand."""
     path = [min(stuck)]
     while (operand := next(node for node in operands[path[-1]] if node in stuck)) not in path:
         path.append(operand)

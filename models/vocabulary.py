@@ -1,16 +1,17 @@
 """Text <-> four factors per position <-> one packed id per position (paper.md, section 2).
 
-A position carries one symbol of each factor. A leaf `20 = x_7` is three tokens, a node of k operands 2k + 1, and one
-`[sep]` stands between two equations. The value factor is the value itself at a leaf's value token, EMPTY at every
-variable token of the state before step 0, and N/A elsewhere; a solved state differs at right-hand sides only.
+A position carries one symbol of each factor. A leaf `20 = x_7` is three tokens, a node of k operands 2k + 1,
+and one `[sep]` stands between two equations. The value factor is the value itself at a leaf's value token,
+EMPTY at every variable token of the state before step 0, and N/A elsewhere; a solved state differs at
+right-hand sides only.
 """
 
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor
@@ -33,15 +34,15 @@ class VocabularyError(ValueError):
 class EncodedGraphs:
     """Graphs as tensors, padded on the right; -1 where there is no such node or operand.
 
-    factors  int64 [batch, pos, factor]    the state before step 0: every variable EMPTY
-    packed   int64 [batch, pos]            the same, one id per position
-    mask     bool  [batch, pos]            True at tokens, False at padding
-    rhs      int64 [batch, node]           position where the node's value appears
-    operands       int64 [batch, node, operand]  position of each operand token, on the left-hand side
-    operand_nodes  int64 [batch, node, operand]  node whose value that operand is
-    operations     int64 [batch, node, operand]  symbol of the operation in front of the operand (-1 at the first)
-    values   int64 [batch, node]           true values, 0..modulus-1
-    depths   int64 [batch, node]           depths
+    factors        int64 [batch, pos, factor]    the state before step 0: every variable EMPTY
+    packed         int64 [batch, pos]            the same, one id per position
+    mask           bool  [batch, pos]            True at tokens, False at padding
+    rhs            int64 [batch, node]           position where the node's value appears
+    operands       int64 [batch, node, operand]  position of the operand's token, on the left-hand side
+    operand_nodes  int64 [batch, node, operand]  node whose value the operand is
+    operations     int64 [batch, node, operand]  symbol of the operation before the operand (-1 at the first)
+    values         int64 [batch, node]           true value, 0..modulus-1
+    depths         int64 [batch, node]           depth
 
     Nodes are in text order; the operand axis is as long as the widest node of the batch, and at least 1.
     """
@@ -67,11 +68,60 @@ class EncodedGraphs:
         return EncodedGraphs(self.graphs, **tensors)
 
 
+@dataclass(frozen=True, eq=False)
+class _FlatNodes:
+    """Where everything is, for all nodes of a batch in one row, and for all their operands in another.
+
+    Of every node, int64 [all nodes]: `row` its graph, `index` its number in that graph, `width` its number of
+    operands, `begin` the position of its first token, `rhs` of its last. Of every operand, int64 [all operands]:
+    `owner` its node as an index of the lists above, `place` its number in the equation, `operand_position` of its
+    token, `operand_index` the number of the node it names in its graph. Of every graph, int64 [batch]: `first` its
+    first node as an index of the lists above.
+    """
+
+    first: Tensor
+    row: Tensor
+    index: Tensor
+    width: Tensor
+    begin: Tensor
+    rhs: Tensor
+    owner: Tensor
+    place: Tensor
+    operand_position: Tensor
+    operand_index: Tensor
+
+    @classmethod
+    def of(cls, batch: Sequence[ComputationGraph]) -> _FlatNodes:
+        """Equations of 3 tokens (a leaf) or 2k + 1 (k operands) and a separator, one after the other."""
+        n_nodes = _int64(len(graph) for graph in batch)
+        first = n_nodes.cumsum(0) - n_nodes
+        row = torch.repeat_interleave(n_nodes)
+        width = _int64(len(node.operands) for graph in batch for node in graph.nodes)
+        length = (2 * width + 1).clamp(min=3)
+        begin = (length + 1).cumsum(0) - (length + 1)
+        begin -= begin[first][row]
+        owner = torch.repeat_interleave(width)
+        place = torch.arange(len(owner)) - (width.cumsum(0) - width)[owner]
+        return cls(
+            first=first,
+            row=row,
+            index=torch.arange(len(row)) - first[row],
+            width=width,
+            begin=begin,
+            rhs=begin + length - 1,
+            owner=owner,
+            place=place,
+            operand_position=begin[owner] + 2 * place,
+            operand_index=_int64(o for graph in batch for node in graph.nodes for o in node.operands),
+        )
+
+
 @dataclass(frozen=True)
 class FactoredVocabulary:
     """The symbols of the four factors; hashable. Raises `VocabularyError` for sizes that make no vocabulary.
 
-    Symbols, in the order of their ids: syntax `SYNTAX`; variable x_0.., N/A; operation `ops`, N/A; value 0.., N/A, EMPTY.
+    Symbols, in the order of their ids: syntax `SYNTAX`; variable x_0.., N/A; operation `ops`, N/A; value 0..,
+    N/A, EMPTY.
     """
 
     n_variables: int = 128
@@ -143,17 +193,13 @@ class FactoredVocabulary:
             raise VocabularyError(f"There is no {factor} {symbol!r}. Allowed: {', '.join(shown)}")
         return symbols.index(symbol)
 
-    # ---- factors <-> packed --------------------------------------------------------------------------------------
-
     def pack(self, factors: Tensor) -> Tensor:
-        """Factors int [..., factor] -> one id int64 [...], with the value as the lowest digit of a mixed radix.
+        """Factors int [..., factor] -> one id int64 [...], in mixed radix: the value is the lowest digit.
 
         Raises `VocabularyError` for another last axis than 4, and for an id outside its factor.
         """
         if factors.ndim == 0 or factors.shape[-1] != len(FACTORS):
-            raise VocabularyError(
-                f"Factors have shape {tuple(factors.shape)}. Allowed: [..., {len(FACTORS)}]"
-            )
+            raise VocabularyError(f"Factors have shape {tuple(factors.shape)}. Allowed: [..., 4]")
         syntax, variable, operation, value = factors.long().unbind(-1)
         for name, size, ids in zip(FACTORS, self.sizes, (syntax, variable, operation, value), strict=True):
             _check_ids(name, ids, size)
@@ -161,7 +207,7 @@ class FactoredVocabulary:
         return ((syntax * n_variables + variable) * n_operations + operation) * n_values + value
 
     def unpack(self, packed: Tensor) -> Tensor:
-        """One id int [...] -> factors int64 [..., factor]; raises `VocabularyError` for an id outside 0..n_packed-1."""
+        """One id int [...] -> factors int64 [..., factor]; raises `VocabularyError` outside 0..n_packed-1."""
         _check_ids("packed", packed, self.n_packed)
         rest = packed.long()
         digits: list[Tensor] = []
@@ -170,93 +216,69 @@ class FactoredVocabulary:
             rest = rest // size
         return torch.stack([rest, *reversed(digits)], dim=-1)
 
-    # ---- graphs and text -> factors ------------------------------------------------------------------------------
-
     def encode(self, graphs: ComputationGraph | str | Sequence[ComputationGraph | str]) -> EncodedGraphs:
         """Graphs, or texts to be parsed, as one padded batch of CPU tensors in the state before step 0.
 
-        Raises `VocabularyError` for no graph, and for one with a modulus, variables or operations that are not in the
-        vocabulary; `GraphError` for a text that is not a graph.
+        Raises `VocabularyError` for no graph, and for one with a modulus, variables or operations that are
+        not in the vocabulary; `GraphError` for a text that is not a graph.
         """
         batch = self._accept(graphs)
-        nodes = [node for graph in batch for node in graph.nodes]
-        n_nodes = torch.tensor([len(graph) for graph in batch])
-        row = torch.repeat_interleave(n_nodes)
-        widths = torch.tensor([len(node.operands) for node in nodes])
-        lengths = (2 * widths + 1).clamp(min=3)
-        n_pos = torch.zeros_like(n_nodes).index_add_(0, row, lengths + 1) - 1
-        first_node = n_nodes.cumsum(0) - n_nodes
-        index = torch.arange(len(nodes)) - first_node[row]
-        begin = (lengths + 1).cumsum(0) - (lengths + 1)
-        begin = begin - begin[first_node][row]
-        rhs = begin + lengths - 1
-        shape = (len(batch), int(n_pos.max()))
-        node_shape = (len(batch), int(n_nodes.max()))
-
-        syntax = torch.full(shape, _PAD)
-        variable = torch.full(shape, self.n_a("variable"))
-        operation = torch.full(shape, self.n_a("operation"))
-        value = torch.full(shape, self.n_a("value"))
-        mask = torch.arange(shape[1]) < n_pos[:, None]
-
-        variable_of = torch.tensor([node.variable for node in nodes])
-        syntax[row, rhs - 1] = _EQUALS
-        syntax[row, rhs] = _VARIABLE
-        variable[row, rhs] = variable_of
-        value[row, rhs] = self.empty
-        between = index < n_nodes[row] - 1
-        syntax[row[between], rhs[between] + 1] = _SEP
-        leaf = widths == 0
-        syntax[row[leaf], begin[leaf]] = _VALUE
-        value[row[leaf], begin[leaf]] = torch.tensor(
-            [node.value for node in nodes if node.value is not None], dtype=torch.int64
+        nodes = _FlatNodes.of(batch)
+        operations = {name: number for number, name in enumerate(self.ops)}
+        symbols = _int64(
+            operations[name] for graph in batch for node in graph.nodes for name in node.operations
         )
-
-        owner = torch.repeat_interleave(widths)  # of every operand, the node that has it
-        place = torch.arange(len(owner)) - (widths.cumsum(0) - widths)[owner]
-        operand_node = torch.tensor([o for node in nodes for o in node.operands], dtype=torch.int64)
-        position = begin[owner] + 2 * place
-        syntax[row[owner], position] = _VARIABLE
-        variable[row[owner], position] = variable_of[first_node[row[owner]] + operand_node]
-        value[row[owner], position] = self.empty
-        later = place > 0
-        ids = {name: number for number, name in enumerate(self.ops)}
-        symbol = torch.tensor([ids[name] for node in nodes for name in node.operations], dtype=torch.int64)
-        syntax[row[owner[later]], position[later] - 1] = _OPERATION
-        operation[row[owner[later]], position[later] - 1] = symbol
-
-        operand_shape = (*node_shape, max(1, int(widths.max())))
-        operands = torch.full(operand_shape, -1)
-        operand_nodes = torch.full(operand_shape, -1)
-        operations = torch.full(operand_shape, -1)
-        cell = (row[owner], index[owner], place)
-        operands[cell] = position
-        operand_nodes[cell] = operand_node
-        operations[row[owner[later]], index[owner[later]], place[later]] = symbol
-
-        def per_node(flat: Tensor) -> Tensor:
-            padded = torch.full(node_shape, -1)
-            padded[row, index] = flat
-            return padded
-
-        factors = torch.stack([syntax, variable, operation, value], dim=-1)
+        factors = self._initial_state(batch, nodes, symbols)
+        shape = (len(batch), max(map(len, batch)))
+        cell = (nodes.row, nodes.index)
+        operand_shape = (*shape, max(1, int(nodes.width.max())))
+        operand_cell = (nodes.row[nodes.owner], nodes.index[nodes.owner], nodes.place)
+        later_cell = tuple(axis[nodes.place > 0] for axis in operand_cell)
         return EncodedGraphs(
             graphs=batch,
             factors=factors,
             packed=self.pack(factors),
-            mask=mask,
-            rhs=per_node(rhs),
-            operands=operands,
-            operand_nodes=operand_nodes,
-            operations=operations,
-            values=per_node(torch.tensor([v for graph in batch for v in graph.values_by_node])),
-            depths=per_node(torch.tensor([d for graph in batch for d in graph.depths_by_node])),
+            mask=factors[..., 0] != _PAD,
+            rhs=_scatter(shape, cell, nodes.rhs),
+            operands=_scatter(operand_shape, operand_cell, nodes.operand_position),
+            operand_nodes=_scatter(operand_shape, operand_cell, nodes.operand_index),
+            operations=_scatter(operand_shape, later_cell, symbols),
+            values=_scatter(shape, cell, _int64(value for graph in batch for value in graph.values_by_node)),
+            depths=_scatter(shape, cell, _int64(depth for graph in batch for depth in graph.depths_by_node)),
         )
+
+    def _initial_state(self, batch: Sequence[ComputationGraph], nodes: _FlatNodes, symbols: Tensor) -> Tensor:
+        """Factors int64 [batch, pos, factor] with every variable EMPTY; symbols: of every operation, in order."""
+        padding = torch.tensor([_PAD, self.n_a("variable"), self.n_a("operation"), self.n_a("value")])
+        factors = padding.repeat(len(batch), int(nodes.rhs.max()) + 1, 1)
+        syntax, variable, operation, value = factors.unbind(-1)
+        variables = _int64(node.variable for graph in batch for node in graph.nodes)
+
+        syntax[nodes.row, nodes.rhs] = _VARIABLE
+        variable[nodes.row, nodes.rhs] = variables
+        value[nodes.row, nodes.rhs] = self.empty
+        syntax[nodes.row, nodes.rhs - 1] = _EQUALS
+        after_first = nodes.index > 0
+        syntax[nodes.row[after_first], nodes.begin[after_first] - 1] = _SEP
+
+        leaf = nodes.width == 0
+        given = _int64(node.value for graph in batch for node in graph.nodes if node.value is not None)
+        syntax[nodes.row[leaf], nodes.begin[leaf]] = _VALUE
+        value[nodes.row[leaf], nodes.begin[leaf]] = given
+
+        row = nodes.row[nodes.owner]
+        syntax[row, nodes.operand_position] = _VARIABLE
+        variable[row, nodes.operand_position] = variables[nodes.first[row] + nodes.operand_index]
+        value[row, nodes.operand_position] = self.empty
+        later = nodes.place > 0
+        syntax[row[later], nodes.operand_position[later] - 1] = _OPERATION
+        operation[row[later], nodes.operand_position[later] - 1] = symbols
+        return factors
 
     def _accept(
         self, graphs: ComputationGraph | str | Sequence[ComputationGraph | str]
     ) -> tuple[ComputationGraph, ...]:
-        """The graphs, parsed where they are texts, after checking that the vocabulary has all that is in them."""
+        """The graphs, parsed where they are texts; raises for what the vocabulary does not have."""
         items = (graphs,) if isinstance(graphs, ComputationGraph | str) else graphs
         batch = tuple(
             ComputationGraph.parse(item, self.modulus, self.n_variables) if isinstance(item, str) else item
@@ -277,30 +299,29 @@ class FactoredVocabulary:
             raise VocabularyError(f"Graph {number} {problem}, which is what the vocabulary has")
         return batch
 
-    # ---- factors -> text -----------------------------------------------------------------------------------------
-
     def token_strings(
         self, factors: Tensor, graph: ComputationGraph | Sequence[ComputationGraph] | None = None
     ) -> list[list[str]]:
         """The string of every token, padding included, one list per row of the batch.
 
-        factors: int [batch, pos, factor], or packed ids int [batch, pos] or [pos] (a batch of one). A token is shown as
-        its syntax says: a variable's, operation's or value's symbol, or `=`, `[sep]`, `[pad]`.
+        factors: int [batch, pos, factor] or [pos, factor], or packed ids int [batch, pos] or [pos]; without a
+        batch axis they are a batch of one. (No text is 4 tokens long, so a last axis of 4 is the factors.)
+        A token is shown as its syntax says: a variable's, operation's or value's symbol, `=`, `[sep]`, `[pad]`.
         graph: whose own names to show for its variables; one for all rows, or one per row.
-        Raises `VocabularyError` for another shape, an id outside its factor, or another number of graphs than rows.
+        Raises `VocabularyError` for another shape, an id outside its factor, or another number of graphs.
         """
-        if factors.ndim not in (1, 2, 3):
-            allowed = "[batch, pos, 4], or packed ids [batch, pos] or [pos]"
+        is_factors = factors.ndim > 1 and factors.shape[-1] == len(FACTORS)
+        if factors.ndim - is_factors not in (1, 2):
+            allowed = "factors [batch, pos, 4] or [pos, 4], packed ids [batch, pos] or [pos]"
             raise VocabularyError(f"A state has shape {tuple(factors.shape)}. Allowed: {allowed}")
-        packed = self.pack(factors) if factors.ndim == 3 else torch.atleast_2d(factors)
+        packed = self.pack(factors) if is_factors else factors
+        packed = packed if packed.ndim == 2 else packed[None]
         syntax, *ids = self.unpack(packed).unbind(-1)
         shown = torch.stack([*ids, *[syntax] * 3], dim=-1).gather(-1, syntax[..., None])[..., 0]
-        rest = [SYNTAX] * 3
-        tables = [self.symbols("variable"), self.symbols("operation"), self.symbols("value"), *rest]
+        tables = [self.symbols("variable"), self.symbols("operation"), self.symbols("value"), *[SYNTAX] * 3]
         rows: list[list[str]] = []
-        kinds: list[list[int]] = syntax.tolist()
-        numbers: list[list[int]] = shown.tolist()
-        for kind, number, own in zip(kinds, numbers, self._own_names(graph, len(packed)), strict=True):
+        own_names = self._own_names(graph, len(packed))
+        for kind, number, own in zip(_lists(syntax), _lists(shown), own_names, strict=True):
             tables[_VARIABLE] = own
             rows.append([tables[k][n] for k, n in zip(kind, number, strict=True)])
         return rows
@@ -308,7 +329,7 @@ class FactoredVocabulary:
     def decode(
         self, factors: Tensor, graph: ComputationGraph | Sequence[ComputationGraph] | None = None
     ) -> list[str]:
-        """The text of every row, tokens separated by spaces and padding left out; arguments as for `token_strings`."""
+        """The text of every row without padding, tokens separated by spaces; arguments as `token_strings`."""
         rows = self.token_strings(factors, graph)
         return [" ".join(token for token in row if token != SYNTAX[_PAD]) for row in rows]
 
@@ -320,7 +341,7 @@ class FactoredVocabulary:
         graphs = [graph] * n_rows if graph is None or isinstance(graph, ComputationGraph) else list(graph)
         if len(graphs) != n_rows:
             raise VocabularyError(
-                f"There are {len(graphs)} graphs for {n_rows} rows. Allowed: one, or one per row"
+                f"There are {len(graphs)} graphs for {n_rows} rows. Allowed: 1, or {n_rows}"
             )
         for one in graphs:
             own = {} if one is None else {node.variable: node.name for node in one.nodes}
@@ -339,5 +360,17 @@ def _check_ids(what: str, ids: Tensor, size: int) -> None:
     if ids.numel():
         low, high = (int(bound) for bound in torch.aminmax(ids))
         if low < 0 or high >= size:
-            wrong = low if low < 0 else high
-            raise VocabularyError(f"A {what} id is {wrong}. Allowed: 0 to {size - 1}")
+            raise VocabularyError(f"A {what} id is {low if low < 0 else high}. Allowed: 0 to {size - 1}")
+
+
+def _int64(numbers: Iterable[int]) -> Tensor:
+    return torch.tensor(list(numbers), dtype=torch.int64)
+
+
+def _scatter(shape: tuple[int, ...], cell: tuple[Tensor, ...], values: Tensor) -> Tensor:
+    """int64 [*shape] with the values at their cells and -1 elsewhere."""
+    return torch.full(shape, -1).index_put_(cell, values)
+
+
+def _lists(ids: Tensor) -> list[list[int]]:
+    return cast("Any", ids).tolist()
