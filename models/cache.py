@@ -1,0 +1,179 @@
+"""Activations of a run, each with a step axis.
+
+A TransformerLens cache has one tensor per name; here ``cache["blocks.1.attn.hook_z"]`` is [step, batch, pos, head, d_head], and
+``cache.at_step(t)`` is TransformerLens's own ``ActivationCache`` of step t. Keeping everything of a long run costs gigabytes, so
+steps, names and positions are filtered while the model runs, and the default keeps the residual stream, the heads'
+outputs and the states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from transformer_lens import ActivationCache
+
+from models.hooks import StepHookPoint, split_step
+
+if TYPE_CHECKING:
+    from models.recurrent import RecurrentTransformer
+
+NamesFilter = str | Sequence[str] | Callable[[str], bool] | None
+PositionsFilter = Literal["rhs"] | slice | Sequence[int] | Tensor | None
+
+DEFAULT_NAMES = (
+    "hook_state",
+    "hook_embed",
+    "hook_resid_pre",
+    "hook_resid_mid",
+    "hook_resid_post",
+    "hook_z",
+    "hook_attn_out",
+    "hook_mlp_out",
+)
+"""Short names kept when no filter is given."""
+
+
+class StepCache(Mapping[str, Tensor]):
+    """Hook name without step -> activations [step, batch, ...]; ``steps`` says which step each row of axis 0 is.
+
+    Keys may be full (``"blocks.1.attn.hook_z"``) or TransformerLens's short forms (``"z", 1, "attn"`` as a tuple goes to
+    :meth:`at_step`'s cache). Tensors are detached and belong to the cache alone.
+    """
+
+    def __init__(self, model: RecurrentTransformer, tensors: dict[str, Tensor], steps: Sequence[int]) -> None:
+        self._model = model
+        self._tensors = tensors
+        self.steps = tuple(steps)
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._tensors:
+            raise KeyError(f"{name!r} was not kept; the cache holds {', '.join(self._tensors)}")
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def __repr__(self) -> str:
+        return f"StepCache(steps={list(self.steps)}, names={list(self._tensors)}, {self.n_bytes / 2**20:.1f} MiB)"
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of all tensors, in bytes."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self._tensors.values())
+
+    def at_step(self, step: int) -> ActivationCache:
+        """The activations of one step as TransformerLens's cache, with its methods.
+
+        Raises:
+            KeyError: a step that was not kept.
+        """
+        if step not in self.steps:
+            raise KeyError(f"step {step} was not kept; the cache holds steps {list(self.steps)}")
+        row = self.steps.index(step)
+        return ActivationCache(
+            {name: tensor[row] for name, tensor in self._tensors.items()}, self._model.at_step(step)
+        )
+
+    def to(self, device: torch.device | str) -> StepCache:
+        """The same cache on another device."""
+        return StepCache(self._model, {name: t.to(device) for name, t in self._tensors.items()}, self.steps)
+
+
+class StepRecorder:
+    """Collects what a run's hooks see, for :meth:`models.RecurrentTransformer.run_with_cache`.
+
+    Args:
+        plain_names: the hook names every step has.
+        names: which of them to keep: full or short names, a predicate, ``"all"``, or None for :data:`DEFAULT_NAMES`.
+        positions: which positions to keep: ``"rhs"`` (every node's; rows of smaller graphs are padded with position 0),
+            a slice, indices, or int [batch, k] with own positions for every graph. Scores and patterns are filtered on
+            their destination axis.
+        rhs: int [batch, node], needed for ``"rhs"``.
+
+    Raises:
+        KeyError: a name no step has. ValueError: ``"rhs"`` without graphs.
+    """
+
+    def __init__(
+        self,
+        plain_names: Sequence[str],
+        names: NamesFilter,
+        positions: PositionsFilter,
+        rhs: Int[Tensor, "batch node"] | None,
+    ) -> None:
+        self._wanted = frozenset(_select(plain_names, names))
+        if isinstance(positions, str):
+            if positions != "rhs":
+                raise ValueError(
+                    f"positions={positions!r} is not known; allowed are 'rhs', a slice, indices, int [batch, k]"
+                )
+            if rhs is None:
+                raise ValueError(
+                    "positions='rhs' needs graphs as input; packed ids do not say where the nodes are"
+                )
+            positions = rhs.clamp_min(0)
+        elif positions is not None and not isinstance(positions, slice | Tensor):
+            positions = torch.tensor(list(positions))
+        self._positions = positions
+        self._kept: dict[str, dict[int, Tensor]] = {}
+
+    def matcher(self, steps: Sequence[int] | None) -> Callable[[str], bool]:
+        """A predicate on hook names that is true for what is to be kept."""
+        wanted_steps = None if steps is None else frozenset(steps)
+
+        def matches(name: str) -> bool:
+            step, plain = split_step(name)
+            return plain in self._wanted and (wanted_steps is None or step in wanted_steps)
+
+        return matches
+
+    def keep(self, activation: Tensor, hook: StepHookPoint) -> None:
+        """The hook function."""
+        kept = self._at_positions(activation.detach(), hook.plain_name)
+        self._kept.setdefault(hook.plain_name, {})[hook.step] = kept
+
+    def _at_positions(self, activation: Tensor, name: str) -> Tensor:
+        if self._positions is None:
+            return activation
+        axis = 2 if name.endswith(("hook_attn_scores", "hook_pattern")) else 1
+        if isinstance(self._positions, slice):
+            return activation[(slice(None),) * axis + (self._positions,)].clone()
+        index = self._positions.to(activation.device)
+        if index.ndim == 1:
+            return activation.index_select(axis, index)
+        shape = [index.shape[0], *[1] * (activation.ndim - 1)]
+        shape[axis] = index.shape[1]
+        sizes = [index.shape[1] if i == axis else size for i, size in enumerate(activation.shape)]
+        return activation.gather(axis, index.reshape(shape).expand(sizes))
+
+    def cache(self, model: RecurrentTransformer, steps: Sequence[int]) -> StepCache:
+        """What was kept of ``steps``, stacked; points that never fired (their flag is off) are left out."""
+        tensors: dict[str, Tensor] = {}
+        while self._kept:
+            name, by_step = self._kept.popitem()
+            tensors[name] = torch.stack([by_step[step] for step in steps])
+        order = {name: index for index, name in enumerate(model.plain_hook_names())}
+        return StepCache(model, dict(sorted(tensors.items(), key=lambda item: order[item[0]])), steps)
+
+
+def _select(plain_names: Sequence[str], names: NamesFilter) -> list[str]:
+    if names is None:
+        names = DEFAULT_NAMES
+    if names == "all":
+        return list(plain_names)
+    if callable(names):
+        return [name for name in plain_names if names(name)]
+    selected: list[str] = []
+    for wanted in [names] if isinstance(names, str) else names:
+        found = [name for name in plain_names if name == wanted or name.rpartition(".")[2] == wanted]
+        if not found:
+            raise KeyError(f"no step has a hook point {wanted!r}; there are {', '.join(sorted(plain_names))}")
+        selected += found
+    return selected

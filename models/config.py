@@ -1,0 +1,188 @@
+"""Configuration of a recurrent, discretely bottlenecked Transformer.
+
+One dataclass holds every size and switch; it extends TransformerLens's own ``TransformerLensConfig``, so that
+``cfg.d_model``, ``cfg.n_heads``, ``cfg.normalization_type`` ... mean here what they mean there. JSON round trip:
+``RecurrentConfig.from_dict(cfg.to_dict()) == cfg``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from transformer_lens.config import TransformerLensConfig
+
+from models.vocabulary import FactoredVocabulary
+
+Positions = Literal["deberta", "relative_bias", "rotary", "absolute", "none"]
+Bottleneck = Literal["discrete", "continuous"]
+Estimator = Literal["none", "straight_through", "gumbel"]
+AttentionDirection = Literal["causal", "bidirectional"]
+AttentionScale = Literal["standard", "log"]
+ACTIVATIONS = ("relu", "gelu")
+
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "positions": get_args(Positions),
+    "bottleneck": get_args(Bottleneck),
+    "estimator": get_args(Estimator),
+    "attention_dir": get_args(AttentionDirection),
+    "attention_scale": get_args(AttentionScale),
+    "act_fn": ACTIVATIONS,
+    "normalization_type": ("LN", "LNPre", None),
+}
+_POSITIVE = ("d_model", "d_head", "n_heads", "n_layers", "n_ctx", "d_mlp", "position_window", "n_variables")
+
+
+class ConfigError(ValueError):
+    """A configuration value that is not allowed; the message says what was given and what is allowed."""
+
+
+@dataclass
+class RecurrentConfig(TransformerLensConfig):
+    """Sizes and switches of a :class:`models.RecurrentTransformer`.
+
+    Task: ``n_variables``, ``modulus`` and ``ops`` fix the factored vocabulary; ``d_vocab`` is the sum of the four
+    factors' sizes (rows of ``W_E``, columns of ``W_U``).
+
+    Positions (paper.md section 2): ``deberta`` disentangled relative attention with scores over
+    ``sqrt(3 d_head)``; ``relative_bias`` one learned number per head and distance; ``rotary`` adjacent pairs,
+    base ``rotary_base``; ``absolute`` learned, added to the residual stream; ``none``. ``position_window`` clips the
+    relative distance. ``position_norm`` puts a LayerNorm on the relative embeddings (``deberta``) or on the sum of
+    input and position (``absolute``), as the paper's encoder does.
+
+    Recurrence: ``bottleneck`` is ``discrete`` (argmax per factor between steps) or ``continuous`` (the final
+    hidden state enters the next step); ``default_steps`` fixes the number of steps where the method has one
+    (``None``: until nothing changes). ``estimator`` lets gradients cross the discrete bottleneck
+    (``straight_through`` or ``gumbel`` with ``temperature``); ``none`` stops them.
+
+    Attention: ``attention_scale="log"`` multiplies the scores of a query that sees n keys by
+    ``max(1, log n / log attention_scale_reference)`` (scalable softmax, against dilution among many keys);
+    ``attention_noise`` is the standard deviation of Gaussian noise on the scores in training mode only.
+
+    Initialisation: embeddings are Gaussian with standard deviation ``embed_std``; every linear map starts uniform in
+    ``1 / sqrt(fan_in)``, biases at zero.
+
+    Raises:
+        ConfigError: a value that is not allowed.
+    """
+
+    d_model: int = 128
+    d_head: int = 16
+    n_layers: int = 2
+    n_ctx: int = 1024
+    n_heads: int = 8
+    d_mlp: int | None = None
+    positional_embedding_type: str = "none"
+    default_prepend_bos: bool = False
+    use_attn_in: bool = False
+    use_hook_mlp_in: bool = False
+    parallel_attn_mlp: bool = False
+    attention_dir: AttentionDirection = "causal"
+    positions: Positions = "relative_bias"
+    position_window: int = 64
+    position_norm: bool = True
+    rotary_base: int = 10_000
+    attention_scale: AttentionScale = "standard"
+    attention_scale_reference: int = 64
+    attention_noise: float = 0.0
+    bottleneck: Bottleneck = "discrete"
+    estimator: Estimator = "none"
+    temperature: float = 1.0
+    default_steps: int | None = None
+    dropout: float = 0.0
+    embed_std: float = 1.0
+    n_variables: int = 128
+    modulus: int = 23
+    ops: tuple[str, ...] = ("ADD",)
+    method: str = ""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.ops = tuple(self.ops)
+        if self.device is None:
+            self.device = "cpu"
+        if self.d_mlp is None:
+            self.d_mlp = 4 * self.d_model
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name}={getattr(self, name)!r} is not allowed; choose one of {allowed}")
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name} must be a positive integer, got {value!r}")
+        if self.positions == "rotary" and self.d_head % 2:
+            raise ConfigError(f"rotary positions rotate pairs, so d_head must be even, got {self.d_head}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ConfigError(f"dropout must lie in [0, 1), got {self.dropout}")
+        for name in ("attention_noise", "embed_std"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.attention_scale_reference < 2:
+            raise ConfigError(
+                f"attention_scale_reference must be at least 2, got {self.attention_scale_reference}"
+            )
+        if self.temperature <= 0:
+            raise ConfigError(f"temperature must be positive, got {self.temperature}")
+        if self.default_steps is not None and self.default_steps < 1:
+            raise ConfigError(f"default_steps must be at least 1 or None, got {self.default_steps}")
+        self.positional_embedding_type = {"absolute": "standard", "rotary": "rotary"}.get(
+            self.positions, "none"
+        )
+        self.d_vocab = self.vocabulary.d_vocab
+        super().__post_init__()
+
+    @property
+    def vocabulary(self) -> FactoredVocabulary:
+        """The factored vocabulary that ``n_variables``, ``modulus`` and ``ops`` define."""
+        return FactoredVocabulary(n_variables=self.n_variables, modulus=self.modulus, ops=self.ops)
+
+    @property
+    def d_vocab_out(self) -> int:
+        """Columns of ``W_U``: the four factors' sizes added up."""
+        return self.d_vocab
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as plain JSON values (``dtype`` as its name, ``ops`` as a list)."""
+        fields: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return fields | {"dtype": str(self.dtype).removeprefix("torch."), "ops": list(self.ops)}
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any]) -> RecurrentConfig:
+        """The config that :meth:`to_dict` wrote.
+
+        Raises:
+            ConfigError: an unknown field or a value that is not allowed.
+        """
+        known = {f.name for f in dataclasses.fields(cls)}
+        unknown = sorted(set(config_dict) - known)
+        if unknown:
+            raise ConfigError(f"unknown configuration fields {unknown}; known are {sorted(known)}")
+        values = dict(config_dict)
+        if isinstance(values.get("dtype"), str):
+            dtype = getattr(torch, values["dtype"], None)
+            if not isinstance(dtype, torch.dtype):
+                raise ConfigError(f"dtype={values['dtype']!r} is not a torch dtype")
+            values["dtype"] = dtype
+        return cls(**values)
+
+    def to_json(self) -> str:
+        """This configuration as indented JSON text."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> RecurrentConfig:
+        """The config in JSON ``text``.
+
+        Raises:
+            ConfigError: not JSON, not an object, or a value that is not allowed.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"not a JSON configuration: {error}") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"a configuration is a JSON object, got {type(values).__name__}")
+        return cls.from_dict(values)  # pyright: ignore[reportUnknownArgumentType]

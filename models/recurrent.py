@@ -1,0 +1,433 @@
+"""The recurrent Transformer: one block stack applied again and again, its state snapped to symbols between steps.
+
+    state -> embed -> [blocks, final LN] -> four readouts -> argmax per factor -> the state that enters the next step
+
+Four small methods (embed_state, step, unembed, discretise) are the whole of it; everything else iterates them. Every hook
+point belongs to a step: ``steps.{t}.blocks.{l}.attn.hook_z``. The tree grows as runs get longer; weights know
+nothing of it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformer_lens import HookedRootModule
+from transformer_lens.weight_processing import ProcessWeights
+
+from models import bottleneck, running, storage
+from models.cache import NamesFilter, PositionsFilter, StepCache, StepRecorder
+from models.components import Block, attention_context
+from models.config import Estimator, RecurrentConfig
+from models.embedding import FactoredEmbed, FactoredUnembed
+from models.graph import ComputationGraph
+from models.hooks import BlockHooks, NormHooks, StepHooks, is_watched, split_step
+from models.norm import make_norm
+from models.positions import AbsoluteEmbedding, RelativeEmbedding
+from models.tokens import ModelInput, TokenAccess
+from models.trajectory import Trajectory
+from models.views import StepView, UnrolledView
+from models.vocabulary import EncodedGraphs, FactoredVocabulary
+from models.weights import WeightAccess
+
+Hook = tuple[str | Callable[[str], bool], Callable[..., Any]]
+
+
+class HookNameError(KeyError):
+    """A hook name the model does not have; the message says which it has, and how to address a step."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class RecurrentTransformer(
+    WeightAccess, TokenAccess, HookedRootModule, PyTorchModelHubMixin, library_name="recurlens"
+):
+    """A recurrent, discretely bottlenecked Transformer with TransformerLens's hooks at every step.
+
+    Inputs are graphs, texts or packed ids [batch, pos] (see :data:`models.tokens.ModelInput`). Use
+    :meth:`at_step` to hand one step to a TransformerLens utility, :meth:`unrolled` for a whole run as one deep model.
+    """
+
+    def __init__(self, cfg: RecurrentConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        devices: list[int] = []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(cfg.seed)
+            self.embed = FactoredEmbed(cfg)
+            self.pos_embed = AbsoluteEmbedding(cfg) if cfg.positions == "absolute" else None
+            self.relative = RelativeEmbedding(cfg) if cfg.positions == "deberta" else None
+            self.blocks = nn.ModuleList(Block(cfg) for _ in range(cfg.n_layers))
+            self.ln_final = make_norm(cfg.normalization_type, cfg.d_model, cfg.eps)
+            self.unembed = FactoredUnembed(cfg)
+        self.steps = nn.ModuleList()
+        self._patterns: list[
+            tuple[int, Literal["fwd", "bwd"], Callable[[str], bool], Callable[..., Any]]
+        ] = []
+        self.setup()
+        self.grow_steps(1)
+        self.to(device=cfg.device, dtype=cfg.dtype)
+
+    @property
+    def vocabulary(self) -> FactoredVocabulary:
+        """What symbols the model reads and writes."""
+        return self.cfg.vocabulary
+
+    # The recurrence ---------------------------------------------------------------------------------------------------
+
+    def embed_state(self, state: Int[Tensor, "batch pos factor"]) -> Float[Tensor, "batch pos d_model"]:
+        """The residual stream that a discrete state enters with."""
+        return self.embed(state)
+
+    def step(
+        self,
+        resid: Float[Tensor, "batch pos d_model"],
+        step: int = 0,
+        key_mask: Bool[Tensor, "batch pos"] | None = None,
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """All blocks and the final LN, once, with the hooks of ``step``.
+
+        ``key_mask`` is True where a position may be attended to; right padding needs none in a causal model.
+        """
+        self.grow_steps(step + 1)
+        hooks = self.step_hooks(step)
+        resid = hooks.hook_embed(resid)
+        if self.pos_embed is not None:
+            resid = resid + hooks.hook_pos_embed(self.pos_embed(resid))
+        relative = None if self.relative is None else self.relative()
+        context = attention_context(self.cfg, resid, relative, key_mask)
+        for block, block_hooks in zip(self.layers, hooks.blocks, strict=True):
+            resid = block(resid, cast(BlockHooks, block_hooks), context)
+        return self.ln_final(resid, cast(NormHooks, hooks.ln_final))
+
+    def discretise(self, logits: Float[Tensor, "batch pos d_vocab"]) -> Int[Tensor, "batch pos factor"]:
+        """The most likely symbol of every factor: the state that enters the next step."""
+        return bottleneck.snap(self.vocabulary, logits)
+
+    def transition(
+        self, state: Int[Tensor, "batch pos factor"], step: int = 0
+    ) -> Float[Tensor, "batch pos d_vocab"]:
+        """One step from a discrete state to the logits of the next; the unit that training works on."""
+        return self._read_out(*self._enter(state, None, step), step)[1]
+
+    def iterate(
+        self, initial: Int[Tensor, "batch pos factor"], n_steps: int, estimator: Estimator | None = None
+    ) -> Iterator[tuple[Float[Tensor, "batch pos d_vocab"], Int[Tensor, "batch pos factor"]]]:
+        """Run ``n_steps`` steps; after each yield its logits and the state they are snapped to.
+
+        Between steps a ``discrete`` model passes on the snapped state and a ``continuous`` one its final hidden state.
+        Gradients cross a discrete bottleneck only with an ``estimator`` (default: ``cfg.estimator``).
+        """
+        estimator = self.cfg.estimator if estimator is None else estimator
+        state, entering = initial, None
+        for step in range(n_steps):
+            hidden, logits = self._read_out(*self._enter(state, entering, step), step)
+            state, entering = self.discretise(logits), None
+            if self.cfg.bottleneck == "continuous":
+                entering = hidden
+            elif estimator != "none" and torch.is_grad_enabled():
+                relax = bottleneck.straight_through if estimator == "straight_through" else bottleneck.gumbel
+                one_hot = relax(self.vocabulary, logits, self.cfg.temperature)
+                state = bottleneck.snap(self.vocabulary, one_hot.detach())
+                entering = self.embed.expected(one_hot)
+            yield logits, state
+
+    def _enter(
+        self, state: Tensor, entering: Tensor | None, step: int
+    ) -> tuple[Float[Tensor, "batch pos d_model"], Bool[Tensor, "batch pos"] | None]:
+        """The residual stream entering ``step``: ``entering`` where given, else the embedding of the (hooked) state."""
+        self.grow_steps(step + 1)
+        hooked = self.step_hooks(step).hook_state(state)
+        key_mask = None
+        if self.cfg.attention_dir == "bidirectional":
+            key_mask = hooked[..., 0] != self.vocabulary.symbol_id("syntax", "[pad]")
+        if entering is None or (self.cfg.bottleneck == "discrete" and hooked is not state):
+            return self.embed_state(hooked), key_mask
+        return entering, key_mask
+
+    def _read_out(self, resid: Tensor, key_mask: Tensor | None, step: int) -> tuple[Tensor, Tensor]:
+        hidden = self.step(resid, step, key_mask)
+        return hidden, self.step_hooks(step).hook_logits(self.unembed(hidden))
+
+    # Whole runs -------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def run(
+        self,
+        graphs: ComputationGraph | Sequence[ComputationGraph] | EncodedGraphs | str,
+        n_steps: int | None = None,
+        initial_state: Int[Tensor, "batch pos factor"] | None = None,
+    ) -> Trajectory:
+        """Iterate until the discrete state stops changing, or for exactly ``n_steps`` steps.
+
+        Without ``n_steps`` the run takes ``cfg.default_steps`` where the method fixes them, else it ends when every graph
+        has reached a fixed point or a cycle; it is cut off after as many steps as there are equations, plus two, which
+        ``hit_bound`` and ``bound`` report. ``initial_state`` replaces the state that enters step 0 (a resumed or edited run).
+
+        Raises:
+            GraphError: text that is no graph, or a graph outside the vocabulary.
+            ValueError: negative ``n_steps``; an initial state of another shape or with unknown symbols.
+        """
+        if n_steps is not None and n_steps < 0:
+            raise ValueError(f"n_steps must be 0 or more, got {n_steps}")
+        encoded = self.to_encoded(graphs)
+        initial = encoded.factors if initial_state is None else initial_state
+        if initial.shape != encoded.factors.shape:
+            raise ValueError(
+                f"initial_state must be {tuple(encoded.factors.shape)}, got {tuple(initial.shape)}"
+            )
+        self.vocabulary.pack(initial)
+        return running.run(self, encoded, initial, n_steps)
+
+    def forward(
+        self,
+        input: ModelInput,
+        n_steps: int | None = None,
+        return_type: Literal["logits", "states"] = "logits",
+        estimator: Estimator | None = None,
+    ) -> Tensor:
+        """Run all steps and return what each read out; hooks and gradients apply.
+
+        Args:
+            input: graphs, text, or packed ids of the state entering step 0.
+            n_steps: how many steps; default as in :meth:`run`.
+            return_type: ``"logits"`` float [step, batch, pos, d_vocab] or ``"states"`` int [step + 1, batch, pos, factor].
+            estimator: gradient estimator across the bottleneck; default ``cfg.estimator``.
+        """
+        initial = self._initial(input)
+        logits: list[Tensor] = []
+        states = [initial]
+        for read_out, state in self.iterate(initial, self._count(initial, n_steps), estimator):
+            logits.append(read_out)
+            states.append(state)
+            if n_steps is None and self.cfg.default_steps is None and torch.equal(states[-1], states[-2]):
+                break
+        if return_type == "states":
+            return torch.stack(states)
+        if return_type != "logits":
+            raise ValueError(f"return_type must be 'logits' or 'states', got {return_type!r}")
+        return torch.stack(logits)
+
+    def _initial(self, input: ModelInput) -> Int[Tensor, "batch pos factor"]:
+        return self.vocabulary.unpack(self.to_tokens(input)).to(self.W_E.device)
+
+    def _count(self, initial: Tensor, n_steps: int | None) -> int:
+        if n_steps is not None:
+            if n_steps < 1:
+                raise ValueError(f"n_steps must be 1 or more, got {n_steps}")
+            return n_steps
+        return self.cfg.default_steps or running.step_bound(self.vocabulary, initial)
+
+    def run_with_cache(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        input: ModelInput,
+        steps: Sequence[int] | int | None = None,
+        names: NamesFilter = None,
+        positions: PositionsFilter = None,
+        n_steps: int | None = None,
+    ) -> tuple[Float[Tensor, "step batch pos d_vocab"], StepCache]:
+        """Run and keep activations, each with a step axis.
+
+        Args:
+            input: as in :meth:`forward`.
+            steps: which steps to keep (default: all that are run). The run goes on to the last of them at least.
+            names: hook names without step, full (``"blocks.1.attn.hook_z"``) or short (``"hook_z"``: every layer), a list of
+                them, or a predicate on full names. Default: :data:`models.cache.DEFAULT_NAMES`. ``"all"`` keeps everything.
+            positions: ``"rhs"``, indices, a slice, or int [batch, k]; default all. See :class:`models.cache.StepRecorder`.
+            n_steps: as in :meth:`forward`.
+
+        Returns:
+            The logits of the kept steps and the cache, ``cache[name]`` being [step, batch, ...].
+
+        Raises:
+            HookNameError: a name no step has. ValueError: a step beyond the run.
+        """
+        wanted = None if steps is None else sorted({steps} if isinstance(steps, int) else set(steps))
+        if wanted is not None and (not wanted or wanted[0] < 0):
+            raise ValueError(f"steps must be non-negative and at least one, got {steps}")
+        initial = self._initial(input)
+        if n_steps is None and wanted is not None and self.cfg.default_steps is None:
+            n_steps = wanted[-1] + 1
+        bound = self._count(initial, n_steps)
+        if wanted is not None and wanted[-1] >= bound:
+            raise ValueError(f"step {wanted[-1]} is beyond the run, which has steps 0..{bound - 1}")
+        rhs = None if isinstance(input, Tensor) else self.to_encoded(input).rhs
+        recorder = StepRecorder(self.plain_hook_names(), names, positions, rhs)
+        with self.hooks(fwd_hooks=[(recorder.matcher(wanted), recorder.keep)]):
+            logits = self.forward(input, n_steps=n_steps)
+        kept = list(range(len(logits))) if wanted is None else wanted
+        return logits[kept], recorder.cache(self, kept)
+
+    # Hooks ------------------------------------------------------------------------------------------------------------
+
+    def step_hooks(self, step: int) -> StepHooks:
+        """The hook tree of ``step``, which must exist already."""
+        return cast(StepHooks, self.steps[step])
+
+    def grow_steps(self, n_steps: int) -> None:
+        """Make sure that the hook tree has at least ``n_steps`` steps; hooks given by predicate reach new steps too."""
+        for step in range(len(self.steps), n_steps):
+            tree = StepHooks(self.cfg.n_layers)
+            self.steps.append(tree)
+            for name, module in tree.named_modules(prefix=f"steps.{step}"):
+                module.name = name  # pyright: ignore[reportArgumentType]
+                self.mod_dict[name] = module
+                if isinstance(module, torch.nn.Module) and hasattr(module, "add_hook"):
+                    self.hook_dict[name] = cast(Any, module)
+            for level, direction, matches, hook in self._patterns:
+                points = {
+                    n: p for n, p in self.hook_dict.items() if n.startswith(f"steps.{step}.") and matches(n)
+                }
+                for point in points.values():
+                    point.add_hook(cast(Any, hook), dir=direction, level=level)
+
+    def plain_hook_names(self) -> list[str]:
+        """The hook names that every step has, without their step."""
+        return [split_step(name)[1] for name in self.hook_dict if name.startswith("steps.0.")]
+
+    def is_watched(self) -> bool:
+        """Whether any hook is attached at any step."""
+        return any(is_watched(point) for point in self.hook_dict.values())
+
+    def _require_hook_point(self, name: str) -> None:
+        """Grow to the step ``name`` speaks of.
+
+        Raises:
+            HookNameError: a plain name (it would mean every step), or a name no step has.
+        """
+        plain_names = self.plain_hook_names()
+        if name in plain_names:
+            raise HookNameError(
+                f"{name!r} exists at every step; say which: 'steps.<step>.{name}', model.at_step(<step>) with the plain name, "
+                f"or a predicate such as lambda n: n.endswith({name!r})"
+            )
+        try:
+            step, plain = split_step(name)
+        except ValueError as error:
+            raise HookNameError(str(error)) from error
+        if plain not in plain_names:
+            raise HookNameError(
+                f"no step has a hook point {plain!r}; there are {', '.join(sorted(plain_names))}"
+            )
+        self.grow_steps(step + 1)
+
+    def _enable_hook_with_name(self, name: str, hook: Callable[..., Any], dir: Literal["fwd", "bwd"]) -> None:
+        self._require_hook_point(name)
+        super()._enable_hook_with_name(name, hook, dir)
+
+    def add_hook(self, name: str | Callable[[str], bool], hook: Any, *args: Any, **kwargs: Any) -> None:
+        """TransformerLens's ``add_hook``; a name has to carry its step."""
+        if isinstance(name, str):
+            self._require_hook_point(name)
+        super().add_hook(name, hook, *args, **kwargs)
+
+    @contextmanager
+    def hooks(
+        self,
+        fwd_hooks: Sequence[Hook] = (),
+        bwd_hooks: Sequence[Hook] = (),
+        reset_hooks_end: bool = True,
+        clear_contexts: bool = False,
+    ) -> Generator[RecurrentTransformer]:
+        """TransformerLens's ``hooks``: attached inside the context, gone after it, also after an exception.
+
+        Names carry their step (``steps.2.blocks.0.attn.hook_z``); a predicate is asked about every step, also
+        about steps the run has yet to reach.
+        """
+        n_patterns = len(self._patterns)
+        try:
+            with super().hooks(list(fwd_hooks), list(bwd_hooks), reset_hooks_end, clear_contexts):
+                for direction, hooks in (("fwd", fwd_hooks), ("bwd", bwd_hooks)):
+                    for name, hook in hooks:
+                        if not isinstance(name, str):
+                            self._patterns.append((self.context_level, direction, name, hook))
+                yield self
+        finally:
+            del self._patterns[n_patterns:]
+
+    # Views and copies -------------------------------------------------------------------------------------------------
+
+    def at_step(self, step: int) -> StepView:
+        """Step ``step`` as an ordinary TransformerLens model with plain hook names, sharing weights and hooks.
+
+        Raises:
+            ValueError: a negative step.
+        """
+        return StepView(self, step)
+
+    def unrolled(self, n_steps: int) -> UnrolledView:
+        """``n_steps`` steps as one TransformerLens model of ``n_steps * n_layers`` blocks, sharing weights and hooks."""
+        return UnrolledView(self, n_steps)
+
+    def process_weights(
+        self, fold_ln: bool = True, center_writing_weights: bool = False
+    ) -> RecurrentTransformer:
+        """A copy that computes the same with simpler weights (TransformerLens's own ``ProcessWeights``).
+
+        ``fold_ln`` moves the LayerNorms' scales and biases into the weights that read them, so that ``logit_attrs`` is exact;
+        ``center_writing_weights`` makes everything written to the residual stream have mean zero.
+        """
+        if self.cfg.normalization_type != "LN":
+            raise ValueError(
+                f"only normalization_type='LN' has weights to fold, this model has {self.cfg.normalization_type!r}"
+            )
+        if self.cfg.bottleneck == "continuous":
+            raise ValueError(
+                "a continuous model feeds its final LN's output back, so that LN cannot be folded away"
+            )
+        state = {name: tensor.detach().clone() for name, tensor in self.state_dict().items()}
+        cfg = RecurrentConfig.from_dict(self.cfg.to_dict())
+        state = ProcessWeights.process_weights(
+            state,
+            cfg,
+            fold_ln=fold_ln,
+            center_writing_weights=center_writing_weights,
+            center_unembed=False,
+            fold_value_biases=False,
+        )
+        cfg.normalization_type = "LNPre" if fold_ln else "LN"
+        processed = RecurrentTransformer(cfg)
+        kept = processed.state_dict().keys()
+        processed.load_state_dict({name: tensor for name, tensor in state.items() if name in kept})
+        return processed.train(self.training)
+
+    def untrained(self, seed: int) -> RecurrentTransformer:
+        """A freshly initialised model of the same shape: the control of every "structure found" score."""
+        return RecurrentTransformer(RecurrentConfig.from_dict(self.cfg.to_dict() | {"seed": seed})).train(
+            self.training
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RecurrentTransformer:
+        clone = RecurrentTransformer(copy.deepcopy(self.cfg, memo))
+        clone.load_state_dict(self.state_dict())
+        for own, theirs in zip(clone.parameters(), self.parameters(), strict=True):
+            own.requires_grad_(theirs.requires_grad)
+        return clone.train(self.training)
+
+    # Storage ----------------------------------------------------------------------------------------------------------
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        storage.write(Path(save_directory), self.cfg, self.state_dict())
+
+    @classmethod
+    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, pretrained_model_name_or_path: str | Path, **hub_options: Any
+    ) -> RecurrentTransformer:
+        """The model in a local folder, or on the Hugging Face Hub.
+
+        Raises:
+            models.storage.CheckpointError: nothing there, a damaged file, weights that do not fit the configuration.
+        """
+        folder = storage.locate(str(pretrained_model_name_or_path), **hub_options)
+        cfg, state = storage.read(folder)
+        model = cls(cfg)
+        storage.load_into(model, state, folder)
+        return model.eval()

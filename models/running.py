@@ -1,0 +1,162 @@
+"""Running a recurrent model until its discrete state stops changing.
+
+Rows are independent, and without a watcher a step is a deterministic function of the discrete state. So a row that has
+reached a fixed point, or a state it has been in before, needs no further computation: its continuation is known exactly.
+Rows are run in chunks that bound the memory in use; results do not depend on the chunking.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from models.bottleneck import symbol_probabilities
+from models.trajectory import Trajectory
+from models.vocabulary import EncodedGraphs, FactoredVocabulary
+
+if TYPE_CHECKING:
+    from models.recurrent import RecurrentTransformer
+
+CHUNK_BYTES = 200 * 2**20
+"""Working memory a chunk of rows may take in one step."""
+
+CONTINUOUS_PATIENCE = 3
+"""A continuous model counts as settled when its snapped readout has been the same this many steps in a row."""
+
+
+def step_bound(vocabulary: FactoredVocabulary, state: Int[Tensor, "batch pos factor"]) -> int:
+    """Steps after which a run is cut off: the number of equations (no graph is deeper) and two to see it settle."""
+    equals = vocabulary.symbols("syntax").index("=")
+    return int((state[..., 0] == equals).sum(-1).max()) + 2
+
+
+def run(
+    model: RecurrentTransformer,
+    encoded: EncodedGraphs,
+    initial: Int[Tensor, "batch pos factor"],
+    n_steps: int | None,
+) -> Trajectory:
+    """Run every graph; see :meth:`models.RecurrentTransformer.run`."""
+    fixed = n_steps if n_steps is not None else model.cfg.default_steps
+    bound = fixed if fixed is not None else step_bound(model.vocabulary, initial)
+    watched = model.is_watched()
+    pieces: list[_Rows] = []
+    for start in range(0, len(initial), _rows_per_chunk(model, initial.shape[1])):
+        rows = initial[start : start + _rows_per_chunk(model, initial.shape[1])]
+        if model.cfg.bottleneck == "discrete" and not watched:
+            pieces.append(_run_discrete(model, rows, bound, settle=fixed is None))
+        else:
+            pieces.append(_run_plainly(model, rows, bound, settle=fixed is None))
+    n_states = max(len(piece.states) for piece in pieces)
+    pieces = [piece.extended(n_states) for piece in pieces]
+    return Trajectory(
+        states=torch.cat([piece.states for piece in pieces], dim=1),
+        confidence=torch.cat([piece.confidence for piece in pieces], dim=1),
+        encoded=encoded,
+        vocabulary=model.vocabulary,
+        fixed_point=torch.cat([piece.fixed_point for piece in pieces]),
+        cycle=torch.cat([piece.cycle for piece in pieces]),
+        hit_bound=torch.cat([piece.cycle == 0 for piece in pieces]),
+        bound=bound,
+    )
+
+
+def _rows_per_chunk(model: RecurrentTransformer, n_pos: int) -> int:
+    cfg = model.cfg
+    d_mlp = cfg.d_mlp if cfg.d_mlp is not None else 4 * cfg.d_model
+    floats = n_pos * (6 * cfg.d_model + 2 * d_mlp + 3 * cfg.n_heads * cfg.d_head + 3 * cfg.d_vocab)
+    if cfg.positions == "deberta":
+        floats += 8 * cfg.n_heads * n_pos * n_pos
+    return max(1, CHUNK_BYTES // (4 * floats))
+
+
+class _Rows:
+    """States and confidences of some rows, and where they settled."""
+
+    def __init__(self, states: Tensor, confidence: Tensor, fixed_point: Tensor, cycle: Tensor) -> None:
+        self.states = states
+        self.confidence = confidence
+        self.fixed_point = fixed_point
+        self.cycle = cycle
+
+    def extended(self, n_states: int) -> _Rows:
+        """The same rows continued to ``n_states`` states by repeating what is known: the fixed point or the cycle."""
+        known = len(self.states)
+        if known == n_states:
+            return self
+        states = torch.cat([self.states, self.states.new_empty(n_states - known, *self.states.shape[1:])])
+        confidence = torch.cat(
+            [self.confidence, self.confidence.new_empty(n_states - known, *self.confidence.shape[1:])]
+        )
+        for row, period in enumerate(self.cycle.clamp_min(1).tolist()):
+            for t in range(known, n_states):
+                states[t, row] = states[t - period, row]
+                confidence[t - 1, row] = confidence[t - 1 - period, row]
+        return _Rows(states, confidence, self.fixed_point, self.cycle)
+
+
+def _run_discrete(model: RecurrentTransformer, initial: Tensor, bound: int, settle: bool) -> _Rows:
+    """Step all rows that have not settled; the others are continued by what is known of them."""
+    n_rows = len(initial)
+    device = model.W_E.device
+    packed = [model.vocabulary.pack(initial)]
+    confidence: list[Tensor] = []
+    fixed_point = torch.full((n_rows,), -1)
+    cycle = torch.zeros(n_rows, dtype=torch.int64)
+    seen: list[dict[bytes, int]] = [{_key(packed[0][row]): 0} for row in range(n_rows)]
+    active = torch.arange(n_rows)
+    for t in range(bound):
+        if settle and not len(active):
+            break
+        following = packed[t].clone()
+        written = confidence[-1].clone() if confidence else torch.ones(*initial.shape)
+        for row in (cycle > 1).nonzero().flatten().tolist():
+            period = int(cycle[row])
+            following[row] = packed[t + 1 - period][row]
+            written[row] = confidence[t - period][row]
+        if len(active):
+            logits = model.transition(model.vocabulary.unpack(packed[t][active]).to(device), step=t)
+            snapped = model.discretise(logits)
+            following[active] = model.vocabulary.pack(snapped.cpu())
+            written[active] = symbol_probabilities(model.vocabulary, logits, snapped).cpu()
+        packed.append(following)
+        confidence.append(written)
+        for row in active.tolist():
+            first = seen[row].setdefault(_key(following[row]), t + 1)
+            if first <= t:
+                cycle[row] = t + 1 - first
+                if cycle[row] == 1:
+                    fixed_point[row] = max(first - 1, 0)
+        active = (cycle == 0).nonzero().flatten()
+    states = model.vocabulary.unpack(torch.stack(packed))
+    return _Rows(states, _stack(confidence, initial), fixed_point, cycle)
+
+
+def _run_plainly(model: RecurrentTransformer, initial: Tensor, bound: int, settle: bool) -> _Rows:
+    """Step all rows together, with hooks or without a bottleneck, where rows cannot be continued from their state."""
+    states = [initial]
+    confidence: list[Tensor] = []
+    unchanged = torch.zeros(len(initial), dtype=torch.int64)
+    patience = CONTINUOUS_PATIENCE if model.cfg.bottleneck == "continuous" else 1
+    for logits, snapped in model.iterate(initial.to(model.W_E.device), bound):
+        states.append(snapped.cpu())
+        confidence.append(symbol_probabilities(model.vocabulary, logits, snapped).cpu())
+        same = (states[-1] == states[-2]).flatten(1).all(-1)
+        unchanged = torch.where(same, unchanged + 1, 0)
+        if settle and bool((unchanged >= patience).all()):
+            break
+    settled = unchanged >= patience
+    last_change = len(states) - 2 - unchanged
+    fixed_point = torch.where(settled, last_change.clamp_min(0), -1)
+    return _Rows(torch.stack(states), _stack(confidence, initial), fixed_point, settled.long())
+
+
+def _stack(confidence: list[Tensor], like: Tensor) -> Float[Tensor, "step batch pos factor"]:
+    return torch.stack(confidence) if confidence else torch.empty(0, *like.shape)
+
+
+def _key(packed: Tensor) -> bytes:
+    return packed.numpy().tobytes()
