@@ -1,0 +1,167 @@
+"""The `recurlens` command: one sub-command per study, each thin over a function of `analyses`.
+
+Exit code 0 on success, 2 on bad input with one message on stderr. Only typer and rich are imported here; a command
+imports what it runs, so that `--help` answers at once.
+"""
+
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analyses.inputs import InputError, Outputs, load_model, parse_operations, parse_sizes
+from analyses.options import (
+    ConfigOption,
+    GraphArgument,
+    GraphOption,
+    GraphsFileOption,
+    JsonOption,
+    ModelOption,
+    NNodesOption,
+    OpsOption,
+    OutOption,
+    QuietOption,
+    SeedOption,
+    StepsOption,
+    at_least,
+    graph_source,
+    only_one,
+    reports_bad_input,
+    wide_console,
+)
+
+HOST = "127.0.0.1"
+APP = Path(__file__).resolve().parent.parent / "dashboards" / "app.py"
+
+app = typer.Typer(
+    name="recurlens",
+    help="Look inside recurrent, discretely bottlenecked Transformers, step by step.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("solve")
+@reports_bad_input
+def solve_command(
+    context: typer.Context,
+    text: GraphArgument = None,
+    graph: GraphOption = None,
+    graphs_file: GraphsFileOption = None,
+    n_nodes: NNodesOption = None,
+    seed: SeedOption = 0,
+    ops: OpsOption = "ADD",
+    model: ModelOption = "compiled",
+    steps: StepsOption = None,
+    json_file: JsonOption = None,
+    out: OutOption = None,
+    quiet: QuietOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Show a model solving graphs, step by step, and check the result against the symbolic oracle."""
+    source = graph_source(context)
+    outputs = Outputs("solve", json_file, out)
+    outputs.check()
+    loaded = load_model(model)
+    graphs = source.graphs(loaded)
+
+    from analyses.solve import solve
+
+    solution = solve(loaded, graphs, n_steps=steps, name=model)
+    console = wide_console()
+    if not quiet:
+        for table, verdict in solution.report(ascii_only=console.options.ascii_only):
+            console.print(table)
+            if len(graphs) > 1:
+                console.print(verdict, soft_wrap=True)
+    _say_written(outputs.write(solution.to_dict(), solution.rows()), quiet)
+    console.print(solution.verdict(), soft_wrap=True)
+
+
+@app.command("evaluate")
+@reports_bad_input
+def evaluate_command(
+    context: typer.Context,
+    graphs_file: GraphsFileOption = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            "--sizes", metavar="START:STOP:STEP", help="Sample graphs of these sizes, such as 8:128:8."
+        ),
+    ] = None,
+    graphs: Annotated[
+        int, typer.Option("--graphs", callback=at_least(1), help="Sampled graphs of each size.")
+    ] = 64,
+    seed: SeedOption = 0,
+    ops: OpsOption = "ADD",
+    model: ModelOption = "compiled",
+    steps: StepsOption = None,
+    json_file: JsonOption = None,
+    out: OutOption = None,
+    quiet: QuietOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Accuracy of a model by graph size: fully solved graphs, and nodes."""
+    chosen = only_one(context, {"graphs_file": "--graphs-file", "sizes": "--sizes"})
+    operations = parse_operations(ops)
+    wanted = parse_sizes(sizes) if chosen == "sizes" and sizes is not None else ()
+    outputs = Outputs("evaluate", json_file, out)
+    outputs.check()
+    loaded = load_model(model)
+
+    from analyses.evaluate import evaluate, sample_sizes
+    from analyses.inputs import read_graphs_file
+
+    if chosen == "graphs_file" and graphs_file is not None:
+        drawn = read_graphs_file(graphs_file, loaded)
+    else:
+        drawn = sample_sizes(loaded, wanted, graphs, operations, seed)
+    result = evaluate(loaded, drawn, n_steps=steps, name=model)
+    console = wide_console()
+    if not quiet:
+        console.print(result.table())
+    _say_written(outputs.write(result.to_dict(), result.rows()), quiet)
+    console.print(result.verdict(), soft_wrap=True)
+
+
+@app.command("dashboard")
+@reports_bad_input
+def dashboard_command(
+    port: Annotated[
+        int, typer.Option("--port", callback=at_least(1, 65535), help="Port on 127.0.0.1.")
+    ] = 8501,
+    config: ConfigOption = None,
+) -> None:
+    """Open the dashboard in the browser, on this machine only."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise InputError(f"Port {port} on {HOST} is not free: give another with --port.") from error
+    run_streamlit(["run", str(APP), f"--server.address={HOST}", f"--server.port={port}"])
+
+
+def run_streamlit(arguments: list[str]) -> None:
+    """Run Streamlit's own command in this process, so that signals reach it; returns when it ends."""
+    from streamlit.web.cli import main as streamlit_main
+
+    streamlit_main(args=arguments, prog_name="streamlit", standalone_mode=False)
+
+
+def _say_written(paths: list[Path], quiet: bool) -> None:
+    if not quiet:
+        for path in paths:
+            typer.echo(f"Wrote {path}")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""Accuracy by graph size: how many graphs a model solves fully, and how many nodes it gets right.
+
+A graph is fully solved when every node shows its true value at the end of the run; node accuracy counts nodes, over
+all graphs of a size. Both are against the symbolic oracle (paper.md, section 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from analyses.inputs import n_tokens, sample_graph
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from models.graph import ComputationGraph
+    from models.recurrent import RecurrentTransformer
+
+BATCH = 64
+"""Graphs of one `model.run`, which itself bounds the memory of a step."""
+
+
+@dataclass(frozen=True)
+class SizeResult:
+    """The graphs of one size.
+
+    `graphs`: how many; `fully_solved`: fraction of graphs; `node_accuracy`: fraction of their nodes;
+    `mean_steps`, `max_steps`: steps that changed the state, over graphs; the bound on steps where it never came to
+    rest, which is so for `unsettled` graphs; `mean_levels`: 1 + the depth of the deepest node, over graphs, which is
+    the number of steps a model needs that computes one level of the graph in each.
+    """
+
+    n_nodes: int
+    graphs: int
+    fully_solved: float
+    node_accuracy: float
+    mean_steps: float
+    max_steps: int
+    mean_levels: float
+    unsettled: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracy of one model by size, in ascending `n_nodes`; the fractions of the whole weigh every graph (or node)
+    the same."""
+
+    model: str
+    sizes: tuple[SizeResult, ...]
+
+    @property
+    def graphs(self) -> int:
+        """How many graphs were run."""
+        return sum(size.graphs for size in self.sizes)
+
+    @property
+    def fully_solved(self) -> float:
+        """Fraction of all graphs."""
+        return sum(size.fully_solved * size.graphs for size in self.sizes) / self.graphs
+
+    @property
+    def node_accuracy(self) -> float:
+        """Fraction of all nodes."""
+        nodes = [size.graphs * size.n_nodes for size in self.sizes]
+        right = [size.node_accuracy * count for size, count in zip(self.sizes, nodes, strict=True)]
+        return sum(right) / sum(nodes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "model": self.model,
+            "graphs": self.graphs,
+            "fully_solved": self.fully_solved,
+            "node_accuracy": self.node_accuracy,
+            "sizes": list(self.rows()),
+        }
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One record per size, the fields of `SizeResult`."""
+        for size in self.sizes:
+            yield asdict(size)
+
+    def to_frame(self) -> pd.DataFrame:
+        """`rows` as a DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.rows()))
+
+    def verdict(self) -> str:
+        """One sentence: how many graphs match the symbolic oracle."""
+        solved = sum(round(size.fully_solved * size.graphs) for size in self.sizes)
+        return f"{solved} of {self.graphs} graphs fully solved ({self.node_accuracy:.2%} of the nodes)."
+
+    def table(self) -> Table:
+        """A rich table, a row for each size."""
+        from rich.table import Table
+
+        table = Table(title=self.model, title_justify="left")
+        for name in (
+            "nodes",
+            "graphs",
+            "fully solved",
+            "node accuracy",
+            "mean steps",
+            "max steps",
+            "mean levels",
+        ):
+            table.add_column(name, justify="right")
+        for size in self.sizes:
+            table.add_row(
+                str(size.n_nodes),
+                str(size.graphs),
+                f"{size.fully_solved:.1%}",
+                f"{size.node_accuracy:.2%}",
+                f"{size.mean_steps:.1f}",
+                f"{size.max_steps}" + (f" ({size.unsettled} unsettled)" if size.unsettled else ""),
+                f"{size.mean_levels:.1f}",
+            )
+        return table
+
+
+def sample_sizes(
+    model: RecurrentTransformer, sizes: Sequence[int], graphs: int, ops: Sequence[str], seed: int
+) -> list[ComputationGraph]:
+    """`graphs` graphs of every size; graph i of a size depends on (seed, size, i) alone, not on the other sizes."""
+    import numpy as np
+
+    return [
+        sample_graph(
+            model, n_nodes, ops, int(np.random.SeedSequence([seed, n_nodes, i]).generate_state(1)[0])
+        )
+        for n_nodes in sizes
+        for i in range(graphs)
+    ]
+
+
+def batches(graphs: Sequence[ComputationGraph]) -> Iterator[list[int]]:
+    """Indices of `graphs` in batches of at most BATCH, of one size and of similar length, so that little is padding.
+
+    One size, because the bound on the steps of a run is that of the largest graph in it.
+    """
+    order = sorted(range(len(graphs)), key=lambda i: (len(graphs[i]), n_tokens(graphs[i])))
+    for _, group in groupby(order, key=lambda i: len(graphs[i])):
+        indices = list(group)
+        for start in range(0, len(indices), BATCH):
+            yield indices[start : start + BATCH]
+
+
+def evaluate(
+    model: RecurrentTransformer,
+    graphs: Sequence[ComputationGraph],
+    n_steps: int | None = None,
+    name: str = "",
+) -> Evaluation:
+    """Run `model` on `graphs` and count what it solves, by size.
+
+    `n_steps`: steps of every run; None runs each until its state stops changing. `name` labels the result. Raises
+    ValueError for an empty list.
+    """
+    if not graphs:
+        raise ValueError("There is nothing to evaluate: the list of graphs is empty.")
+    outcomes: dict[int, list[_Outcome]] = {}
+    for batch in batches(graphs):
+        run = model.run([graphs[index] for index in batch], n_steps=n_steps)
+        right = run.solved.sum(-1).tolist()
+        for row, index in enumerate(batch):
+            fixed_point = int(run.fixed_point[row])
+            outcome = _Outcome(
+                right=right[row],
+                steps=run.bound if fixed_point < 0 else fixed_point + 1,
+                levels=max(graphs[index].depths_by_node) + 1,
+                unsettled=fixed_point < 0,
+            )
+            outcomes.setdefault(len(graphs[index]), []).append(outcome)
+    sizes = tuple(_summary(n_nodes, outcomes[n_nodes]) for n_nodes in sorted(outcomes))
+    return Evaluation(model=name, sizes=sizes)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    right: int
+    steps: int
+    levels: int
+    unsettled: bool
+
+
+def _summary(n_nodes: int, outcomes: Sequence[_Outcome]) -> SizeResult:
+    count = len(outcomes)
+    return SizeResult(
+        n_nodes=n_nodes,
+        graphs=count,
+        fully_solved=sum(outcome.right == n_nodes for outcome in outcomes) / count,
+        node_accuracy=sum(outcome.right for outcome in outcomes) / (count * n_nodes),
+        mean_steps=sum(outcome.steps for outcome in outcomes) / count,
+        max_steps=max(outcome.steps for outcome in outcomes),
+        mean_levels=sum(outcome.levels for outcome in outcomes) / count,
+        unsettled=sum(outcome.unsettled for outcome in outcomes),
+    )

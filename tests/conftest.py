@@ -1,0 +1,28 @@
+"""Shared by all tests: one compute thread a worker, and where the data lies."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before numpy and torch are imported: as many workers as cores, each with one thread, is the fastest.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The reference files the tests compare with."""
+    return ROOT / "tests" / "data"
