@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import numpy as np
+
 from models.graph_errors import (
     EmptyInputError,
     GraphArgumentError,
@@ -29,7 +31,6 @@ from models.sampling import sample_nodes
 
 if TYPE_CHECKING:
     import networkx
-    import numpy as np
 
 __all__ = ["OPERATIONS", "ComputationGraph", "GraphError", "Node"]
 

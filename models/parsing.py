@@ -33,7 +33,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 from models.graph_errors import (
     CycleError,
@@ -161,14 +161,11 @@ def parse_nodes(
     """
     check_limits(modulus, n_variables, max_operands)
     limits = _Limits(modulus, n_variables, max_operands)
-    pieces = (
-        piece.strip(" \t\u200b\ufeff") for piece in _SEPARATOR.split(unicodedata.normalize("NFC", text))
-    )
-    equations = [_read_equation(piece, limits) for piece in pieces if piece and not piece.isspace()]
+    pieces = (piece.strip() for piece in _SEPARATOR.split(unicodedata.normalize("NFC", text)))
+    equations = [_read_equation(piece, limits) for piece in pieces if piece.strip("\u200b\ufeff")]
     if not equations:
-        raise EmptyInputError(
-            "There is no equation", "Type some, such as '20 = x_7; 2 = x_42; x_7 + x_42 = x_23'"
-        )
+        allowed = "Type some, such as '20 = x_7; 2 = x_42; x_7 + x_42 = x_23'"
+        raise EmptyInputError("There is no equation", allowed)
     operands = _resolve(equations, n_variables)
     order = _topological_order(equations, operands)
     place = {index: position for position, index in enumerate(order)}
@@ -192,7 +189,7 @@ def _read_equation(text: str, limits: _Limits) -> _Equation:
     if len(arrows) != 1:
         problem = f"there are {len(arrows)} of '=', '->', '→'" if arrows else "there is no '=', '->' or '→'"
         raise MalformedEquationError(
-            problem, _example(limits) + " Separate equations by ';' or a new line", text
+            problem, _example(limits) + ". Separate equations by ';' or a new line", text
         )
     left = _read_side(tokens[: arrows[0]], "left", limits, text)
     right = _read_side(tokens[arrows[0] + 1 :], "right", limits, text)
@@ -213,12 +210,10 @@ def _read_equation(text: str, limits: _Limits) -> _Equation:
     if len(names) > limits.max_operands:
         allowed = f"Allowed: 1 to {limits.max_operands}; split the equation with a variable in between"
         raise TooManyOperandsError(f"there are {len(names)} operands", allowed, text)
-    for position, operand in enumerate(names):
-        if operand in names[:position]:
-            allowed = (
-                "The operands of an equation are different variables; copy it first ('a = b') to use it twice"
-            )
-            raise DuplicateOperandError(f"'{clip(operand)}' is an operand twice", allowed, text)
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        allowed = "Allowed: different variables; copy it first ('a = b') to use it twice"
+        raise DuplicateOperandError(f"'{clip(twice)}' is an operand twice", allowed, text)
     return _Equation(text, name, names, body.operations)
 
 
@@ -309,19 +304,14 @@ def _whole_number(digits: str) -> int:
     return int(digits.lstrip("0")[:300] or "0")
 
 
-def _refuse_literal(number: str, limits: _Limits, text: str) -> None:
-    allowed = (
-        f"A number stands only alone, as the value of a leaf ('{_small(number, limits)} = a'); use a there"
-    )
+def _refuse_literal(number: str, limits: _Limits, text: str) -> NoReturn:
+    value = number if number.isdecimal() and _whole_number(number) < limits.modulus else "1"
+    allowed = f"A number stands only alone, as the value of a leaf: write '{value} = n' and use n"
     raise LiteralOperandError(f"the number {clip(number)} is an operand", allowed, text)
 
 
-def _small(number: str, limits: _Limits) -> str:
-    return number if number.isdecimal() and _whole_number(number) < limits.modulus else "1"
-
-
 def _example(limits: _Limits) -> str:
-    return f"Equations look like '{min(20, limits.modulus - 1)} = x_7' (a leaf) or 'x_7 + x_42 = x_23'."
+    return f"Equations look like '{min(20, limits.modulus - 1)} = x_7' (a leaf) or 'x_7 + x_42 = x_23'"
 
 
 def _resolve(equations: Sequence[_Equation], n_variables: int) -> list[tuple[int, ...]]:

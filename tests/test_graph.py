@@ -1,0 +1,444 @@
+"""The task: agreement with the paper's own graphs, the oracle, JSON, and the distribution of sampled graphs."""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from statistics import mean
+
+import networkx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.graph import OPERATIONS, ComputationGraph, GraphError, Node
+from models.graph_errors import (
+    EmptyInputError,
+    GraphArgumentError,
+    GraphFormatError,
+    GraphStructureError,
+    TooManyOperandsError,
+    UndefinedVariableError,
+    UnknownOperationError,
+)
+
+ALL_OPS = ("ADD", "SUB", "MUL")
+SEED_0 = (
+    "12 = x_125; 5 = x_53; 18 = x_102; 1 = x_34; 9 = x_121; 6 = x_117; "
+    "x_125 MUL x_102 MUL x_34 = x_66; x_53 ADD x_34 ADD x_125 = x_74"
+)
+LEAVES = (Node(3, "x_3", value=5), Node(7, "left", value=20), Node(0, "x_0", value=22))
+SMALL = ComputationGraph((*LEAVES, Node(9, "x_9", (1, 0, 2), ("SUB", "MUL")), Node(1, "copy", (3,))))
+
+
+@pytest.fixture(scope="module")
+def reference(data: Path) -> list[dict]:
+    return [json.loads(line) for line in (data / "graphs.jsonl").read_text().splitlines()]
+
+
+sampled = st.builds(
+    lambda n_nodes, n_leaves, ops, max_operands, modulus, seed: ComputationGraph.sample(
+        n_nodes, ops, min(n_leaves, n_nodes), max_operands, modulus, seed
+    ),
+    st.integers(1, 40),
+    st.integers(1, 8),
+    st.sampled_from([("ADD",), ("MUL", "SUB"), ALL_OPS]),
+    st.integers(1, 5),
+    st.integers(2, 30),
+    st.integers(0, 2**32),
+)
+
+
+def plain_evaluation(equations: list[str], modulus: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Values and depths from the canonical strings alone, recursively; written for the tests."""
+    bodies = {line.split(" = ")[1]: line.split(" = ")[0].split() for line in equations}
+    signs = {"ADD": "+", "SUB": "-", "MUL": "*"}
+
+    def value(name: str) -> int:
+        first, *rest = bodies[name]
+        total = int(first) if first.isdigit() else value(first)
+        for sign, operand in zip(rest[::2], rest[1::2], strict=True):
+            total = eval(f"(({total}) {signs[sign]} ({value(operand)})) % {modulus}")
+        return total
+
+    def depth(name: str) -> int:
+        return max((1 + depth(word) for word in bodies[name] if word in bodies), default=0)
+
+    return {name: value(name) for name in bodies}, {name: depth(name) for name in bodies}
+
+
+# ---- agreement with the paper's graphs
+
+
+def test_the_reference_has_what_its_readme_says(reference: list[dict]) -> None:
+    assert Counter((graph["n_nodes"], len(graph["ops"])) for graph in reference) == {
+        (n_nodes, n_ops): 4 for n_nodes in (8, 32, 128) for n_ops in (1, 3)
+    }
+
+
+def test_reference_graphs_agree_exactly(reference: list[dict]) -> None:
+    for entry in reference:
+        for graph in (
+            ComputationGraph.from_equations(entry["equations"]),
+            ComputationGraph.parse("\n".join(entry["equations"])),
+            ComputationGraph.from_json(json.dumps(entry)),
+        ):
+            assert graph.equations == entry["equations"]
+            assert graph.evaluate() == entry["values"]
+            assert graph.depths() == entry["depths"]
+            assert list(graph.evaluate()) == list(entry["values"])
+            assert all(node.name == f"x_{node.variable}" for node in graph.nodes)
+            assert set(graph.ops) <= set(entry["ops"])
+
+
+def test_reference_and_samples_have_the_same_text_order(reference: list[dict]) -> None:
+    ours = [ComputationGraph.sample(n_nodes, ALL_OPS, seed=n_nodes) for n_nodes in (8, 32, 128)]
+    for graph in [*ours, *(ComputationGraph.from_equations(entry["equations"]) for entry in reference)]:
+        assert list(networkx.topological_sort(graph.to_networkx())) == [node.name for node in graph.nodes]
+        assert list(graph.depths_by_node) == sorted(graph.depths_by_node)
+
+
+# ---- the oracle
+
+
+def test_small_graph_by_hand() -> None:
+    assert SMALL.equations == ["5 = x_3", "20 = left", "22 = x_0", "left SUB x_3 MUL x_0 = x_9", "x_9 = copy"]
+    # (20 - 5) * 22 = 330 = 14 * 23 + 8: from left to right, no precedence
+    assert SMALL.evaluate() == {"x_3": 5, "left": 20, "x_0": 22, "x_9": 8, "copy": 8}
+    assert SMALL.depths() == {"x_3": 0, "left": 0, "x_0": 0, "x_9": 1, "copy": 2}
+    assert SMALL.values_by_node == (5, 20, 22, 8, 8)
+    assert SMALL.depths_by_node == (0, 0, 0, 1, 2)
+    assert len(SMALL) == 5
+    assert SMALL.ops == ("SUB", "MUL")
+    assert SMALL.to_text() == "5 = x_3; 20 = left; 22 = x_0; left SUB x_3 MUL x_0 = x_9; x_9 = copy"
+    assert SMALL.to_text(" [sep] ").count(" [sep] ") == 4
+
+
+def test_subtraction_stays_in_range() -> None:
+    graph = ComputationGraph.parse("2 = a; 5 = b; a - b = c", modulus=7)
+    assert graph.evaluate()["c"] == 4
+
+
+@given(sampled)
+def test_oracle_agrees_with_a_plain_evaluation(graph: ComputationGraph) -> None:
+    assert (graph.evaluate(), graph.depths()) == plain_evaluation(graph.equations, graph.modulus)
+
+
+def test_a_single_leaf_is_a_graph() -> None:
+    for graph in (ComputationGraph.sample(1, n_leaves=1, seed=0), ComputationGraph.parse("7 = a")):
+        assert len(graph) == 1
+        assert graph.depths_by_node == (0,)
+        assert graph.ops == ()
+        assert graph.values_by_node == (graph.nodes[0].value,)
+
+
+def test_the_lists_a_graph_gives_are_not_its_own() -> None:
+    SMALL.equations.append("nonsense")
+    SMALL.evaluate()["x_3"] = 0
+    assert len(SMALL.equations) == 5
+    assert SMALL.evaluate()["x_3"] == 5
+
+
+def test_graphs_are_hashable_and_equal_by_content() -> None:
+    again = ComputationGraph.parse("5 = a; a = b")
+    assert {again, ComputationGraph.parse("5 = a; a = b")} == {again}
+    assert again != ComputationGraph.parse("5 = a; a = c")
+    assert again != ComputationGraph.parse("5 = a; a = b", modulus=29)
+
+
+def test_networkx_graph() -> None:
+    graph = SMALL.to_networkx()
+    assert list(graph.edges(data=True)) == [
+        ("x_3", "x_9", {"position": 1, "operation": "SUB"}),
+        ("left", "x_9", {"position": 0, "operation": None}),
+        ("x_0", "x_9", {"position": 2, "operation": "MUL"}),
+        ("x_9", "copy", {"position": 0, "operation": None}),
+    ]
+    assert graph.nodes["x_9"] == {
+        "variable": 9,
+        "value": 8,
+        "depth": 1,
+        "leaf": False,
+        "equation": "left SUB x_3 MUL x_0 = x_9",
+    }
+    assert graph.nodes["left"]["leaf"] is True
+
+
+# ---- nodes put together by hand
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (Node(128, "n", value=1), "its variable is 128, allowed are 0 to 127"),
+        (Node(-1, "n", value=1), "its variable is -1"),
+        (Node(4, "x_5", value=1), "name x_k belongs to variable k"),
+        (Node(4, "x_04", value=1), "name x_k belongs to variable k"),
+        (Node(4, "two words", value=1), "allowed names"),
+        (Node(4, "", value=1), "allowed names"),
+        (Node(4, "add", value=1), "no word of an operation"),
+        (Node(4, "n"), "either operands or, for a leaf, a value"),
+        (Node(4, "n", (0,), value=1), "either operands or, for a leaf, a value"),
+        (Node(4, "n", value=23), "its value is 23, allowed are 0 to 22"),
+        (Node(4, "n", (3,)), r"its operands are the nodes \(3,\), allowed are the 3 before it"),
+        (Node(4, "n", (-1,)), "allowed are the 3 before it"),
+        (Node(4, "n", (1, 1), ("ADD",)), "not all different"),
+        (Node(4, "n", (0, 1)), "one of ADD, SUB, MUL between"),
+        (Node(4, "n", (0, 1), ("DIV",)), "one of ADD, SUB, MUL between"),
+        (Node(3, "n", value=1), "same variable"),
+        (Node(4, "left", value=1), "same name"),
+    ],
+)
+def test_nodes_that_are_no_graph(node: Node, message: str) -> None:
+    with pytest.raises(GraphStructureError, match=message):
+        ComputationGraph((*LEAVES, node))
+
+
+def test_a_graph_has_nodes_and_possible_sizes() -> None:
+    with pytest.raises(EmptyInputError):
+        ComputationGraph(())
+    with pytest.raises(GraphArgumentError, match=r"modulus is 1\. Allowed: a whole number of at least 2"):
+        ComputationGraph(LEAVES, modulus=1)
+
+
+# ---- JSON and lists
+
+
+@given(sampled)
+def test_json_and_text_round_trip(graph: ComputationGraph) -> None:
+    assert ComputationGraph.from_json(graph.to_json()) == graph
+    sizes = {"modulus": graph.modulus, "max_operands": 5}
+    assert ComputationGraph.parse(graph.to_text(), **sizes) == graph
+    assert ComputationGraph.from_equations(graph.equations, **sizes) == graph
+
+
+def test_json_keeps_own_names_and_their_variables() -> None:
+    line = SMALL.to_json()
+    assert "\n" not in line
+    assert ComputationGraph.from_json(line) == SMALL
+    assert json.loads(line)["variables"] == {"x_3": 3, "left": 7, "x_0": 0, "x_9": 9, "copy": 1}
+
+
+def test_json_needs_only_equations() -> None:
+    graph = ComputationGraph.from_json('{"equations": ["a = b", "3 = a"], "note": "ignored"}')
+    assert graph == ComputationGraph.parse("3 = a; a = b")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not JSON"),
+        ('{"equations": [', "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[1]", "an object with 'equations'"),
+        ("{}", "There are no 'equations'"),
+        ('{"equations": "3 = a"}', "'equations' is '3 = a'. Allowed: a list of strings"),
+        ('{"equations": ["3 = a", 4]}', "Allowed: a list of strings"),
+        ('{"equations": ["3 = a"], "modulus": "23"}', "'modulus' is '23'"),
+        ('{"equations": ["3 = a"], "n_variables": true}', "'n_variables' is True"),
+        ('{"equations": ["3 = a"], "n_nodes": 2}', "'n_nodes' is 2, the equations say 1"),
+        ('{"equations": ["3 = a"], "values": {"a": 4}}', "'values' is .*, the equations say {'a': 3}"),
+        ('{"equations": ["3 = a"], "depths": [0]}', "'depths' is"),
+        ('{"equations": ["3 = a", "a = b"], "variables": {"a": 1}}', "'variables' is"),
+        ('{"equations": ["3 = a"], "variables": {"a": "1"}}', "'variables' is"),
+        ('{"equations": ["3 = a"], "variables": [1]}', "'variables' is"),
+        (
+            '{"equations": ["3 = a", "2 = b", "a * b = c"], "ops": ["ADD", []]}',
+            r"the equations use \['MUL'\]",
+        ),
+        ('{"equations": ["3 = a", "2 = b", "a * b = c"], "ops": "MUL"}', "'ops' is"),
+    ],
+)
+def test_bad_json(text: str, message: str) -> None:
+    with pytest.raises(GraphFormatError, match=message):
+        ComputationGraph.from_json(text)
+
+
+def test_bad_equations_in_json_keep_their_own_errors() -> None:
+    with pytest.raises(EmptyInputError):
+        ComputationGraph.from_json('{"equations": []}')
+    with pytest.raises(UndefinedVariableError):
+        ComputationGraph.from_json('{"equations": ["a = b"]}')
+    with pytest.raises(GraphArgumentError, match="modulus is 1"):
+        ComputationGraph.from_json('{"equations": ["0 = a"], "modulus": 1}')
+    with pytest.raises(GraphStructureError, match="belongs to variable k"):
+        ComputationGraph.from_json('{"equations": ["0 = x_1"], "variables": {"x_1": 2}}')
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["3 = a", "a = b", "ADD", "a"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+    max_leaves=5,
+)
+json_keys = ["equations", "modulus", "n_variables", "max_operands", "variables", "values", "ops", "n_nodes"]
+
+
+@given(st.dictionaries(st.sampled_from(json_keys), json_values) | json_values, st.booleans())
+def test_any_json_is_a_graph_or_a_graph_error(data: object, good: bool) -> None:
+    if good and isinstance(data, dict):
+        data["equations"] = ["3 = a", "a = b"]
+    try:
+        graph = ComputationGraph.from_json(json.dumps(data))
+    except GraphError:
+        return
+    assert ComputationGraph.from_json(graph.to_json()) == graph
+
+
+def test_lists_of_equations() -> None:
+    graph = ComputationGraph.from_equations(line for line in ("3 = a", "", "a = b; b = c"))
+    assert graph.equations == ["3 = a", "a = b", "b = c"]
+    with pytest.raises(GraphArgumentError, match=r"a text is for parse\(\)"):
+        ComputationGraph.from_equations("3 = a")
+    with pytest.raises(GraphArgumentError, match=r"Equation 1 is 7\. Allowed: strings"):
+        ComputationGraph.from_equations(["3 = a", 7])  # type: ignore[list-item]
+    with pytest.raises(TooManyOperandsError, match=r"3 operands\. Allowed: 1 to 2"):
+        ComputationGraph.from_equations(["1 = a", "2 = b", "3 = c", "a+b+c = d"], max_operands=2)
+
+
+# ---- sampling
+
+
+def plain_sample(rng: np.random.Generator, n_nodes: int) -> list[int]:
+    """The depths of a graph by paper.md's rules and networkx, in text order; written for the tests."""
+    graph: networkx.DiGraph = networkx.DiGraph()
+    names = rng.choice(128, n_nodes, replace=False).tolist()
+    for number, name in enumerate(names):
+        graph.add_node(name)
+        if number >= 6:
+            parents = rng.choice(names[:number], rng.integers(1, 4), replace=False)
+            graph.add_edges_from((parent, name) for parent in parents.tolist())
+    depths: dict[int, int] = {}
+    for name in networkx.topological_sort(graph):
+        depths[name] = 1 + max((depths[parent] for parent in graph.predecessors(name)), default=-1)
+    return list(depths.values())
+
+
+@pytest.mark.parametrize(("n_nodes", "paper", "n_graphs"), [(32, 6, 400), (128, 12, 150)])
+def test_depths_are_those_of_the_papers_generator(n_nodes: int, paper: int, n_graphs: int) -> None:
+    rng = np.random.default_rng(7)
+    ours = [ComputationGraph.sample(n_nodes, seed=rng).depths_by_node for _ in range(n_graphs)]
+    plain = [plain_sample(rng, n_nodes) for _ in range(n_graphs)]
+    assert round(mean(map(max, ours))) in (paper, paper - 1)
+    assert mean(map(max, ours)) == pytest.approx(mean(map(max, plain)), abs=0.5)
+    assert mean(map(mean, ours)) == pytest.approx(mean(map(mean, plain)), abs=0.3)
+
+
+def test_reference_graphs_are_as_deep_as_sampled_ones(reference: list[dict]) -> None:
+    for n_nodes in (8, 32, 128):
+        drawn = [max(ComputationGraph.sample(n_nodes, seed=seed).depths_by_node) for seed in range(300)]
+        given_ = [max(entry["depths"].values()) for entry in reference if entry["n_nodes"] == n_nodes]
+        assert mean(given_) == pytest.approx(mean(drawn), abs=4 * np.std(drawn) / len(given_) ** 0.5)
+
+
+def test_every_choice_is_uniform() -> None:
+    """Names, leaf values, numbers of operands, operations and operands; expected counts +- 5 standard deviations."""
+    graphs = [ComputationGraph.sample(8, ALL_OPS, seed=seed) for seed in range(6000)]
+    inner = [node for graph in graphs for node in graph.nodes if node.operands]
+
+    def check(counts: Counter, n_kinds: int) -> None:
+        expected = counts.total() / n_kinds
+        assert len(counts) == n_kinds
+        assert all(abs(count - expected) < 5 * expected**0.5 for count in counts.values())
+
+    check(Counter(node.variable for graph in graphs for node in graph.nodes), 128)
+    check(Counter(node.value for graph in graphs for node in graph.nodes if node.value is not None), 23)
+    check(Counter(len(node.operands) for node in inner), 3)
+    check(Counter(name for node in inner for name in node.operations), 3)
+    # A node at depth 1 before any other inner node has drawn among the 6 leaves: its ordered operands are uniform.
+    first = [graph.nodes[6] for graph in graphs if graph.depths_by_node[7] == 2]
+    check(Counter(node.operands for node in first if len(node.operands) == 1), 6)
+    check(Counter(node.operands for node in first if len(node.operands) == 2), 30)
+
+
+def test_arguments_are_obeyed() -> None:
+    graph = ComputationGraph.sample(
+        20, ("SUB", "MUL"), n_leaves=2, max_operands=4, modulus=5, seed=3, n_variables=20
+    )
+    assert sum(node.value is not None for node in graph.nodes) == 2
+    assert sorted(node.variable for node in graph.nodes) == list(range(20))
+    assert (graph.modulus, graph.n_variables) == (5, 20)
+    assert graph.ops == ("SUB", "MUL")
+    assert max(graph.values_by_node) < 5
+    assert max(len(node.operands) for node in graph.nodes) == 4
+    chain = ComputationGraph.sample(9, n_leaves=1, max_operands=1, seed=0)
+    assert all(len(node.operands) == 1 for node in chain.nodes[1:])
+
+
+@pytest.mark.parametrize("max_depth", [1, 2, 6])
+def test_max_depth(max_depth: int) -> None:
+    depths = [
+        max(ComputationGraph.sample(64, seed=seed, max_depth=max_depth).depths_by_node) for seed in range(20)
+    ]
+    assert max(depths) == max_depth
+
+
+def test_seeds() -> None:
+    assert ComputationGraph.sample(32, seed=4) == ComputationGraph.sample(32, seed=np.int64(4))
+    assert ComputationGraph.sample(32, seed=4) != ComputationGraph.sample(32, seed=5)
+    assert ComputationGraph.sample(32) != ComputationGraph.sample(32)
+    rng = np.random.default_rng(4)
+    assert ComputationGraph.sample(32, seed=rng) == ComputationGraph.sample(32, seed=4)
+    assert ComputationGraph.sample(32, seed=rng) != ComputationGraph.sample(32, seed=4)
+
+
+def test_a_seed_means_the_same_graph_for_ever() -> None:
+    assert ComputationGraph.sample(8, ALL_OPS, seed=0).to_text() == SEED_0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_nodes": 0}, "n_nodes is 0. Allowed: a whole number from 1 to 128"),
+        ({"n_nodes": 129}, "n_nodes is 129. Allowed: a whole number from 1 to 128"),
+        ({"n_nodes": 9, "n_variables": 8}, "from 1 to 8"),
+        ({"n_nodes": 8.0}, "n_nodes is 8.0. Allowed: a whole number"),
+        ({"n_nodes": True}, "n_nodes is True"),
+        ({"n_nodes": "8"}, "n_nodes is '8'"),
+        ({"n_nodes": 8, "n_leaves": 0}, "n_leaves is 0. Allowed: a whole number of at least 1"),
+        ({"n_nodes": 5}, r"n_leaves is 6 and n_nodes is 5.*Allowed: n_leaves from 1 to n_nodes \(5\)"),
+        ({"n_nodes": 8, "max_operands": 0}, "max_operands is 0. Allowed: a whole number of at least 1"),
+        ({"n_nodes": 8, "modulus": 1}, "modulus is 1. Allowed: a whole number of at least 2"),
+        ({"n_nodes": 8, "max_depth": 0}, "max_depth is 0. Allowed: a whole number of at least 1"),
+        ({"n_nodes": 8, "ops": ()}, r"ops is \(\). Allowed: a list of at least one of ADD, SUB, MUL"),
+        ({"n_nodes": 8, "ops": "ADD"}, "ops is 'ADD'. Allowed: a list"),
+        ({"n_nodes": 8, "ops": ("ADD", "ADD")}, "Allowed: each operation once"),
+        ({"n_nodes": 8, "seed": -1}, "seed is -1. Allowed: a whole number of at least 0"),
+        ({"n_nodes": 8, "seed": "zero"}, "seed is 'zero'"),
+    ],
+)
+def test_bad_arguments(arguments: dict, message: str) -> None:
+    with pytest.raises(GraphArgumentError, match=message):
+        ComputationGraph.sample(**arguments)
+
+
+def test_unknown_operation_in_ops() -> None:
+    with pytest.raises(UnknownOperationError, match=r"ops has 'DIV'.*Allowed: ADD, SUB, MUL"):
+        ComputationGraph.sample(8, ops=("ADD", "DIV"))
+
+
+def test_all_nodes_may_be_leaves() -> None:
+    assert ComputationGraph.sample(6, seed=0, max_depth=0).depths_by_node == (0,) * 6
+
+
+@settings(max_examples=30)
+@given(sampled)
+def test_operations_are_known_and_operands_different(graph: ComputationGraph) -> None:
+    for node in graph.nodes:
+        assert set(node.operations) <= set(OPERATIONS)
+        assert len(set(node.operands)) == len(node.operands)
+
+
+def test_a_thousand_large_graphs_take_seconds() -> None:
+    begin = time.process_time()
+    for seed in range(200):
+        ComputationGraph.sample(128, ALL_OPS, seed=seed)
+    assert time.process_time() - begin < 2  # 0.3 s; 1000 graphs are allowed a few seconds
+
+
+def test_importing_the_task_needs_neither_torch_nor_networkx() -> None:
+    code = "import sys, models.graph; print([m for m in ('torch', 'networkx', 'transformer_lens') if m in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
