@@ -194,8 +194,9 @@ class FactoredVocabulary:
         return symbols.index(symbol)
 
     def pack(self, factors: Tensor) -> Tensor:
-        """Factors int [..., factor] -> one id int64 [...], in mixed radix: the value is the lowest digit.
+        """Factors int [..., factor] -> one id int64 [...]: ``d_vocab`` plus a mixed radix, value the lowest digit.
 
+        Ids below ``d_vocab`` are left to single symbols (rows of ``W_E``), so that no id has two meanings.
         Raises `VocabularyError` for another last axis than 4, and for an id outside its factor.
         """
         if factors.ndim == 0 or factors.shape[-1] != len(FACTORS):
@@ -204,12 +205,13 @@ class FactoredVocabulary:
         for name, size, ids in zip(FACTORS, self.sizes, (syntax, variable, operation, value), strict=True):
             _check_ids(name, ids, size)
         _, n_variables, n_operations, n_values = self.sizes
-        return ((syntax * n_variables + variable) * n_operations + operation) * n_values + value
+        radix = ((syntax * n_variables + variable) * n_operations + operation) * n_values + value
+        return radix + self.d_vocab
 
     def unpack(self, packed: Tensor) -> Tensor:
-        """One id int [...] -> factors int64 [..., factor]; raises `VocabularyError` outside 0..n_packed-1."""
-        _check_ids("packed", packed, self.n_packed)
-        rest = packed.long()
+        """One id int [...] -> factors int64 [..., factor]; raises `VocabularyError` for an id `pack` does not give."""
+        _check_ids("packed", packed, self.d_vocab + self.n_packed, low=self.d_vocab)
+        rest = packed.long() - self.d_vocab
         digits: list[Tensor] = []
         for size in self.sizes[:0:-1]:
             digits.append(rest % size)
@@ -340,9 +342,8 @@ class FactoredVocabulary:
         names = self.symbols("variable")
         graphs = [graph] * n_rows if graph is None or isinstance(graph, ComputationGraph) else list(graph)
         if len(graphs) != n_rows:
-            raise VocabularyError(
-                f"There are {len(graphs)} graphs for {n_rows} rows. Allowed: 1, or {n_rows}"
-            )
+            given = f"There are {len(graphs)} graphs for {n_rows} rows"
+            raise VocabularyError(f"{given}. Allowed: one, or one per row")
         for one in graphs:
             own = {} if one is None else {node.variable: node.name for node in one.nodes}
             yield tuple(own.get(index, name) for index, name in enumerate(names)) if own else names
@@ -354,13 +355,13 @@ def _factor_index(factor: str) -> int:
     return FACTORS.index(factor)
 
 
-def _check_ids(what: str, ids: Tensor, size: int) -> None:
+def _check_ids(what: str, ids: Tensor, size: int, low: int = 0) -> None:
     if ids.is_floating_point() or ids.dtype == torch.bool:
         raise VocabularyError(f"The {what} ids have dtype {ids.dtype}. Allowed: an integer dtype")
     if ids.numel():
         low, high = (int(bound) for bound in torch.aminmax(ids))
         if low < 0 or high >= size:
-            raise VocabularyError(f"A {what} id is {low if low < 0 else high}. Allowed: 0 to {size - 1}")
+            raise VocabularyError(f"A {what} id is {low if low < 0 else high}. Allowed: {low} to {size - 1}")
 
 
 def _int64(numbers: Iterable[int]) -> Tensor:
