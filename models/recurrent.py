@@ -112,6 +112,13 @@ class RecurrentTransformer(
         """The most likely symbol of every factor: the state that enters the next step."""
         return bottleneck.snap(self.vocabulary, logits)
 
+    def hold_padding(
+        self, state: Int[Tensor, "batch pos factor"], following: Int[Tensor, "batch pos factor"]
+    ) -> Int[Tensor, "batch pos factor"]:
+        """``following``, but padding stays padding: it is no part of a graph, so a run does not depend on it."""
+        padding = state[..., :1] == self.vocabulary.symbol_id("syntax", "[pad]")
+        return torch.where(padding, state, following)
+
     def transition(
         self, state: Int[Tensor, "batch pos factor"], step: int = 0
     ) -> Float[Tensor, "batch pos d_vocab"]:
@@ -130,13 +137,13 @@ class RecurrentTransformer(
         state, entering = initial, None
         for step in range(n_steps):
             hidden, logits = self._read_out(*self._enter(state, entering, step), step)
-            state, entering = self.discretise(logits), None
+            previous, state, entering = state, self.hold_padding(state, self.discretise(logits)), None
             if self.cfg.bottleneck == "continuous":
                 entering = hidden
             elif estimator != "none" and torch.is_grad_enabled():
                 relax = bottleneck.straight_through if estimator == "straight_through" else bottleneck.gumbel
                 one_hot = relax(self.vocabulary, logits, self.cfg.temperature)
-                state = bottleneck.snap(self.vocabulary, one_hot.detach())
+                state = self.hold_padding(previous, bottleneck.snap(self.vocabulary, one_hot.detach()))
                 entering = self.embed.expected(one_hot)
             yield logits, state
 

@@ -2,7 +2,8 @@
 
 Rows are independent, and without a watcher a step is a deterministic function of the discrete state. So a row that has
 reached a fixed point, or a state it has been in before, needs no further computation: its continuation is known exactly.
-Rows are run in chunks that bound the memory in use; results do not depend on the chunking.
+Rows are run in chunks of similar length that bound the memory in use; padding is never part of a state that changes, so results do
+not depend on the chunking.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 200 * 2**20
 """Working memory a chunk of rows may take in one step."""
+
+LENGTH_SPREAD = 1.25
+"""Longest over shortest graph in one chunk; padding is computed like any other position."""
 
 CONTINUOUS_PATIENCE = 3
 """A continuous model counts as settled when its snapped readout has been the same this many steps in a row."""
@@ -43,25 +47,48 @@ def run(
     fixed = n_steps if n_steps is not None else model.cfg.default_steps
     bound = fixed if fixed is not None else step_bound(model.vocabulary, initial)
     watched = model.is_watched()
-    pieces: list[_Rows] = []
-    for start in range(0, len(initial), _rows_per_chunk(model, initial.shape[1])):
-        rows = initial[start : start + _rows_per_chunk(model, initial.shape[1])]
-        if model.cfg.bottleneck == "discrete" and not watched:
-            pieces.append(_run_discrete(model, rows, bound, settle=fixed is None))
-        else:
-            pieces.append(_run_plainly(model, rows, bound, settle=fixed is None))
-    n_states = max(len(piece.states) for piece in pieces)
-    pieces = [piece.extended(n_states) for piece in pieces]
+    lengths = encoded.mask.sum(-1)
+    discrete = model.cfg.bottleneck == "discrete" and not watched
+    pieces: list[tuple[Tensor, _Rows]] = []
+    for rows in _chunks(model, lengths):
+        n_pos = int(lengths[rows].max()) if discrete else initial.shape[1]
+        run_rows = _run_discrete if discrete else _run_plainly
+        pieces.append((rows, run_rows(model, initial[rows, :n_pos], bound, settle=fixed is None)))
+    n_states = max(len(piece.states) for _, piece in pieces)
+    states = initial.cpu().expand(n_states, *initial.shape).clone()
+    confidence = torch.ones(n_states - 1, *initial.shape)
+    fixed_point, cycle = torch.empty(len(initial), dtype=torch.int64), torch.empty(len(initial), dtype=torch.int64)
+    for rows, piece in pieces:
+        whole = piece.extended(n_states)
+        states[:, rows, : whole.states.shape[2]] = whole.states
+        confidence[:, rows, : whole.states.shape[2]] = whole.confidence
+        fixed_point[rows], cycle[rows] = whole.fixed_point, whole.cycle
     return Trajectory(
-        states=torch.cat([piece.states for piece in pieces], dim=1),
-        confidence=torch.cat([piece.confidence for piece in pieces], dim=1),
+        states=states,
+        confidence=confidence,
         encoded=encoded,
         vocabulary=model.vocabulary,
-        fixed_point=torch.cat([piece.fixed_point for piece in pieces]),
-        cycle=torch.cat([piece.cycle for piece in pieces]),
-        hit_bound=torch.cat([piece.cycle == 0 for piece in pieces]),
+        fixed_point=fixed_point,
+        cycle=cycle,
+        hit_bound=cycle == 0,
         bound=bound,
     )
+
+
+def _chunks(model: RecurrentTransformer, lengths: Int[Tensor, " batch"]) -> list[Int[Tensor, " row"]]:
+    """Row indices, shortest graphs first, in chunks that fit into :data:`CHUNK_BYTES`; hooks need them all in one."""
+    if model.is_watched():
+        return [torch.arange(len(lengths))]
+    chunks: list[Tensor] = []
+    order = lengths.argsort(stable=True)
+    while len(order):
+        sizes = lengths[order]
+        fits = torch.arange(1, len(order) + 1) <= torch.tensor([_rows_per_chunk(model, int(n)) for n in sizes])
+        same = sizes <= LENGTH_SPREAD * sizes[0]
+        n_rows = max(1, int((fits & same).int().cumprod(0).sum()))
+        chunks.append(order[:n_rows])
+        order = order[n_rows:]
+    return chunks
 
 
 def _rows_per_chunk(model: RecurrentTransformer, n_pos: int) -> int:
@@ -118,8 +145,9 @@ def _run_discrete(model: RecurrentTransformer, initial: Tensor, bound: int, sett
             following[row] = packed[t + 1 - period][row]
             written[row] = confidence[t - period][row]
         if len(active):
-            logits = model.transition(model.vocabulary.unpack(packed[t][active]).to(device), step=t)
-            snapped = model.discretise(logits)
+            state = model.vocabulary.unpack(packed[t][active]).to(device)
+            logits = model.transition(state, step=t)
+            snapped = model.hold_padding(state, model.discretise(logits))
             following[active] = model.vocabulary.pack(snapped.cpu())
             written[active] = symbol_probabilities(model.vocabulary, logits, snapped).cpu()
         packed.append(following)

@@ -359,9 +359,10 @@ def _check_ids(what: str, ids: Tensor, size: int, low: int = 0) -> None:
     if ids.is_floating_point() or ids.dtype == torch.bool:
         raise VocabularyError(f"The {what} ids have dtype {ids.dtype}. Allowed: an integer dtype")
     if ids.numel():
-        low, high = (int(bound) for bound in torch.aminmax(ids))
-        if low < 0 or high >= size:
-            raise VocabularyError(f"A {what} id is {low if low < 0 else high}. Allowed: {low} to {size - 1}")
+        smallest, largest = (int(bound) for bound in torch.aminmax(ids))
+        if smallest < low or largest >= size:
+            wrong = smallest if smallest < low else largest
+            raise VocabularyError(f"A {what} id is {wrong}. Allowed: {low} to {size - 1}")
 
 
 def _int64(numbers: Iterable[int]) -> Tensor:
