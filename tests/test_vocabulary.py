@@ -297,6 +297,8 @@ def test_bad_factors(factors: Tensor, message: str) -> None:
 def test_bad_packed_ids() -> None:
     with pytest.raises(VocabularyError, match=r"packed id is 77564\. Allowed: 164 to 77563"):
         VOCABULARY.unpack(torch.tensor([VOCABULARY.d_vocab + VOCABULARY.n_packed]))
+    with pytest.raises(VocabularyError, match=r"packed id is 163\. Allowed: 164 to 77563"):
+        VOCABULARY.unpack(torch.tensor([[164, 163]]))
     with pytest.raises(VocabularyError, match=r"dtype torch\.float32"):
         VOCABULARY.unpack(torch.tensor([1.0]))
 
