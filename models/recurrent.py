@@ -112,18 +112,22 @@ class RecurrentTransformer(
         """The most likely symbol of every factor: the state that enters the next step."""
         return bottleneck.snap(self.vocabulary, logits)
 
-    def hold_padding(
-        self, state: Int[Tensor, "batch pos factor"], following: Int[Tensor, "batch pos factor"]
-    ) -> Int[Tensor, "batch pos factor"]:
-        """``following``, but padding stays padding: it is no part of a graph, so a run does not depend on it."""
-        padding = state[..., :1] == self.vocabulary.symbol_id("syntax", "[pad]")
-        return torch.where(padding, state, following)
+    def is_padding(self, state: Int[Tensor, "batch pos factor"]) -> Bool[Tensor, "batch pos"]:
+        """Where the syntax factor says padding."""
+        return state[..., 0] == self.vocabulary.symbol_id("syntax", "[pad]")
 
     def transition(
-        self, state: Int[Tensor, "batch pos factor"], step: int = 0
+        self,
+        state: Int[Tensor, "batch pos factor"],
+        step: int = 0,
+        padding: Bool[Tensor, "batch pos"] | None = None,
     ) -> Float[Tensor, "batch pos d_vocab"]:
-        """One step from a discrete state to the logits of the next; the unit that training works on."""
-        return self._read_out(*self._enter(state, None, step), step)[1]
+        """One step from a discrete state to the logits of the next; the unit that training works on.
+
+        ``padding`` says where no graph is (default: where ``state`` says ``[pad]``); bidirectional attention skips it.
+        """
+        padding = self.is_padding(state) if padding is None else padding
+        return self._one_step(state, None, step, padding)[1]
 
     def iterate(
         self, initial: Int[Tensor, "batch pos factor"], n_steps: int, estimator: Estimator | None = None
@@ -131,38 +135,35 @@ class RecurrentTransformer(
         """Run ``n_steps`` steps; after each yield its logits and the state they are snapped to.
 
         Between steps a ``discrete`` model passes on the snapped state and a ``continuous`` one its final hidden state.
-        Gradients cross a discrete bottleneck only with an ``estimator`` (default: ``cfg.estimator``).
+        What is padding in ``initial`` stays padding. Gradients cross a discrete bottleneck only with an ``estimator``
+        (default: ``cfg.estimator``).
         """
         estimator = self.cfg.estimator if estimator is None else estimator
+        padding = self.is_padding(initial)
         state, entering = initial, None
         for step in range(n_steps):
-            hidden, logits = self._read_out(*self._enter(state, entering, step), step)
-            previous, state, entering = state, self.hold_padding(state, self.discretise(logits)), None
+            hidden, logits = self._one_step(state, entering, step, padding)
+            symbols, entering = self.discretise(logits), None
             if self.cfg.bottleneck == "continuous":
                 entering = hidden
             elif estimator != "none" and torch.is_grad_enabled():
                 relax = bottleneck.straight_through if estimator == "straight_through" else bottleneck.gumbel
                 one_hot = relax(self.vocabulary, logits, self.cfg.temperature)
-                state = self.hold_padding(previous, bottleneck.snap(self.vocabulary, one_hot.detach()))
-                entering = self.embed.expected(one_hot)
+                symbols, entering = self.discretise(one_hot.detach()), self.embed.expected(one_hot)
+            state = torch.where(padding[..., None], initial, symbols)
             yield logits, state
 
-    def _enter(
-        self, state: Tensor, entering: Tensor | None, step: int
-    ) -> tuple[Float[Tensor, "batch pos d_model"], Bool[Tensor, "batch pos"] | None]:
-        """The residual stream entering ``step``: ``entering`` where given, else the embedding of the (hooked) state."""
+    def _one_step(
+        self, state: Tensor, entering: Tensor | None, step: int, padding: Bool[Tensor, "batch pos"]
+    ) -> tuple[Float[Tensor, "batch pos d_model"], Float[Tensor, "batch pos d_vocab"]]:
+        """Hidden state and logits of ``step``, entered by ``entering`` where given, else by the (hooked) state."""
         self.grow_steps(step + 1)
-        hooked = self.step_hooks(step).hook_state(state)
-        key_mask = None
-        if self.cfg.attention_dir == "bidirectional":
-            key_mask = hooked[..., 0] != self.vocabulary.symbol_id("syntax", "[pad]")
+        hooks = self.step_hooks(step)
+        hooked = hooks.hook_state(state)
         if entering is None or (self.cfg.bottleneck == "discrete" and hooked is not state):
-            return self.embed_state(hooked), key_mask
-        return entering, key_mask
-
-    def _read_out(self, resid: Tensor, key_mask: Tensor | None, step: int) -> tuple[Tensor, Tensor]:
-        hidden = self.step(resid, step, key_mask)
-        return hidden, self.step_hooks(step).hook_logits(self.unembed(hidden))
+            entering = self.embed_state(hooked)
+        hidden = self.step(entering, step, ~padding if self.cfg.attention_dir == "bidirectional" else None)
+        return hidden, hooks.hook_logits(self.unembed(hidden))
 
     # Whole runs -------------------------------------------------------------------------------------------------------
 

@@ -129,6 +129,7 @@ def _run_discrete(model: RecurrentTransformer, initial: Tensor, bound: int, sett
     """Step all rows that have not settled; the others are continued by what is known of them."""
     n_rows = len(initial)
     device = model.W_E.device
+    padding = model.is_padding(initial).to(device)
     packed = [model.vocabulary.pack(initial)]
     confidence: list[Tensor] = []
     fixed_point = torch.full((n_rows,), -1)
@@ -146,8 +147,8 @@ def _run_discrete(model: RecurrentTransformer, initial: Tensor, bound: int, sett
             written[row] = confidence[t - period][row]
         if len(active):
             state = model.vocabulary.unpack(packed[t][active]).to(device)
-            logits = model.transition(state, step=t)
-            snapped = model.hold_padding(state, model.discretise(logits))
+            logits = model.transition(state, t, padding[active])
+            snapped = torch.where(padding[active, :, None], state, model.discretise(logits))
             following[active] = model.vocabulary.pack(snapped.cpu())
             written[active] = symbol_probabilities(model.vocabulary, logits, snapped).cpu()
         packed.append(following)
