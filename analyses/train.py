@@ -1,0 +1,126 @@
+"""Train a model: `recurlens train --method M`, or `python -m analyses.train` (models/training has the how).
+
+The output folder receives `log.jsonl` (one record every few steps, and the validations), `checkpoint.pt`
+(everything `--resume` needs), `config.json` and `model.safetensors` (what `models.load` reads),
+`training.json` (every setting), and `snapshots/` where asked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from analyses.inputs import InputError, parse_operations
+from analyses.options import QuietOption, at_least, reports_bad_input
+
+DEFAULT_OUT = Path("runs")
+
+
+def train(
+    method: str,
+    preset: str = "cpu",
+    ops: tuple[str, ...] = ("ADD",),
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+    tensorboard: bool = False,
+    **changes: Any,
+) -> Path:
+    """Train and return the folder that holds the model.
+
+    minutes: budget of wall-clock, over all parts of a resumed run. steps: budget in optimiser steps; the
+    preset's own where neither is given. changes: other fields of `TrainingConfig`.
+
+    Raises:
+        InputError: unknown method, preset or operation, a value out of range, a folder that already holds a
+        run, a checkpoint that is missing, damaged or of other settings, a disk that is full.
+    """
+    from models.training.checkpoint import CheckpointError
+    from models.training.presets import SettingsError, training_config
+    from models.training.trainer import Trainer
+
+    folder = out or DEFAULT_OUT / f"{method}-{preset}-{seed}"
+    try:
+        config = training_config(method, preset, ops, seed, minutes, steps, **changes)
+        Trainer(config, folder, resume=resume, quiet=quiet, tensorboard=tensorboard).run()
+    except (CheckpointError, SettingsError) as error:
+        raise InputError(str(error)) from error
+    return folder
+
+
+@reports_bad_input
+def train_command(
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            metavar="M",
+            help="feedforward, recurrent, chain-of-thought, continuous, discrete or discrete-corrected.",
+        ),
+    ],
+    preset: Annotated[str, typer.Option("--preset", help="cpu, paper or smoke.")] = "cpu",
+    ops: Annotated[str, typer.Option("--ops", metavar="ADD,SUB,MUL", help="Operations of the task.")] = "ADD",
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.001, help="Budget of wall-clock.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", callback=at_least(1), help="Budget in optimiser steps.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", callback=at_least(0), help="Seed of weights and data.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of the run.  [default: runs/METHOD-PRESET-SEED]"),
+    ] = None,
+    supervision: Annotated[
+        str | None, typer.Option("--supervision", help="transitions or paper.  [default: the preset's]")
+    ] = None,
+    snapshots: Annotated[
+        int | None,
+        typer.Option(
+            "--snapshots", callback=at_least(0), help="Log-spaced fp16 copies of the weights to keep."
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
+    threads: Annotated[
+        int | None, typer.Option("--threads", callback=at_least(1), help="Threads of torch.")
+    ] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train one of the six methods."""
+    operations = tuple(parse_operations(ops))
+    changes = {"supervision": supervision, "snapshots": snapshots}
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    folder = train(
+        method,
+        preset,
+        operations,
+        minutes,
+        steps,
+        seed,
+        out,
+        resume,
+        quiet,
+        tensorboard,
+        **{name: value for name, value in changes.items() if value is not None},
+    )
+    typer.echo(f"Trained model in {folder}")
+
+
+def main() -> None:
+    """Entry point of `python -m analyses.train`."""
+    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    application.command()(train_command)
+    application()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training: objectives, curriculum, trainer, checkpoints (training.md)."""

@@ -1,0 +1,73 @@
+"""Discrete latent supervision: every step is one independent transition between two discrete states
+(paper.md, section 3).
+
+No back-propagation through time: the state before a step is known from the graph. Two supervisions:
+
+- `transitions` (default; training.md, points 1 and 2): one step of one state per graph, the target is the
+  synchronous step of the symbolic algorithm on that very state. For `discrete` the states are those of real
+  runs; `discrete-corrected` adds random ones.
+- `paper`: all steps 0..depth of each graph in one batch, targets always the true values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.recurrent import RecurrentTransformer
+from models.training.objectives.protocol import Batch, Outcome, count_right, value_at
+from models.training.objectives.readout import factored_cross_entropy
+from models.training.objectives.solving import solve_by_steps
+from models.training.sampling import NUMBER, GraphBatch, Ints, Recipe, sample_batch
+from models.training.states import mixed_examples, paper_examples, skew_leaves
+from models.training.transition import write_values
+from models.vocabulary import FactoredVocabulary
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """Transitions between discrete states.
+
+    changed_weight: loss weight of the value factor where the target differs from the input.
+    random: share of examples that start from a random state (supervision `transitions`).
+    corrupt_batch, corrupt_value: the paper's corruption (supervision `paper`).
+    """
+
+    vocabulary: FactoredVocabulary
+    supervision: str = "transitions"
+    changed_weight: float = 6.0
+    random: float = 0.0
+    corrupt_batch: float = 0.0
+    corrupt_value: float = 0.5
+    name: str = "discrete"
+
+    def draw(self, rng: np.random.Generator, recipe: Recipe, n_graphs: int, skew: float) -> Batch:
+        """Steps from states of real runs and, for a share `random`, from random states."""
+        vocabulary = self.vocabulary
+        graphs = sample_batch(rng, vocabulary, n_graphs, recipe)
+        if self.random == 0:
+            graphs = skew_leaves(
+                rng, graphs, vocabulary, skew
+            )  # the only way to skew the values of a real run
+        if self.supervision == "paper":
+            examples = paper_examples(rng, graphs, vocabulary, self.corrupt_batch, self.corrupt_value)
+            graphs = graphs.rows(examples.graphs)
+        else:
+            examples = mixed_examples(rng, graphs, vocabulary, self.random, skew)
+        state, target = write_values(graphs, examples.inputs), write_values(graphs, examples.targets)
+        return Batch.of(graphs, state, target, graphs.mask, examples.inputs, examples.targets)
+
+    def loss(self, model: RecurrentTransformer, batch: Batch) -> Outcome:
+        """Cross-entropy of one step, all factors; `changed_weight` on values that have to change."""
+        logits = model.transition(batch.state)
+        changed = batch.state[..., NUMBER] != batch.target[..., NUMBER]
+        weight = 1.0 + (self.changed_weight - 1.0) * changed
+        loss = factored_cross_entropy(logits, batch.target, batch.mask, self.vocabulary, weight)
+        return Outcome(
+            loss, *count_right(batch, value_at(logits, batch.graphs.rhs, self.vocabulary), self.vocabulary)
+        )
+
+    def solve(self, model: RecurrentTransformer, graphs: GraphBatch) -> Ints:
+        """See `solve_by_steps`."""
+        return solve_by_steps(model, graphs)

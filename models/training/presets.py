@@ -1,0 +1,228 @@
+"""Settings of a run: `TrainingConfig`, and the presets `cpu`, `paper`, `smoke` for each method.
+
+`cpu` is what the zoo is trained with (training.md); `paper` has the sizes and the schedule of the paper's
+published configuration, for a GPU; `smoke` runs in seconds, for tests.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.training.curriculum import Phase
+
+Method = Literal[
+    "feedforward", "recurrent", "chain-of-thought", "continuous", "discrete", "discrete-corrected"
+]
+Preset = Literal["cpu", "paper", "smoke"]
+Supervision = Literal["transitions", "paper"]
+METHODS: tuple[str, ...] = get_args(Method)
+PRESETS: tuple[str, ...] = get_args(Preset)
+OPERATION_ORDER = ("ADD", "SUB", "MUL")
+
+
+class SettingsError(ValueError):
+    """A method, preset, operation or budget that is not allowed; the message says what was given and what is."""
+
+
+class TrainingConfig(BaseModel):
+    """Everything that decides a run, besides the code.
+
+    model: fields of `RecurrentConfig` that differ from its defaults.
+    minutes, steps: the budget; the run ends at whichever comes first. Progress is the larger of the two
+    shares.
+    learning_rate: warmed up linearly over `warmup` steps, constant, then linear to `final_rate` of it over
+    the last `decay` of the progress.
+    skew: probability, at the start, that a value is an operation's identity.
+    born_distances: bias added at distance j of head j in the first layer, at initialisation (relative_bias
+    positions only).
+    ema: decay of the averaged weights that are saved; None saves the weights themselves.
+    log_every: steps between log records; validate_minutes, checkpoint_minutes: minutes between validations
+    and checkpoints;
+    validate_steps, checkpoint_steps: the same in steps (whichever comes first).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Method
+    preset: str = "cpu"
+    ops: tuple[str, ...] = ("ADD",)
+    seed: int = Field(default=0, ge=0)
+    model: dict[str, Any] = {}
+    minutes: float | None = Field(default=None, gt=0)
+    steps: int | None = Field(default=None, gt=0)
+    supervision: Supervision = "transitions"
+    phases: tuple[Phase, ...] = (Phase(name="all"),)
+    skew: float = Field(default=0.0, ge=0, le=1)
+    random_states: float = Field(default=0.85, ge=0, le=1)
+    changed_weight: float = Field(default=6.0, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = Field(default=0.01, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    warmup: int = Field(default=100, ge=0)
+    decay: float = Field(default=0.3, ge=0, le=1)
+    final_rate: float = Field(default=0.02, ge=0, le=1)
+    born_distances: float = 0.0
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    log_every: int = Field(default=20, gt=0)
+    validate_minutes: float = Field(default=5.0, gt=0)
+    validate_steps: int | None = Field(default=None, gt=0)
+    validation_sizes: tuple[int, ...] = (32, 64, 128)
+    validation_graphs: int = Field(default=16, gt=0)
+    checkpoint_minutes: float = Field(default=1.0, gt=0)
+    checkpoint_steps: int | None = Field(default=None, gt=0)
+    snapshots: int = Field(default=0, ge=0)
+
+
+_SMALL_TO_FULL = (
+    Phase(
+        name="small",
+        sizes=(5, 10),
+        leaves=(3, 4),
+        operand_weights=(1, 1, 4),
+        gate=0.7,
+        skew_step=0.00075,
+        tokens=2900,
+        latest=0.35,
+    ),
+    Phase(
+        name="middle",
+        sizes=(7, 18),
+        leaves=(3, 6),
+        operand_weights=(1, 1, 2),
+        leave_at=0.97,
+        tokens=3000,
+        latest=0.45,
+        attention_noise=0.5,
+    ),
+    Phase(name="full", sizes=(8, 32), leaves=(6, 6), tokens=3200, attention_noise=1.0),
+)
+
+_CPU_MODEL: dict[str, Any] = {
+    "n_layers": 2,
+    "d_model": 128,
+    "n_heads": 8,
+    "d_head": 32,
+    "d_mlp": 512,
+    "positions": "relative_bias",
+    "position_window": 32,
+    "attention_scale": "log",
+    "embed_std": 0.1,
+}
+
+_SMOKE_MODEL: dict[str, Any] = {
+    "n_layers": 1,
+    "d_model": 32,
+    "n_heads": 4,
+    "d_head": 8,
+    "d_mlp": 64,
+    "positions": "relative_bias",
+    "position_window": 16,
+}
+
+_PAPER_MODEL: dict[str, Any] = {
+    "n_layers": 2,
+    "d_model": 256,
+    "n_heads": 16,
+    "d_head": 16,
+    "d_mlp": 1024,
+    "positions": "deberta",
+    "position_window": 64,
+    "dropout": 0.1,
+}
+
+_METHOD_MODELS: dict[str, dict[str, Any]] = {
+    "feedforward": {"default_steps": 1},
+    "recurrent": {"bottleneck": "continuous", "default_steps": 8},
+    "chain-of-thought": {"default_steps": 1},
+    "continuous": {"bottleneck": "continuous"},
+}
+"""What a method asks of the model, under every preset."""
+FEEDFORWARD_DEPTH = 3
+"""The feed-forward model has this many times the layers of the others: it passes through them once."""
+PASSES = {"recurrent": 8, "continuous": 5, "feedforward": FEEDFORWARD_DEPTH, "chain-of-thought": 2}
+"""How often a token passes through the layers in one example; batches shrink by it, so that steps cost alike."""
+
+_PRESETS: dict[str, dict[str, Any]] = {
+    "cpu": {
+        "decay": 0.5,
+        "model": _CPU_MODEL,
+        "minutes": 100.0,
+        "phases": _SMALL_TO_FULL,
+        "skew": 0.75,
+        "born_distances": 5.0,
+    },
+    "smoke": {
+        "model": _SMOKE_MODEL,
+        "steps": 40,
+        "phases": (Phase(name="tiny", sizes=(4, 6), leaves=(3, 3), tokens=400),),
+        "skew": 0.5,
+        "warmup": 5,
+        "learning_rate": 5e-3,
+        "log_every": 1,
+        "validate_steps": 20,
+        "validation_sizes": (6, 12),
+        "validation_graphs": 4,
+        "checkpoint_steps": 10,
+    },
+    "paper": {
+        "model": _PAPER_MODEL,
+        "steps": 100 * 50_000 // 32,
+        "supervision": "paper",
+        "phases": (Phase(name="paper", tokens=32 * 116),),
+        "changed_weight": 1.0,
+        "learning_rate": 1e-3,
+        "betas": (0.9, 0.999),
+        "warmup": 0,
+        "decay": 0.0,
+        "validate_minutes": 30.0,
+        "checkpoint_minutes": 5.0,
+    },
+}
+
+
+def training_config(
+    method: str,
+    preset: str = "cpu",
+    ops: tuple[str, ...] = ("ADD",),
+    seed: int = 0,
+    minutes: float | None = None,
+    steps: int | None = None,
+    **changes: Any,
+) -> TrainingConfig:
+    """The settings of a method under a preset; `minutes` or `steps` replace the preset's budget, `changes`
+    any other field.
+
+    Raises:
+        SettingsError: an unknown method, preset, operation, field, or a value out of range.
+    """
+    if method not in METHODS:
+        raise SettingsError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
+    if preset not in PRESETS:
+        raise SettingsError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    unknown = [op for op in ops if op not in OPERATION_ORDER]
+    if unknown or not ops or len(set(ops)) < len(ops):
+        raise SettingsError(
+            f"operations {list(ops)} are not allowed; give each of {', '.join(OPERATION_ORDER)} at most once"
+        )
+    settings = {**_for_method(method, _PRESETS[preset]), **changes}
+    if minutes is not None or steps is not None:
+        settings |= {"minutes": minutes, "steps": steps}
+    ordered = tuple(op for op in OPERATION_ORDER if op in ops)
+    try:
+        return TrainingConfig(method=method, preset=preset, ops=ordered, seed=seed, **settings)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _for_method(method: str, preset: dict[str, Any]) -> dict[str, Any]:
+    """The preset with the model and the batch size that a method needs."""
+    model = {**preset["model"], **_METHOD_MODELS.get(method, {})}
+    if method == "feedforward":
+        model["n_layers"] = FEEDFORWARD_DEPTH * model["n_layers"]
+    passes = PASSES.get(method, 1)
+    phases: tuple[Phase, ...] = preset["phases"]
+    smaller = tuple(phase.model_copy(update={"tokens": -(-phase.tokens // passes)}) for phase in phases)
+    return {**preset, "model": model, "phases": smaller}

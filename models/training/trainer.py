@@ -1,0 +1,336 @@
+"""One trainer for all methods.
+
+A step draws a batch from `(seed, step, process)` alone, so the data of a step never depend on what came
+before and a resumed run needs no data state. Drawing takes 1 to 2 ms beside 150 ms and more for a step on
+one core, so it stays on the training thread. A checkpoint holds weights, optimiser, curriculum, torch's
+random state, step and time spent: after `kill -9`, `resume=True` repeats the steps since the last
+checkpoint exactly and goes on. Budgets in minutes count the time of all parts of a run.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from models.config import RecurrentConfig
+from models.recurrent import RecurrentTransformer
+from models.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, write_atomically
+from models.training.curriculum import Curriculum
+from models.training.journal import Bar, Journal
+from models.training.objectives import make_objective
+from models.training.presets import TrainingConfig
+from models.training.validation import Validator
+from models.training.workers import Workers
+
+CHECKPOINT, LOG, SETTINGS, SNAPSHOTS, BOARD = (
+    "checkpoint.pt",
+    "log.jsonl",
+    "training.json",
+    "snapshots",
+    "tensorboard",
+)
+
+
+class Trainer:
+    """A run: its model, optimiser, curriculum and place on disk.
+
+    Raises:
+        CheckpointError: `resume` without a checkpoint, a damaged one, one of other settings; or a new run
+        where one already is.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        out: Path,
+        resume: bool = False,
+        quiet: bool = False,
+        tensorboard: bool = False,
+    ) -> None:
+        self.config, self.out, self.quiet, self.tensorboard = config, out, quiet, tensorboard
+        self.workers = Workers.connect()
+        self.model = build_model(config)
+        self.objective = make_objective(config, self.model.vocabulary)
+        self.curriculum = Curriculum(config.phases, config.skew)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=config.learning_rate,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+        )
+        self.averaged = (
+            [p.detach().clone() for p in self.model.parameters()] if config.ema is not None else []
+        )
+        self.step, self.seconds, self.next_snapshot = 0, 0.0, 0
+        torch.manual_seed(config.seed * 1009 + self.workers.index)
+        if resume:
+            self._restore()
+        elif (out / CHECKPOINT).exists():
+            raise CheckpointError(
+                f"{out} already holds a run; continue it with --resume or give another folder"
+            )
+
+    # -- the run -------------------------------------------------------------------------------------------------
+
+    def run(self) -> RecurrentTransformer:
+        """Train until the budget is spent; write log, checkpoints, snapshots and the model. Returns the
+        trained model.
+
+        Raises:
+            CheckpointError: something cannot be written; the previous checkpoint is intact.
+        """
+        journal = self._open()
+        started, before = time.monotonic(), self.seconds
+        last = {"checkpoint": self.seconds, "validation": self.seconds}
+        window_start, window_examples = time.monotonic(), 0
+        self.model.train()
+        with Bar(self.config.method, quiet=self.quiet or not self.workers.leads) as bar:
+            while self.progress() < 1.0:
+                loss, examples = self._train_step()
+                self.seconds = self._shared_seconds(before + time.monotonic() - started)
+                window_examples += examples
+                if self.step % self.config.log_every == 0:
+                    record = self._record(loss, window_examples / max(time.monotonic() - window_start, 1e-9))
+                    window_start, window_examples = time.monotonic(), 0
+                    if journal is not None:
+                        journal.write(record)
+                    bar.show(self.progress(), record)
+                self._snapshot()
+                done = self.progress() >= 1.0
+                if done or self._due("validate", last["validation"]):
+                    last["validation"] = self.seconds
+                    self._validate(journal)
+                    window_start, window_examples = time.monotonic(), 0
+                if done or self._due("checkpoint", last["checkpoint"]):
+                    last["checkpoint"] = self.seconds
+                    self.save()
+        if journal is not None:
+            journal.close()
+        self._load_averaged()
+        return self.model
+
+    def progress(self) -> float:
+        """Share of the budget spent, 0..1."""
+        shares = [0.0]
+        if self.config.steps is not None:
+            shares.append(self.step / self.config.steps)
+        if self.config.minutes is not None:
+            shares.append(self.seconds / (60 * self.config.minutes))
+        return min(1.0, max(shares))
+
+    def rate(self) -> float:
+        """Learning rate of the next step: linear warm-up, constant, linear decay over the last `decay` of the budget."""
+        config = self.config
+        warm = min(1.0, (self.step + 1) / config.warmup) if config.warmup else 1.0
+        late = max(0.0, self.progress() - (1 - config.decay)) / config.decay if config.decay else 0.0
+        return config.learning_rate * warm * (1 - late * (1 - config.final_rate))
+
+    def _train_step(self) -> tuple[float, int]:
+        config, model = self.config, self.model
+        rng = np.random.default_rng([config.seed, self.step, self.workers.index])
+        recipe, n_graphs = self.curriculum.draw_size(rng)
+        batch = self.objective.draw(rng, recipe, n_graphs, self.curriculum.skew)
+        model.cfg.attention_noise = self.curriculum.phase.attention_noise
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
+        self.optimizer.zero_grad(set_to_none=False)
+        outcome = self.objective.loss(model, batch)
+        outcome.loss.backward()
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        measured = torch.tensor([*outcome.right, *outcome.total, outcome.loss.item()], dtype=torch.float64)
+        measured = self.workers.average(gradients, measured)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        self.optimizer.step()
+        if config.ema is not None:
+            self._average(1 - config.ema)
+        self.step += 1
+        right, total = measured[:4].numpy().astype(np.int64), measured[4:8].numpy().astype(np.int64)
+        self.curriculum.update(right, total, self.progress())
+        return float(measured[8]) / self.workers.count, len(batch) * self.workers.count
+
+    def _shared_seconds(self, seconds: float) -> float:
+        """The first process's clock, on every process, so that all stop and decay at the same step."""
+        if self.workers.count == 1 or self.config.minutes is None:
+            return seconds
+        mine = torch.tensor([seconds if self.workers.leads else 0.0], dtype=torch.float64)
+        return float(self.workers.accelerator.reduce(mine, reduction="sum"))
+
+    def _due(self, what: str, last: float) -> bool:
+        steps = getattr(self.config, f"{what}_steps")
+        if steps is not None and self.step % steps == 0:
+            return True
+        return self.seconds - last >= 60 * getattr(self.config, f"{what}_minutes")
+
+    # -- what is written -----------------------------------------------------------------------------------------
+
+    def _open(self) -> Journal | None:
+        if not self.workers.leads:
+            return None
+        settings = {"training": self.config.model_dump(mode="json"), "model": self.model.cfg.to_dict()}
+        text = json.dumps(settings, indent=2).encode()
+        write_atomically(self.out / SETTINGS, lambda file: file.write(text))
+        return Journal(
+            self.out / LOG, keep_until=self.step, board=self.out / BOARD if self.tensorboard else None
+        )
+
+    def _record(self, loss: float, speed: float) -> dict[str, Any]:
+        phase, accuracy = self.curriculum.phase.name, self.curriculum.accuracy
+        return {
+            "step": self.step,
+            "seconds": round(self.seconds, 2),
+            "loss": loss,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "phase": phase,
+            "skew": self.curriculum.skew,
+            **{f"k{k}": accuracy[k] for k in range(4)},
+            "sequences_per_second": round(speed, 1),
+        }
+
+    def _validate(self, journal: Journal | None) -> None:
+        if journal is not None:
+            config = self.config
+            validator = Validator(
+                self.model.vocabulary, self.objective, config.validation_sizes, config.validation_graphs
+            )
+            kept = self._load_averaged()
+            began = time.monotonic()
+            measured = validator.measure(self.model, discrete=self.model.cfg.bottleneck == "discrete")
+            journal.write(
+                {
+                    "step": self.step,
+                    "event": "validation",
+                    "took": round(time.monotonic() - began, 2),
+                    **measured,
+                }
+            )
+            self._put(kept)
+        self.workers.wait()
+
+    def _snapshot(self) -> None:
+        """Write an fp16 copy of the weights whenever progress passes one of the log-spaced marks from 1/1000 to 1."""
+        count = self.config.snapshots
+        due = False
+        while (
+            self.next_snapshot < count
+            and self.progress() >= 10 ** (-3 + 3 * self.next_snapshot / max(1, count - 1)) - 1e-9
+        ):
+            self.next_snapshot, due = self.next_snapshot + 1, True
+        if due and self.workers.leads:
+            kept = self._load_averaged()
+            halves = {
+                name: value.detach().half().contiguous() for name, value in self.model.state_dict().items()
+            }
+            content = to_safetensors(
+                halves, metadata={"step": str(self.step), "seconds": f"{self.seconds:.1f}"}
+            )
+            self._put(kept)
+            write_atomically(
+                self.out / SNAPSHOTS / f"step_{self.step:07d}.safetensors", lambda file: file.write(content)
+            )
+
+    def save(self) -> None:
+        """Write the checkpoint and the model (averaged weights, if there are any), each atomically.
+
+        Raises:
+            CheckpointError: it cannot be written; the previous checkpoint is intact.
+        """
+        random_states = self._random_states()
+        if not self.workers.leads:
+            return
+        state = {
+            "settings": self.config.model_dump_json(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "next_snapshot": self.next_snapshot,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "averaged": self.averaged,
+            "curriculum": self.curriculum.state(),
+            "random": random_states,
+        }
+        save_checkpoint(self.out / CHECKPOINT, state)
+        kept = self._load_averaged()
+        weights = to_safetensors(
+            {name: value.detach().contiguous() for name, value in self.model.state_dict().items()}
+        )
+        self._put(kept)
+        write_atomically(self.out / "model.safetensors", lambda file: file.write(weights))
+        text = self.model.cfg.to_json().encode()
+        write_atomically(self.out / "config.json", lambda file: file.write(text))
+
+    def _random_states(self) -> Tensor:
+        """Torch's random state of every process, uint8 [process, byte]."""
+        mine = torch.get_rng_state()
+        if self.workers.count == 1:
+            return mine[None]
+        return self.workers.accelerator.gather(mine[None].int()).to(torch.uint8)
+
+    def _restore(self) -> None:
+        state = load_checkpoint(self.out / CHECKPOINT)
+        _check_same(json.loads(state["settings"]), self.config.model_dump(mode="json"), self.out)
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{self.out / CHECKPOINT} holds another model than the settings: {error}"
+            ) from error
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.curriculum.restore(state["curriculum"])
+        self.step, self.seconds, self.next_snapshot = state["step"], state["seconds"], state["next_snapshot"]
+        self.averaged = list(state["averaged"])
+        if len(state["random"]) != self.workers.count:
+            raise CheckpointError(
+                f"{self.out} was trained by {len(state['random'])} processes, this is {self.workers.count}"
+            )
+        torch.set_rng_state(state["random"][self.workers.index])
+
+    # -- averaged weights ----------------------------------------------------------------------------------------
+
+    def _load_averaged(self) -> list[Tensor]:
+        """Put the averaged weights into the model; returns those it had (nothing without averaging)."""
+        kept = [p.detach().clone() for p in self.model.parameters()] if self.averaged else []
+        self._put(self.averaged)
+        return kept
+
+    @torch.no_grad()
+    def _average(self, share: float) -> None:
+        for average, parameter in zip(self.averaged, self.model.parameters(), strict=True):
+            average.lerp_(parameter, share)
+
+    @torch.no_grad()
+    def _put(self, weights: list[Tensor]) -> None:
+        if weights:
+            for parameter, value in zip(self.model.parameters(), weights, strict=True):
+                parameter.copy_(value)
+
+
+def build_model(config: TrainingConfig) -> RecurrentTransformer:
+    """The untrained model of a run; the heads of the first layer are born with different distances where asked."""
+    settings = {"ops": config.ops, "seed": config.seed, "method": config.method, **config.model}
+    model = RecurrentTransformer(RecurrentConfig.from_dict(settings))
+    bias = dict(model.named_parameters()).get("blocks.0.attn.pos.bias")  # [head, distance]
+    if config.born_distances and bias is not None:
+        with torch.no_grad():
+            for head, distances in enumerate(bias[:, : len(bias)]):
+                distances[head] = config.born_distances
+    return model
+
+
+BUDGET = frozenset({"minutes", "steps", "snapshots", "validate_minutes", "checkpoint_minutes", "log_every"})
+"""Settings a resumed run may change."""
+
+
+def _check_same(saved: dict[str, Any], given: dict[str, Any], out: Path) -> None:
+    different = [name for name in given if name not in BUDGET and saved.get(name) != given[name]]
+    if different:
+        name = different[0]
+        raise CheckpointError(
+            f"{out} was trained with {name}={saved.get(name)!r}, not {given[name]!r}; resume with the same settings or use a new folder"
+        )
