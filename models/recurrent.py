@@ -283,7 +283,7 @@ class RecurrentTransformer(
     def grow_steps(self, n_steps: int) -> None:
         """Make sure that the hook tree has at least ``n_steps`` steps; hooks given by predicate reach new steps too."""
         for step in range(len(self.steps), n_steps):
-            tree = StepHooks(self.cfg.n_layers)
+            tree = StepHooks(self.cfg.n_layers).train(self.training)
             self.steps.append(tree)
             for name, module in tree.named_modules(prefix=f"steps.{step}"):
                 module.name = name  # pyright: ignore[reportArgumentType]

@@ -59,7 +59,7 @@ class _View(WeightAccess, TokenAccess, HookedRootModule):
         self.blocks = nn.ModuleList([block for _ in range(n_repeats) for block in model.blocks])
         self.ln_final = model.ln_final
         self.unembed = model.unembed
-        self.training = model.training
+        self.training = self.blocks.training = model.training
         object.__setattr__(self, "original_model", model)
         self._names = names
         self.hook_dict = {plain: model.hook_dict[full] for plain, full in names.items()}
