@@ -146,10 +146,10 @@ def dashboard_command(
 
 
 def run_streamlit(arguments: list[str]) -> None:
-    """Run Streamlit's own command in this process, so that signals reach it; returns when it ends."""
+    """Run Streamlit's own command in this process, so that signals reach it; exits when it ends."""
     from streamlit.web.cli import main as streamlit_main
 
-    streamlit_main(args=arguments, prog_name="streamlit", standalone_mode=False)
+    streamlit_main(args=arguments, prog_name="streamlit")
 
 
 def _say_written(paths: list[Path], quiet: bool) -> None:
