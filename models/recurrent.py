@@ -422,8 +422,19 @@ class RecurrentTransformer(
 
     # Storage ----------------------------------------------------------------------------------------------------------
 
-    def _save_pretrained(self, save_directory: Path) -> None:
+    def save_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, save_directory: str | Path, *, push_to_hub: bool = False, **hub_options: Any
+    ) -> None:
+        """Write ``config.json`` and ``model.safetensors``; what was there stays whole until the new files are complete.
+
+        ``push_to_hub`` uploads the folder too, with ``hub_options`` as ``PyTorchModelHubMixin.push_to_hub`` takes them.
+
+        Raises:
+            models.storage.CheckpointError: the folder cannot be written.
+        """
         storage.write(Path(save_directory), self.cfg, self.state_dict())
+        if push_to_hub:
+            self.push_to_hub(hub_options.pop("repo_id", Path(save_directory).name), **hub_options)
 
     @classmethod
     def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]

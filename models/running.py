@@ -57,7 +57,10 @@ def run(
     n_states = max(len(piece.states) for _, piece in pieces)
     states = initial.cpu().expand(n_states, *initial.shape).clone()
     confidence = torch.ones(n_states - 1, *initial.shape)
-    fixed_point, cycle = torch.empty(len(initial), dtype=torch.int64), torch.empty(len(initial), dtype=torch.int64)
+    fixed_point, cycle = (
+        torch.empty(len(initial), dtype=torch.int64),
+        torch.empty(len(initial), dtype=torch.int64),
+    )
     for rows, piece in pieces:
         whole = piece.extended(n_states)
         states[:, rows, : whole.states.shape[2]] = whole.states
@@ -83,7 +86,9 @@ def _chunks(model: RecurrentTransformer, lengths: Int[Tensor, " batch"]) -> list
     order = lengths.argsort(stable=True)
     while len(order):
         sizes = lengths[order]
-        fits = torch.arange(1, len(order) + 1) <= torch.tensor([_rows_per_chunk(model, int(n)) for n in sizes])
+        fits = torch.arange(1, len(order) + 1) <= torch.tensor(
+            [_rows_per_chunk(model, int(n)) for n in sizes]
+        )
         same = sizes <= LENGTH_SPREAD * sizes[0]
         n_rows = max(1, int((fits & same).int().cumprod(0).sum()))
         chunks.append(order[:n_rows])

@@ -20,7 +20,15 @@ DIRECTIONS = ("causal", "bidirectional")
 
 
 def small_config(**changes: object) -> RecurrentConfig:
-    sizes = {"n_layers": 2, "d_model": 24, "n_heads": 3, "d_head": 10, "d_mlp": 40, "position_window": 7, "seed": 3}
+    sizes = {
+        "n_layers": 2,
+        "d_model": 24,
+        "n_heads": 3,
+        "d_head": 10,
+        "d_mlp": 40,
+        "position_window": 7,
+        "seed": 3,
+    }
     return RecurrentConfig(**{**sizes, **changes})  # type: ignore[arg-type]
 
 
@@ -60,7 +68,9 @@ def test_every_position_weight_of_the_encoder_matters(tmp_path: Path, name: str)
     """Guard: swapping or dropping a position projection must be visible, or the test above shows nothing."""
     tensors = load_file(ENCODER)
     metadata = {"n_layers": "2", "n_heads": "4", "d_model": "32", "positions": "DeBERTa"}
-    tensors[f"weight.blocks.layer_0.attn.{name}"] = torch.zeros_like(tensors[f"weight.blocks.layer_0.attn.{name}"])
+    tensors[f"weight.blocks.layer_0.attn.{name}"] = torch.zeros_like(
+        tensors[f"weight.blocks.layer_0.attn.{name}"]
+    )
     save_file(tensors, tmp_path / "broken.safetensors", metadata=metadata)
     with torch.no_grad():
         output = load_paper_encoder(tmp_path / "broken.safetensors").step(tensors["input"])
@@ -77,7 +87,9 @@ def test_encoder_errors(tmp_path: Path) -> None:
     save_file({"weight.a": torch.zeros(1)}, tmp_path / "b.safetensors", metadata=metadata)
     with pytest.raises(CheckpointError, match="'spiral' is not known"):
         load_paper_encoder(tmp_path / "b.safetensors")
-    save_file({"weight.a": torch.zeros(1)}, tmp_path / "c.safetensors", metadata=metadata | {"positions": "RoPE"})
+    save_file(
+        {"weight.a": torch.zeros(1)}, tmp_path / "c.safetensors", metadata=metadata | {"positions": "RoPE"}
+    )
     with pytest.raises(CheckpointError, match="no tensor 'weight.ln_final.weight'"):
         load_paper_encoder(tmp_path / "c.safetensors")
 
@@ -94,7 +106,11 @@ class PlainLayer(nn.Module):
         attn = block.attn
         self.weights = {n: p.detach().clone() for n, p in block.named_parameters()}
         self.q, self.k, self.v = (nn.Linear(cfg.d_model, cfg.n_heads * cfg.d_head) for _ in range(3))
-        for linear, weight, bias in ((self.q, attn.W_Q, attn.b_Q), (self.k, attn.W_K, attn.b_K), (self.v, attn.W_V, attn.b_V)):
+        for linear, weight, bias in (
+            (self.q, attn.W_Q, attn.b_Q),
+            (self.k, attn.W_K, attn.b_K),
+            (self.v, attn.W_V, attn.b_V),
+        ):
             linear.weight.data = torch.cat(list(weight), dim=1).T.clone()
             linear.bias.data = bias.flatten().clone()
         self.relative = None if model.relative is None else model.relative().detach().clone()
@@ -112,8 +128,14 @@ class PlainLayer(nn.Module):
                     out[i, j] = self.weights["attn.pos.bias"][head, entry]
                 elif self.cfg.positions == "deberta":
                     embedding = self.relative[distance + window - 1]  # type: ignore[index]
-                    key = embedding @ self.weights["attn.pos.W_K_pos"][head] + self.weights["attn.pos.b_K_pos"][head]
-                    query = embedding @ self.weights["attn.pos.W_Q_pos"][head] + self.weights["attn.pos.b_Q_pos"][head]
+                    key = (
+                        embedding @ self.weights["attn.pos.W_K_pos"][head]
+                        + self.weights["attn.pos.b_K_pos"][head]
+                    )
+                    query = (
+                        embedding @ self.weights["attn.pos.W_Q_pos"][head]
+                        + self.weights["attn.pos.b_Q_pos"][head]
+                    )
                     out[i, j] = (q[i] @ key + k[j] @ query) / math.sqrt(3 * self.cfg.d_head)
         return out
 
@@ -136,8 +158,14 @@ class PlainLayer(nn.Module):
             scale = math.sqrt((3 if cfg.positions == "deberta" else 1) * cfg.d_head)
             scores = q @ k.T / scale + self.pair_bias(q, k, head)
             if cfg.attention_scale == "log":
-                n_keys = torch.arange(1, len(x) + 1.0) if cfg.attention_dir == "causal" else torch.full((len(x),), float(len(x)))
-                scores = scores * (n_keys.log() / math.log(cfg.attention_scale_reference)).clamp_min(1)[:, None]
+                n_keys = (
+                    torch.arange(1, len(x) + 1.0)
+                    if cfg.attention_dir == "causal"
+                    else torch.full((len(x),), float(len(x)))
+                )
+                scores = (
+                    scores * (n_keys.log() / math.log(cfg.attention_scale_reference)).clamp_min(1)[:, None]
+                )
             out = out + scores.masked_fill(~allowed, -math.inf).softmax(-1) @ v @ w["attn.W_O"][head]
         x = x + out
         normed = F.layer_norm(x, (cfg.d_model,), w["ln2.w"], w["ln2.b"], cfg.eps)
@@ -150,7 +178,9 @@ class PlainUntied(nn.Module):
     def __init__(self, model: RecurrentTransformer, n_steps: int) -> None:
         super().__init__()
         self.model = model
-        self.layers = nn.ModuleList(PlainLayer(model, l) for _ in range(n_steps) for l in range(model.cfg.n_layers))
+        self.layers = nn.ModuleList(
+            PlainLayer(model, l) for _ in range(n_steps) for l in range(model.cfg.n_layers)
+        )
         self.n_steps = n_steps
 
     def forward(self, state: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -162,17 +192,29 @@ class PlainUntied(nn.Module):
             allowed = allowed.tril()
         all_logits, all_states, hidden = [], [state], None
         for step in range(self.n_steps):
-            one_hot = torch.cat([F.one_hot(state[:, f], size) for f, size in enumerate(vocabulary.sizes)], -1).float()
+            one_hot = torch.cat(
+                [F.one_hot(state[:, f], size) for f, size in enumerate(vocabulary.sizes)], -1
+            ).float()
             x = one_hot @ weights["embed.W_E"] if hidden is None or cfg.bottleneck == "discrete" else hidden
             if cfg.positions == "absolute":
                 x = F.layer_norm(
-                    x + weights["pos_embed.W_pos"][:n], (cfg.d_model,), weights["pos_embed.ln.w"], weights["pos_embed.ln.b"], cfg.eps
+                    x + weights["pos_embed.W_pos"][:n],
+                    (cfg.d_model,),
+                    weights["pos_embed.ln.w"],
+                    weights["pos_embed.ln.b"],
+                    cfg.eps,
                 )
             for layer in range(cfg.n_layers):
                 x = self.layers[step * cfg.n_layers + layer](x, allowed)
             hidden = F.layer_norm(x, (cfg.d_model,), weights["ln_final.w"], weights["ln_final.b"], cfg.eps)
             logits = hidden @ weights["unembed.W_U"] + weights["unembed.b_U"]
-            state = torch.stack([logits[:, vocabulary.slice(f)].argmax(-1) for f in ("syntax", "variable", "operation", "value")], -1)
+            state = torch.stack(
+                [
+                    logits[:, vocabulary.slice(f)].argmax(-1)
+                    for f in ("syntax", "variable", "operation", "value")
+                ],
+                -1,
+            )
             all_logits.append(logits)
             all_states.append(state)
         return all_logits, all_states
@@ -184,7 +226,11 @@ class PlainUntied(nn.Module):
 def test_run_equals_untied_plain_network(positions: str, direction: str, bottleneck: str) -> None:
     scale = "log" if direction == "causal" else "standard"
     cfg = small_config(
-        positions=positions, attention_dir=direction, bottleneck=bottleneck, attention_scale=scale, attention_scale_reference=8
+        positions=positions,
+        attention_dir=direction,
+        bottleneck=bottleneck,
+        attention_scale=scale,
+        attention_scale_reference=8,
     )
     model = randomise(RecurrentTransformer(cfg))
     graph = ComputationGraph.sample(7, n_leaves=3, seed=1)
@@ -206,7 +252,9 @@ def test_fused_and_unfused_attention_agree(positions: str, direction: str) -> No
     with torch.no_grad():
         fused = model(graphs, n_steps=2)
         watched = []
-        hooks = [(lambda name: name.endswith("hook_attn_scores"), lambda scores, hook: watched.append(scores))]
+        hooks = [
+            (lambda name: name.endswith("hook_attn_scores"), lambda scores, hook: watched.append(scores))
+        ]
         unfused = model.run_with_hooks(graphs, n_steps=2, fwd_hooks=hooks)
     assert len(watched) == 4
     mask = model.to_encoded(graphs).mask

@@ -18,7 +18,9 @@ GRAPH = ComputationGraph.sample(6, n_leaves=3, seed=2)
 
 @pytest.fixture(scope="module")
 def model() -> RecurrentTransformer:
-    return RecurrentTransformer(RecurrentConfig(n_layers=2, d_model=24, n_heads=3, d_head=8, d_mlp=32, seed=1)).eval()
+    return RecurrentTransformer(
+        RecurrentConfig(n_layers=2, d_model=24, n_heads=3, d_head=8, d_mlp=32, seed=1)
+    ).eval()
 
 
 def attached(model: RecurrentTransformer) -> dict[str, Any]:
@@ -41,7 +43,9 @@ def test_a_patch_hits_one_step_only(model: RecurrentTransformer) -> None:
     with torch.no_grad():
         plain = model(GRAPH, n_steps=3)
         patched = model.run_with_hooks(
-            GRAPH, n_steps=3, fwd_hooks=[("steps.1.blocks.0.attn.hook_z", lambda z, hook: torch.zeros_like(z))]
+            GRAPH,
+            n_steps=3,
+            fwd_hooks=[("steps.1.blocks.0.attn.hook_z", lambda z, hook: torch.zeros_like(z))],
         )
     assert torch.equal(plain[0], patched[0])
     assert (plain[1] - patched[1]).abs().max() > 1e-3
@@ -67,7 +71,9 @@ def test_every_hook_point_of_a_step_can_change_the_output(model: RecurrentTransf
         assert not torch.equal(plain, changed), name
 
 
-def test_optional_points_fire_with_their_flag_and_change_nothing_by_themselves(model: RecurrentTransformer) -> None:
+def test_optional_points_fire_with_their_flag_and_change_nothing_by_themselves(
+    model: RecurrentTransformer,
+) -> None:
     tokens = model.to_tokens(GRAPH)
     with torch.no_grad():
         plain = model.at_step(0)(tokens)
@@ -103,7 +109,9 @@ def test_hooks_are_gone_after_an_exception(model: RecurrentTransformer) -> None:
         lambda: model.run_with_hooks(GRAPH, n_steps=2, fwd_hooks=[("steps.1.blocks.0.hook_resid_pre", fail)]),
         lambda: model.run_with_hooks(GRAPH, n_steps=2, fwd_hooks=[(lambda name: "hook_z" in name, fail)]),
         lambda: model.at_step(1).run_with_hooks(model.to_tokens(GRAPH), fwd_hooks=[("hook_embed", fail)]),
-        lambda: model.unrolled(2).run_with_hooks(model.to_tokens(GRAPH), fwd_hooks=[("blocks.3.hook_mlp_out", fail)]),
+        lambda: model.unrolled(2).run_with_hooks(
+            model.to_tokens(GRAPH), fwd_hooks=[("blocks.3.hook_mlp_out", fail)]
+        ),
     ):
         with pytest.raises(RuntimeError, match="inside a hook"):
             run()
@@ -147,12 +155,16 @@ def test_plain_names_are_refused_on_the_model(model: RecurrentTransformer) -> No
     with pytest.raises(HookNameError, match="names no recurrence step"):
         model.run_with_hooks(GRAPH, fwd_hooks=[("blocks.7.attn.hook_z", lambda x, hook: None)])
     with pytest.raises(KeyError, match="has no hook point"):
-        model.at_step(0).run_with_hooks(model.to_tokens(GRAPH), fwd_hooks=[("blocks.7.hook_z", lambda x, hook: None)])
+        model.at_step(0).run_with_hooks(
+            model.to_tokens(GRAPH), fwd_hooks=[("blocks.7.hook_z", lambda x, hook: None)]
+        )
 
 
 def test_backward_hooks_know_their_step() -> None:
     """Through the straight-through estimator a loss at step 2 reaches steps 0 and 1; each step sees its own gradient."""
-    model = RecurrentTransformer(RecurrentConfig(n_layers=1, d_model=16, n_heads=2, d_head=8, d_mlp=16, seed=2))
+    model = RecurrentTransformer(
+        RecurrentConfig(n_layers=1, d_model=16, n_heads=2, d_head=8, d_mlp=16, seed=2)
+    )
     gradients: dict[int, Tensor] = {}
     values: dict[int, Tensor] = {}
     name = lambda n: n.endswith("blocks.0.hook_mlp_out")  # noqa: E731
@@ -168,11 +180,15 @@ def test_backward_hooks_know_their_step() -> None:
     with model.hooks(bwd_hooks=[(name, lambda g, hook: gradients.__setitem__(hook.step, g.clone()))]):
         model(GRAPH, n_steps=3)[-1].logsumexp(-1).sum().backward()
     assert gradients[2].abs().max() > 0
-    assert not gradients[0].any() and not gradients[1].any(), "without an estimator the bottleneck stops the gradient"
+    assert not gradients[0].any() and not gradients[1].any(), (
+        "without an estimator the bottleneck stops the gradient"
+    )
 
 
 def test_gumbel_estimator_samples_states_and_passes_gradients() -> None:
-    cfg = RecurrentConfig(n_layers=1, d_model=16, n_heads=2, d_head=8, d_mlp=16, estimator="gumbel", temperature=3.0)
+    cfg = RecurrentConfig(
+        n_layers=1, d_model=16, n_heads=2, d_head=8, d_mlp=16, estimator="gumbel", temperature=3.0
+    )
     model = RecurrentTransformer(cfg)
     torch.manual_seed(0)
     first = model(GRAPH, n_steps=2, return_type="states")
@@ -186,7 +202,9 @@ def test_cache_has_a_step_axis_and_filters(model: RecurrentTransformer) -> None:
     graphs = [GRAPH, ComputationGraph.sample(4, n_leaves=3, seed=9)]
     encoded = model.to_encoded(graphs)
     with torch.no_grad():
-        logits, cache = model.run_with_cache(graphs, steps=[2, 0], names=["hook_z", "blocks.1.hook_resid_post"], n_steps=4)
+        logits, cache = model.run_with_cache(
+            graphs, steps=[2, 0], names=["hook_z", "blocks.1.hook_resid_post"], n_steps=4
+        )
         everything = model(graphs, n_steps=4)
     assert cache.steps == (0, 2)
     assert list(cache) == ["blocks.0.attn.hook_z", "blocks.1.attn.hook_z", "blocks.1.hook_resid_post"]
@@ -201,14 +219,26 @@ def test_cache_has_a_step_axis_and_filters(model: RecurrentTransformer) -> None:
         cache["hook_embed"]
     with torch.no_grad():
         _, at_rhs = model.run_with_cache(
-            graphs, names=["hook_z", "hook_pattern", "blocks.1.hook_resid_post"], positions="rhs", steps=[0, 2], n_steps=4
+            graphs,
+            names=["hook_z", "hook_pattern", "blocks.1.hook_resid_post"],
+            positions="rhs",
+            steps=[0, 2],
+            n_steps=4,
         )
     rows = torch.arange(2)[:, None]
     whole, picked = cache["blocks.1.hook_resid_post"], at_rhs["blocks.1.hook_resid_post"]
     assert torch.allclose(picked, whole[:, rows, encoded.rhs.clamp_min(0)], atol=1e-5)
-    assert at_rhs["blocks.0.attn.hook_pattern"].shape == (2, 2, 3, encoded.rhs.shape[1], encoded.factors.shape[1])
+    assert at_rhs["blocks.0.attn.hook_pattern"].shape == (
+        2,
+        2,
+        3,
+        encoded.rhs.shape[1],
+        encoded.factors.shape[1],
+    )
     for positions in ([1, 3], torch.tensor([1, 3]), slice(1, 4, 2)):
-        _, part = model.run_with_cache(graphs, names="blocks.1.hook_resid_post", positions=positions, steps=[0, 2])
+        _, part = model.run_with_cache(
+            graphs, names="blocks.1.hook_resid_post", positions=positions, steps=[0, 2]
+        )
         assert torch.allclose(part["blocks.1.hook_resid_post"], whole[:, :, [1, 3]], atol=1e-5)
 
 

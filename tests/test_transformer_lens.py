@@ -60,7 +60,10 @@ class Pair:
         states = [model.run(graph, n_steps=N_STEPS).states[step] for graph in (CLEAN, CORRUPT)]
         # An untrained model may read nothing of the leaf; the pair always differs in it.
         states = [state.clone() for state in states]
-        states[0][0, 4], states[1][0, 4] = model.to_encoded(CLEAN).factors[0, 4], model.to_encoded(CORRUPT).factors[0, 4]
+        states[0][0, 4], states[1][0, 4] = (
+            model.to_encoded(CLEAN).factors[0, 4],
+            model.to_encoded(CORRUPT).factors[0, 4],
+        )
         self.clean, self.corrupt = (model.vocabulary.pack(state) for state in states)
         with torch.no_grad():
             self.logits, self.cache = self.view.run_with_cache(self.clean)
@@ -100,7 +103,9 @@ def indices(n_pos: int, kind: str) -> list[tuple[tuple[int, ...], tuple[Any, ...
         return [((l, h), (every, h)) for l in layers for h in heads]
     if kind == "pattern_by_dest":
         return [((l, h, p), (every, h, p)) for l in layers for h in heads for p in positions]
-    return [((l, h, d, s), (every, h, d, s)) for l in layers for h in heads for d in positions for s in positions]
+    return [
+        ((l, h, d, s), (every, h, d, s)) for l in layers for h in heads for d in positions for s in positions
+    ]
 
 
 SWEEPS = {
@@ -142,8 +147,14 @@ def test_patching_sweep(model: RecurrentTransformer, step: int, function: str) -
 @pytest.mark.parametrize(
     ("function", "parts"),
     [
-        ("get_act_patch_attn_head_all_pos_every", ["out_all_pos", "q_all_pos", "k_all_pos", "v_all_pos", "pattern_all_pos"]),
-        ("get_act_patch_attn_head_by_pos_every", ["out_by_pos", "q_by_pos", "k_by_pos", "v_by_pos", "pattern_by_pos"]),
+        (
+            "get_act_patch_attn_head_all_pos_every",
+            ["out_all_pos", "q_all_pos", "k_all_pos", "v_all_pos", "pattern_all_pos"],
+        ),
+        (
+            "get_act_patch_attn_head_by_pos_every",
+            ["out_by_pos", "q_by_pos", "k_by_pos", "v_by_pos", "pattern_by_pos"],
+        ),
         ("get_act_patch_block_every", ["resid_pre", "attn_out", "mlp_out"]),
     ],
 )
@@ -163,7 +174,14 @@ def test_direct_path_patching(model: RecurrentTransformer, step: int) -> None:
     pair = Pair(model, step)
     with torch.no_grad():
         result = patching.get_act_patch_direct_path(
-            pair.view, pair.corrupt, pair.cache, pair.corrupt_cache, pair.metric, src_layer=0, src_head=1, component="v"
+            pair.view,
+            pair.corrupt,
+            pair.cache,
+            pair.corrupt_cache,
+            pair.metric,
+            src_layer=0,
+            src_head=1,
+            component="v",
         )
     delta = (pair.cache["z", 0] - pair.corrupt_cache["z", 0])[:, :, 1] @ model.W_O[0, 1]
     model.set_use_split_qkv_input(True)
@@ -215,7 +233,9 @@ def test_logit_attributions_add_up_to_the_logit(model: RecurrentTransformer, ste
     by_name = pair.cache.logit_attrs(stack, tokens="12", incorrect_tokens="3")
     other = pair.cache.logit_attrs(stack, tokens="3")
     assert torch.allclose(by_name, attributions - other, atol=1e-5)
-    dla = direct_logit_attribution(pair.view, cache=pair.cache, answer_tokens="12", unit="component", pos=pair.rhs)
+    dla = direct_logit_attribution(
+        pair.view, cache=pair.cache, answer_tokens="12", unit="component", pos=pair.rhs
+    )
     assert torch.allclose(dla.attribution[:, 0], attributions[:, 0, pair.rhs], atol=1e-5)
 
 
@@ -255,12 +275,21 @@ def test_attribution_patching_and_faithfulness(model: RecurrentTransformer, step
     with pair.view.hooks(bwd_hooks=[(name, lambda g, hook: gradient.__setitem__("z", g.clone()))]):
         pair.metric(pair.view(pair.corrupt)).backward()
     by_hand = ((pair.cache[name] - pair.corrupt_cache[name]) * gradient["z"]).sum(-1)[0]
-    scored = {(n.head, n.position): s for n, s in nodes.node_scores.items() if n.kind == "attn_head_out" and n.layer == 1}
+    scored = {
+        (n.head, n.position): s
+        for n, s in nodes.node_scores.items()
+        if n.kind == "attn_head_out" and n.layer == 1
+    }
     assert len(scored) == 2 * pair.clean.shape[1]
     for (head, position), score in scored.items():
         assert abs(float(score)) == pytest.approx(abs(float(by_hand[position, head])), abs=1e-4)
     result = faithfulness(
-        pair.view, pair.clean, pair.corrupt, pair.metric, circuit=list(edges.edge_scores), config=FaithfulnessConfig()
+        pair.view,
+        pair.clean,
+        pair.corrupt,
+        pair.metric,
+        circuit=list(edges.edge_scores),
+        config=FaithfulnessConfig(),
     )
     assert not model.is_watched()
     assert result.recovered == pytest.approx(1.0, abs=1e-3), "keeping every edge recovers the whole gap"
@@ -282,7 +311,16 @@ def test_das_and_sparse_probe(model: RecurrentTransformer, step: int) -> None:
     labels = torch.arange(6) % 2
     positions = torch.full((6,), 2)
     das = fit_das(
-        view, names, tokens[:6], tokens[6:], labels, task, rank=1, epochs=2, base_positions=positions, source_positions=positions
+        view,
+        names,
+        tokens[:6],
+        tokens[6:],
+        labels,
+        task,
+        rank=1,
+        epochs=2,
+        base_positions=positions,
+        source_positions=positions,
     )
     assert das.hook_name == names and das.basis.shape == (model.cfg.d_model, 1)
     assert float(das.basis.norm()) == pytest.approx(1.0, abs=1e-4)
@@ -303,7 +341,9 @@ def test_tokens_and_symbols(model: RecurrentTransformer) -> None:
     assert model.to_string(model.to_tokens("3 = x_5")) == ["3 = x_5"]
     token = model.to_single_token("x_7")
     assert torch.equal(model.tokens_to_residual_directions("x_7"), model.W_U[:, token])
-    assert torch.equal(model.tokens_to_residual_directions(torch.tensor([[token]])), model.W_U[:, token][None, None])
+    assert torch.equal(
+        model.tokens_to_residual_directions(torch.tensor([[token]])), model.W_U[:, token][None, None]
+    )
     assert model.to_string([token, model.to_single_token("value:N/A")]) == "x_7 N/A"
     assert int(tokens.min()) >= model.cfg.d_vocab
     for bad, message in (("N/A", "say which"), ("x_500", "is no symbol"), ("value:x_7", "is no symbol of")):
@@ -324,4 +364,3 @@ def test_blocks_and_circuits(model: RecurrentTransformer) -> None:
     assert set(model.at_step(0).tl_parameters()) == set(model.tl_parameters())
     with pytest.raises(ValueError, match="no MLP input"):
         model.accumulated_bias(2, mlp_input=True)
-
