@@ -73,8 +73,8 @@ def solve_command(
     solution = solve(loaded, graphs, n_steps=steps, name=model)
     console = wide_console()
     if not quiet:
-        for table, verdict in solution.report(ascii_only=console.options.ascii_only):
-            console.print(table)
+        for tables, verdict in solution.report(console.width, console.options.ascii_only):
+            console.print(*tables, sep="")
             if len(graphs) > 1:
                 console.print(verdict, soft_wrap=True)
     _say_written(outputs.write(solution.to_dict(), solution.rows()), quiet)

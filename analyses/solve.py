@@ -22,6 +22,8 @@ EMPTY = "EMPTY"
 # Cells are marked by colour, and by a sign for readers of plain text.
 _SIGNS = {"empty": "·", "solved": "✓", "wrong": "✗"}
 _ASCII_SIGNS = {"empty": ".", "solved": "+", "wrong": "!"}
+# Longer equations are folded before steps are moved to another table.
+_EQUATION_WIDTH = 24
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,16 @@ class Solution:
 
         return pd.DataFrame(list(self.rows())).astype({"value": "Int64"})
 
-    def report(self, ascii_only: bool = False) -> Iterator[tuple[Table, str]]:
-        """For each graph its table (a row a node, a column a step) and its verdict in one sentence."""
+    def report(self, width: int, ascii_only: bool = False) -> Iterator[tuple[list[Table], str]]:
+        """For each graph its tables (a row a node, a column a step) and its verdict in one sentence.
+
+        The steps are spread over as many tables as it takes to keep them at most `width` characters wide.
+        """
         for record in self.run.to_dict()["graphs"]:
-            yield _table(record, _n_columns(record, self.n_steps), ascii_only), _verdict(record)
+            n_columns = _n_columns(record, self.n_steps)
+            signs = _ASCII_SIGNS if ascii_only else _SIGNS
+            pieces = _pieces(record, n_columns, width)
+            yield [_table(record, steps, signs) for steps in pieces], _verdict(record)
 
     def verdict(self) -> str:
         """One sentence on whether the ends of the runs match the symbolic oracle."""
@@ -110,22 +118,31 @@ def _verdict(record: Mapping[str, Any]) -> str:
     )
 
 
-def _table(record: Mapping[str, Any], n_columns: int, ascii_only: bool) -> Table:
+def _pieces(record: Mapping[str, Any], n_columns: int, width: int) -> list[range]:
+    """The steps 0..n_columns-1 in runs that fit beside the other columns; every column has 2 spaces around it."""
+    names = max(len("node"), *(len(node["name"]) for node in record["nodes"]))
+    equations = max(len(node["equation"]) for node in record["nodes"])
+    others = (names + 2) + (min(equations, _EQUATION_WIDTH) + 2) + len("depth  ") + len("step 10  ")
+    per_table = max(1, (width - others - len("step 0")) // len("✓12  "))
+    return [range(start, min(start + per_table, n_columns)) for start in range(0, n_columns, per_table)]
+
+
+def _table(record: Mapping[str, Any], steps: range, signs: Mapping[str, str]) -> Table:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    signs = _ASCII_SIGNS if ascii_only else _SIGNS
     caption = f"{signs['solved']} solved at this step   {signs['wrong']} wrong   {signs['empty']} EMPTY"
-    table = Table(caption=caption, caption_justify="left")
+    table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
     table.add_column("node", no_wrap=True)
     table.add_column("equation", overflow="fold")
     table.add_column("depth", justify="right", no_wrap=True)
-    for step in range(n_columns):
-        table.add_column(f"step {step}" if step == 0 else str(step), justify="right", no_wrap=True)
+    for step in steps:
+        table.add_column(f"step {step}" if step == steps.start else str(step), justify="right", no_wrap=True)
     table.add_column("solved", justify="right", no_wrap=True)
     for node in record["nodes"]:
-        cells = [_cell(node, step, signs) for step in range(n_columns)]
         solved = Text("never", "bold red") if node["solved_at"] < 0 else Text(f"step {node['solved_at']}")
+        cells = [_cell(node, step, signs) for step in steps]
         table.add_row(Text(node["name"]), Text(node["equation"]), str(node["depth"]), *cells, solved)
     return table
 

@@ -1,7 +1,9 @@
 """The commands: what they print and write, and that every mistake is one message on stderr with exit code 2."""
 
 import csv
+import io
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -11,11 +13,13 @@ from typing import cast
 
 import pytest
 import torch
+from rich.console import Console
 from typer.testing import CliRunner
 
 import models
 from analyses import cli, evaluate
 from analyses.inputs import InputError, parse_operations, parse_sizes
+from analyses.solve import solve
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
@@ -70,6 +74,11 @@ def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(vars(models), "load", load)
 
 
+@pytest.fixture
+def real_models(fake_model: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(vars(models), "load")
+
+
 def recurlens(*arguments: object, code: int = 0) -> SimpleNamespace:
     """Run a command in this process; checks the exit code, and that an error is one message on stderr alone."""
     result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
@@ -88,7 +97,8 @@ def write_lines(path: Path, *records: object) -> Path:
 
 
 def table_rows(out: str) -> dict[str, list[str]]:
-    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if "│" in line]
+    """First cell -> the others; columns of a table have two spaces or more between them."""
+    rows = [re.split(r"\s{2,}", line.strip()) for line in out.splitlines() if line.startswith("  ")]
     return {row[0]: row[1:] for row in rows}
 
 
@@ -112,6 +122,35 @@ def test_solve_marks_wrong_values_and_says_which():
     assert rows["late"][2:] == ["✗5", "✓4", "step 1"]
     last = recurlens("solve", "3 = bad; 4 = late; bad ADD late = sum").out.splitlines()[-1]
     assert last.startswith("Differs from the symbolic oracle: 1 of 3 nodes are wrong (bad is 4, should be 3)")
+
+
+def test_a_narrow_terminal_gets_every_value_in_several_tables():
+    model = cast(RecurrentTransformer, LevelByLevel())
+    solution = solve(model, [ComputationGraph.sample(n_nodes=60, seed=1)])
+    ((tables, _),) = solution.report(width=80)
+    console = Console(width=80, file=io.StringIO())
+    console.print(*tables)
+    out = cast(io.StringIO, console.file).getvalue()
+    assert "…" not in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.count("✓") == 60 + len(tables)
+    headers = [str(column.header).removeprefix("step ") for table in tables for column in table.columns]
+    shown = [header for header in headers if header.isdecimal()]
+    assert shown == [str(step) for step in range(int(solution.run.fixed_point[0]) + 1)]
+    ((one,), _) = next(iter(solution.report(width=1000)))
+    assert len(one.columns) == 4 + solution.run.n_steps - 1
+
+
+def test_plain_ascii_has_its_own_signs():
+    solution = solve(cast(RecurrentTransformer, LevelByLevel()), [ComputationGraph.parse("1 = bad; bad = a")])
+    ((tables, _),) = solution.report(width=80, ascii_only=True)
+    buffer = io.BytesIO()
+    with io.TextIOWrapper(buffer, encoding="ascii") as file:
+        Console(width=80, file=file).print(*tables)
+        file.flush()
+        text = buffer.getvalue().decode("ascii")
+    assert "!2" in text
+    assert "+1" in text
 
 
 def test_solve_runs_the_steps_asked_for():
@@ -274,6 +313,14 @@ def test_operations_keep_the_order_of_the_vocabulary():
     assert parse_operations("mul,ADD") == ("ADD", "MUL")
     with pytest.raises(InputError, match="Unknown operations 'DIV'"):
         parse_operations("DIV")
+
+
+@pytest.mark.usefixtures("real_models")
+def test_the_compiled_model_solves_the_graphs_of_the_paper(data: Path):
+    out = recurlens("evaluate", "--graphs-file", data / "graphs.jsonl").out
+    assert out.splitlines()[-1] == "24 of 24 graphs fully solved (100.00% of the nodes)."
+    rows = table_rows(recurlens("solve", TEXT).out)
+    assert rows["x_23"] == ["x_7 ADD x_42 = x_23", "1", "·", "✓22", "step 1"]
 
 
 # ---- bad input ---------------------------------------------------------------------------------------------------
