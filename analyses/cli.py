@@ -31,6 +31,7 @@ from analyses.options import (
     reports_bad_input,
     wide_console,
 )
+from analyses.train import train_command
 
 HOST = "127.0.0.1"
 APP = Path(__file__).resolve().parent.parent / "dashboards" / "app.py"
@@ -125,6 +126,9 @@ def evaluate_command(
         console.print(result.table())
     _say_written(outputs.write(result.to_dict(), result.rows()), quiet)
     console.print(result.verdict(), soft_wrap=True)
+
+
+app.command("train")(train_command)
 
 
 @app.command("dashboard")

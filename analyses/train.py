@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from analyses.inputs import InputError, parse_operations
-from analyses.options import QuietOption, at_least, reports_bad_input
+from analyses.options import ConfigOption, QuietOption, at_least, reports_bad_input
 
 DEFAULT_OUT = Path("runs")
 
@@ -29,6 +29,7 @@ def train(
     resume: bool = False,
     quiet: bool = False,
     tensorboard: bool = False,
+    device: str = "cpu",
     **changes: Any,
 ) -> Path:
     """Train and return the folder that holds the model.
@@ -40,15 +41,17 @@ def train(
         InputError: unknown method, preset or operation, a value out of range, a folder that already holds a
         run, a checkpoint that is missing, damaged or of other settings, a disk that is full.
     """
+    from models.config import ConfigError
     from models.training.checkpoint import CheckpointError
+    from models.training.journal import MissingExtraError
     from models.training.presets import SettingsError, training_config
     from models.training.trainer import Trainer
 
     folder = out or DEFAULT_OUT / f"{method}-{preset}-{seed}"
     try:
         config = training_config(method, preset, ops, seed, minutes, steps, **changes)
-        Trainer(config, folder, resume=resume, quiet=quiet, tensorboard=tensorboard).run()
-    except (CheckpointError, SettingsError) as error:
+        Trainer(config, folder, resume=resume, quiet=quiet, tensorboard=tensorboard, device=device).run()
+    except (CheckpointError, SettingsError, ConfigError, MissingExtraError) as error:
         raise InputError(str(error)) from error
     return folder
 
@@ -74,10 +77,10 @@ def train_command(
     seed: Annotated[int, typer.Option("--seed", callback=at_least(0), help="Seed of weights and data.")] = 0,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the run.  [default: runs/METHOD-PRESET-SEED]"),
+        typer.Option("--out", metavar="DIR", help="Folder of the run (default: runs/METHOD-PRESET-SEED)."),
     ] = None,
     supervision: Annotated[
-        str | None, typer.Option("--supervision", help="transitions or paper.  [default: the preset's]")
+        str | None, typer.Option("--supervision", help="transitions or paper (default: the preset's).")
     ] = None,
     snapshots: Annotated[
         int | None,
@@ -90,9 +93,11 @@ def train_command(
         int | None, typer.Option("--threads", callback=at_least(1), help="Threads of torch.")
     ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")] = False,
+    device: Annotated[str, typer.Option("--device", help="cpu, or cuda.")] = "cpu",
     quiet: QuietOption = False,
+    config: ConfigOption = None,
 ) -> None:
-    """Train one of the six methods."""
+    """Train a model by one of the six methods."""
     operations = tuple(parse_operations(ops))
     changes = {"supervision": supervision, "snapshots": snapshots}
     if threads is not None:
@@ -110,6 +115,7 @@ def train_command(
         resume,
         quiet,
         tensorboard,
+        device,
         **{name: value for name, value in changes.items() if value is not None},
     )
     typer.echo(f"Trained model in {folder}")

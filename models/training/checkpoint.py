@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,8 +41,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        kept = f"{path} still holds the previous one" if path.exists() else "nothing was left behind"
+        with suppress(OSError):
+            temporary.unlink()
+        kept = f"{path} still holds the previous one" if path.is_file() else "nothing was left behind"
         raise CheckpointError(f"cannot write {path}: {error.strerror or error}; {kept}") from error
 
 

@@ -26,7 +26,10 @@ MEMORY = 0.99
 class Phase(BaseModel):
     """One stage of the curriculum (see the module docstring). `tokens`: real tokens per batch and process, about.
 
-    attention_noise: standard deviation of Gaussian noise on the attention scores, so that the right key has to win by a margin.
+    graphs: graphs per batch, drawn from all sizes alike, instead of `tokens`.
+    most_skew: the skew is lowered to this when the phase begins.
+    attention_noise: standard deviation of Gaussian noise on the attention scores, so that the right key
+    has to win by a margin.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +45,8 @@ class Phase(BaseModel):
     gated: tuple[int, ...] = (2,)
     leave_at: float = Field(default=0.95, ge=0)
     latest: float = Field(default=1.0, gt=0, le=1)
+    graphs: int | None = Field(default=None, ge=1)
+    most_skew: float = Field(default=1.0, ge=0, le=1)
     attention_noise: float = Field(default=0.0, ge=0)
 
     def recipe(self, sizes: tuple[int, int] | None = None) -> Recipe:
@@ -71,6 +76,8 @@ class Curriculum:
         of it is padding; the number of graphs is what makes about `tokens` tokens, and sizes stay uniform
         over tokens rather than over graphs.
         """
+        if self.phase.graphs is not None:
+            return self.phase.recipe(), self.phase.graphs
         low, high = self.phase.sizes
         middle = int(rng.integers(low, high + 1))
         band = (max(low, middle - 1), min(high, middle + 1))
@@ -95,6 +102,7 @@ class Curriculum:
         learnt = self.skew == 0.0 and min(self.accuracy[1:]) >= phase.leave_at
         if self.index + 1 < len(self.phases) and (learnt or progress >= phase.latest):
             self.index += 1
+            self.skew = min(self.skew, self.phase.most_skew)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must hold."""

@@ -11,6 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from models.training.checkpoint import CheckpointError
+
+
+class MissingExtraError(RuntimeError):
+    """An optional package that was asked for is not installed; the message says how to install it."""
+
 
 class Journal:
     """Appends records to `path`, and their numbers to TensorBoard in the folder `board` where given.
@@ -18,14 +24,18 @@ class Journal:
     A resumed run writes again what it repeats, so records after step `keep_until` are dropped first.
 
     Raises:
-        ImportError: `board` is given, and TensorBoard is not installed.
+        MissingExtraError: `board` is given, and TensorBoard is not installed.
     """
 
     def __init__(self, path: Path, keep_until: int | None = None, board: Path | None = None) -> None:
         self._board: Any = None
         if board is not None:
-            from torch.utils.tensorboard import SummaryWriter
-
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                raise MissingExtraError(
+                    "TensorBoard is not installed: pip install 'recurlens[train]'"
+                ) from error
             self._board = SummaryWriter(str(board), purge_step=keep_until)
         path.parent.mkdir(parents=True, exist_ok=True)
         kept: list[str] = []
@@ -37,9 +47,16 @@ class Journal:
         self._file = path.open("a")
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append one record; it is in the file when this returns."""
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        """Append one record; it is in the file when this returns.
+
+        Raises:
+            CheckpointError: it cannot be written, the disk is full for example.
+        """
+        try:
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise CheckpointError(f"cannot write {self._file.name}: {error.strerror or error}") from error
         if self._board is not None:
             for name, value in record.items():
                 if isinstance(value, int | float) and name != "step":
@@ -88,5 +105,6 @@ class Bar:
     def show(self, progress: float, record: dict[str, Any]) -> None:
         """Show a log record at this progress (0..1)."""
         accuracy = " ".join(f"k{k}={record[f'k{k}']:.3f}" for k in (1, 2, 3))
-        status = f"step {record['step']} loss {record['loss']:.4f} {accuracy} {record['sequences_per_second']:.0f} seq/s"
+        speed = f"{record['sequences_per_second']:.0f} seq/s"
+        status = f"step {record['step']} loss {record['loss']:.4f} {accuracy} {speed}"
         self._progress.update(self._task, completed=progress, status=status)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.training.curriculum import Phase
 
@@ -30,17 +30,17 @@ class TrainingConfig(BaseModel):
     """Everything that decides a run, besides the code.
 
     model: fields of `RecurrentConfig` that differ from its defaults.
-    minutes, steps: the budget; the run ends at whichever comes first. Progress is the larger of the two
-    shares.
-    learning_rate: warmed up linearly over `warmup` steps, constant, then linear to `final_rate` of it over
-    the last `decay` of the progress.
+    minutes, steps: the budget; a run ends at whichever comes first. Progress is the larger of the two shares.
+    learning_rate: warmed up linearly over `warmup` steps, constant, then linear to `final_rate` of it over the
+    last `decay` of the progress.
     skew: probability, at the start, that a value is an operation's identity.
-    born_distances: bias added at distance j of head j in the first layer, at initialisation (relative_bias
-    positions only).
+    random_states: share of examples of `discrete-corrected` that start from a random state.
+    changed_weight: loss weight of the value factor where the target differs from the input.
+    born_distances: bias at distance j of head j in the first layer, at initialisation (relative_bias only).
     ema: decay of the averaged weights that are saved; None saves the weights themselves.
-    log_every: steps between log records; validate_minutes, checkpoint_minutes: minutes between validations
-    and checkpoints;
-    validate_steps, checkpoint_steps: the same in steps (whichever comes first).
+    log_every: steps between log records. validate_*, checkpoint_*: minutes, or steps where given, between two.
+    validation_sizes, validation_graphs: sizes at which graphs are solved, and how many of each.
+    snapshots: log-spaced fp16 copies of the weights to keep.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,9 +95,10 @@ _SMALL_TO_FULL = (
         leave_at=0.97,
         tokens=3000,
         latest=0.45,
+        most_skew=0.3,
         attention_noise=0.5,
     ),
-    Phase(name="full", sizes=(8, 32), leaves=(6, 6), tokens=3200, attention_noise=1.0),
+    Phase(name="full", sizes=(8, 32), leaves=(6, 6), tokens=3200, most_skew=0.0, attention_noise=1.0),
 )
 
 _CPU_MODEL: dict[str, Any] = {
@@ -171,7 +172,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "model": _PAPER_MODEL,
         "steps": 100 * 50_000 // 32,
         "supervision": "paper",
-        "phases": (Phase(name="paper", tokens=32 * 116),),
+        "phases": (Phase(name="paper", graphs=32),),
         "changed_weight": 1.0,
         "learning_rate": 1e-3,
         "betas": (0.9, 0.999),
@@ -213,8 +214,12 @@ def training_config(
     ordered = tuple(op for op in OPERATION_ORDER if op in ops)
     try:
         return TrainingConfig(method=method, preset=preset, ops=ordered, seed=seed, **settings)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
+    except ValidationError as error:
+        wrong = [
+            f"{'.'.join(map(str, item['loc']))}={item.get('input')!r}: {item['msg']}"
+            for item in error.errors()
+        ]
+        raise SettingsError("; ".join(wrong)) from error
 
 
 def _for_method(method: str, preset: dict[str, Any]) -> dict[str, Any]:
@@ -224,5 +229,6 @@ def _for_method(method: str, preset: dict[str, Any]) -> dict[str, Any]:
         model["n_layers"] = FEEDFORWARD_DEPTH * model["n_layers"]
     passes = PASSES.get(method, 1)
     phases: tuple[Phase, ...] = preset["phases"]
-    smaller = tuple(phase.model_copy(update={"tokens": -(-phase.tokens // passes)}) for phase in phases)
-    return {**preset, "model": model, "phases": smaller}
+    if preset.get("supervision") != "paper":
+        phases = tuple(phase.model_copy(update={"tokens": -(-phase.tokens // passes)}) for phase in phases)
+    return {**preset, "model": model, "phases": phases}

@@ -196,7 +196,8 @@ def _draw_once(
     k = np.where(index < leaves[:, None], 0, k)
     k = np.where(index < sizes[:, None], k, -1)
 
-    # Ordered draws without replacement: the j-th is uniform over what is left, shifted past the earlier ones in ascending order.
+    # Ordered draws without replacement: each is uniform over what is left, shifted past the earlier ones in
+    # ascending order.
     uniform = rng.random((len(sizes), width, MAX_OPERANDS))
     first = (uniform[..., 0] * index).astype(np.int64)
     second = (uniform[..., 1] * np.maximum(index - 1, 0)).astype(np.int64)

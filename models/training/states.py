@@ -38,17 +38,33 @@ def random_values(
     empty: float = 0.15,
 ) -> Ints:
     """Values of a random state, int64 [batch, node]: EMPTY with probability `empty`, else uniform in
-    0..modulus-1; with probability
-    `skew` a value is instead the identity of an operation drawn from those in use (training.md, point 4)."""
+    0..modulus-1, or with probability `skew` the identity of an operation it takes part in (see `identities`)."""
     shape = batch.rhs.shape
     values = rng.integers(0, vocabulary.modulus, shape)
     if skew > 0:
-        identities = np.array([IDENTITIES[op] for op in vocabulary.ops])[
-            rng.integers(0, len(vocabulary.ops), shape)
-        ]
-        values = np.where(rng.random(shape) < skew, identities, values)
+        neutral = identities(rng, batch, vocabulary)
+        values = np.where(rng.random(shape) < skew, neutral, values)
     values = np.where(rng.random(shape) < empty, vocabulary.empty, values)
     return np.where(batch.exists, values, -1)
+
+
+def identities(rng: np.random.Generator, batch: GraphBatch, vocabulary: FactoredVocabulary) -> Ints:
+    """A value for every node that leaves others as they are, int64 [batch, node] (training.md, point 4).
+
+    The identity of the operation in front of the node in one of the equations that use it, drawn at random
+    (behind it where the node comes first); of any operation where nothing uses the node.
+    """
+    symbols = np.array([IDENTITIES[op] for op in vocabulary.ops])
+    neutral = symbols[rng.integers(0, len(vocabulary.ops), batch.rhs.shape)]
+    if len(set(symbols.tolist())) == 1:
+        return neutral
+    in_front = np.concatenate(
+        [batch.operations[..., :1], batch.operations], axis=-1
+    )  # [batch, node, operand]
+    uses = np.argwhere((batch.operand_nodes >= 0) & (in_front >= 0))
+    rows, nodes, operands = rng.permutation(uses).T
+    neutral[rows, batch.operand_nodes[rows, nodes, operands]] = symbols[in_front[rows, nodes, operands]]
+    return neutral
 
 
 def skew_leaves(
@@ -57,12 +73,9 @@ def skew_leaves(
     """The same graphs with every leaf's given value replaced by an operation's identity with probability `skew`."""
     if skew <= 0:
         return batch
-    shape = batch.rhs.shape
-    identities = np.array([IDENTITIES[op] for op in vocabulary.ops])[
-        rng.integers(0, len(vocabulary.ops), shape)
-    ]
-    replaced = (batch.n_operands == 0) & (rng.random(shape) < skew)
-    leaf_values = np.where(replaced, identities, batch.leaf_values)
+    neutral = identities(rng, batch, vocabulary)
+    replaced = (batch.n_operands == 0) & (rng.random(batch.rhs.shape) < skew)
+    leaf_values = np.where(replaced, neutral, batch.leaf_values)
     factors = batch.factors.copy()
     rows, nodes = np.nonzero(replaced)
     factors[rows, batch.rhs[rows, nodes] - 2, NUMBER] = leaf_values[rows, nodes]
@@ -76,7 +89,8 @@ def mixed_examples(
     random: float,
     skew: float = 0.0,
 ) -> Examples:
-    """One step per graph: from a random state with probability `random`, else from a real run at a uniform step 0..depth."""
+    """One step per graph: from a random state with probability `random`, else from a real run at a uniform
+    step 0..depth."""
     deepest: Ints = batch.depths.max(axis=1)
     steps: Ints = rng.integers(0, deepest + 1, dtype=np.int64)
     inputs = values_after(batch, steps, true_values(batch, vocabulary), vocabulary)

@@ -25,7 +25,7 @@ from models.training.checkpoint import CheckpointError, load_checkpoint, save_ch
 from models.training.curriculum import Curriculum
 from models.training.journal import Bar, Journal
 from models.training.objectives import make_objective
-from models.training.presets import TrainingConfig
+from models.training.presets import SettingsError, TrainingConfig
 from models.training.validation import Validator
 from models.training.workers import Workers
 
@@ -37,13 +37,15 @@ CHECKPOINT, LOG, SETTINGS, SNAPSHOTS, BOARD = (
     "tensorboard",
 )
 
+DEVICES = ("cpu", "cuda")
+
 
 class Trainer:
     """A run: its model, optimiser, curriculum and place on disk.
 
     Raises:
         CheckpointError: `resume` without a checkpoint, a damaged one, one of other settings; or a new run
-        where one already is.
+        where one already is. SettingsError: a device that is not there.
     """
 
     def __init__(
@@ -53,10 +55,14 @@ class Trainer:
         resume: bool = False,
         quiet: bool = False,
         tensorboard: bool = False,
+        device: str = "cpu",
     ) -> None:
         self.config, self.out, self.quiet, self.tensorboard = config, out, quiet, tensorboard
-        self.workers = Workers.connect()
-        self.model = build_model(config)
+        if device not in DEVICES or (device == "cuda" and not torch.cuda.is_available()):
+            available = "both" if torch.cuda.is_available() else "cpu only"
+            raise SettingsError(f"device={device!r} cannot be used; choose cpu or cuda (here: {available})")
+        self.workers = Workers.connect(device)
+        self.model = build_model(config).to(device)
         self.objective = make_objective(config, self.model.vocabulary)
         self.curriculum = Curriculum(config.phases, config.skew)
         self.optimizer = torch.optim.AdamW(
@@ -69,7 +75,8 @@ class Trainer:
             [p.detach().clone() for p in self.model.parameters()] if config.ema is not None else []
         )
         self.step, self.seconds, self.next_snapshot = 0, 0.0, 0
-        torch.manual_seed(config.seed * 1009 + self.workers.index)
+        self.started = time.monotonic()
+        torch.manual_seed(config.seed * 1009 + self.workers.index)  # pyright: ignore[reportUnknownMemberType]
         if resume:
             self._restore()
         elif (out / CHECKPOINT).exists():
@@ -86,15 +93,16 @@ class Trainer:
         Raises:
             CheckpointError: something cannot be written; the previous checkpoint is intact.
         """
+        if self.step == 0:
+            self.save()  # from here on, a killed run can be resumed
         journal = self._open()
-        started, before = time.monotonic(), self.seconds
+        self.started = time.monotonic() - self.seconds
         last = {"checkpoint": self.seconds, "validation": self.seconds}
         window_start, window_examples = time.monotonic(), 0
         self.model.train()
         with Bar(self.config.method, quiet=self.quiet or not self.workers.leads) as bar:
             while self.progress() < 1.0:
                 loss, examples = self._train_step()
-                self.seconds = self._shared_seconds(before + time.monotonic() - started)
                 window_examples += examples
                 if self.step % self.config.log_every == 0:
                     record = self._record(loss, window_examples / max(time.monotonic() - window_start, 1e-9))
@@ -126,7 +134,7 @@ class Trainer:
         return min(1.0, max(shares))
 
     def rate(self) -> float:
-        """Learning rate of the next step: linear warm-up, constant, linear decay over the last `decay` of the budget."""
+        """Learning rate of the next step: linear warm-up, constant, linear over the last `decay` of the budget."""
         config = self.config
         warm = min(1.0, (self.step + 1) / config.warmup) if config.warmup else 1.0
         late = max(0.0, self.progress() - (1 - config.decay)) / config.decay if config.decay else 0.0
@@ -136,31 +144,27 @@ class Trainer:
         config, model = self.config, self.model
         rng = np.random.default_rng([config.seed, self.step, self.workers.index])
         recipe, n_graphs = self.curriculum.draw_size(rng)
-        batch = self.objective.draw(rng, recipe, n_graphs, self.curriculum.skew)
+        batch = self.objective.draw(rng, recipe, n_graphs, self.curriculum.skew).to(model.W_E.device)
         model.cfg.attention_noise = self.curriculum.phase.attention_noise
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         self.optimizer.zero_grad(set_to_none=False)
         outcome = self.objective.loss(model, batch)
-        outcome.loss.backward()
+        outcome.loss.backward()  # pyright: ignore[reportUnknownMemberType]
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-        measured = torch.tensor([*outcome.right, *outcome.total, outcome.loss.item()], dtype=torch.float64)
-        measured = self.workers.average(gradients, measured)
+        # One process's clock counts for all, so that all stop, decay and save at the same step.
+        clock = time.monotonic() - self.started if self.workers.leads else 0.0
+        measured = [*outcome.right, *outcome.total, outcome.loss.item(), clock]
+        measured = self.workers.average(gradients, torch.tensor(measured, dtype=torch.float64))
+        self.seconds = float(measured[9])
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-        self.optimizer.step()
+        self.optimizer.step()  # pyright: ignore[reportUnknownMemberType]
         if config.ema is not None:
             self._average(1 - config.ema)
         self.step += 1
         right, total = measured[:4].numpy().astype(np.int64), measured[4:8].numpy().astype(np.int64)
         self.curriculum.update(right, total, self.progress())
         return float(measured[8]) / self.workers.count, len(batch) * self.workers.count
-
-    def _shared_seconds(self, seconds: float) -> float:
-        """The first process's clock, on every process, so that all stop and decay at the same step."""
-        if self.workers.count == 1 or self.config.minutes is None:
-            return seconds
-        mine = torch.tensor([seconds if self.workers.leads else 0.0], dtype=torch.float64)
-        return float(self.workers.accelerator.reduce(mine, reduction="sum"))
 
     def _due(self, what: str, last: float) -> bool:
         steps = getattr(self.config, f"{what}_steps")
@@ -201,7 +205,7 @@ class Trainer:
             )
             kept = self._load_averaged()
             began = time.monotonic()
-            measured = validator.measure(self.model, discrete=self.model.cfg.bottleneck == "discrete")
+            measured = validator.measure(self.model, discrete=config.method.startswith("discrete"))
             journal.write(
                 {
                     "step": self.step,
@@ -267,10 +271,20 @@ class Trainer:
 
     def _random_states(self) -> Tensor:
         """Torch's random state of every process, uint8 [process, byte]."""
-        mine = torch.get_rng_state()
+        mine = self._generator().get_state()
         if self.workers.count == 1:
             return mine[None]
-        return self.workers.accelerator.gather(mine[None].int()).to(torch.uint8)
+        device = self.model.W_E.device
+        return self.workers.accelerator.gather(mine[None].int().to(device)).to("cpu", torch.uint8)
+
+    def _generator(self) -> torch.Generator:
+        """The generator that dropout and attention noise draw from."""
+        device = self.model.W_E.device
+        return (
+            torch.cuda.default_generators[device.index or 0]
+            if device.type == "cuda"
+            else torch.default_generator
+        )
 
     def _restore(self) -> None:
         state = load_checkpoint(self.out / CHECKPOINT)
@@ -289,7 +303,7 @@ class Trainer:
             raise CheckpointError(
                 f"{self.out} was trained by {len(state['random'])} processes, this is {self.workers.count}"
             )
-        torch.set_rng_state(state["random"][self.workers.index])
+        self._generator().set_state(state["random"][self.workers.index])
 
     # -- averaged weights ----------------------------------------------------------------------------------------
 
@@ -332,5 +346,6 @@ def _check_same(saved: dict[str, Any], given: dict[str, Any], out: Path) -> None
     if different:
         name = different[0]
         raise CheckpointError(
-            f"{out} was trained with {name}={saved.get(name)!r}, not {given[name]!r}; resume with the same settings or use a new folder"
+            f"{out} was trained with {name}={saved.get(name)!r}, not {given[name]!r}; "
+            "resume with the same settings or use a new folder"
         )

@@ -56,7 +56,8 @@ def true_values(batch: GraphBatch, vocabulary: FactoredVocabulary) -> Ints:
 
 
 def values_after(batch: GraphBatch, steps: Ints, truth: Ints, vocabulary: FactoredVocabulary) -> Ints:
-    """Values after `steps` (int64 [batch]) steps of a real run: true where depth < steps, else EMPTY. int64 [batch, node]."""
+    """Values after `steps` (int64 [batch]) steps of a real run: true where depth < steps, else EMPTY.
+    Returns int64 [batch, node]."""
     shown = np.where(batch.depths < steps[:, None], truth, vocabulary.empty)
     return np.where(batch.exists, shown, -1)
 

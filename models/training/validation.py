@@ -13,7 +13,7 @@ import torch
 
 from models.recurrent import RecurrentTransformer
 from models.training.objectives.protocol import Batch, Objective, count_right, value_at
-from models.training.sampling import GraphBatch, Recipe, sample_batch
+from models.training.sampling import GraphBatch, Ints, Recipe, sample_batch
 from models.training.states import random_values
 from models.training.transition import next_values, true_values, write_values
 from models.vocabulary import FactoredVocabulary
@@ -61,13 +61,14 @@ class Validator:
             before = write_values(part, inputs[rows])
             batch = Batch.of(
                 part, before, write_values(part, targets[rows]), part.mask, inputs[rows], targets[rows]
-            )
+            ).to(model.W_E.device)
             state = batch.state
             logits = model.transition(state)
             predicted = value_at(logits, part.rhs, vocabulary)
             counts = count_right(batch, predicted, vocabulary)
             right, total = right + counts[0], total + counts[1]
-            place = np.minimum(np.arange(part.rhs.shape[1]) * PLACES // part.rhs.shape[1], PLACES - 1)
+            width = int(part.rhs.shape[1])
+            place: Ints = np.arange(width, dtype=np.int64) * PLACES // width
             correct = (predicted == targets[rows]) & part.exists
             place_right += np.bincount(place, weights=correct.sum(axis=0), minlength=PLACES)
             place_total += np.bincount(place, weights=part.exists.sum(axis=0), minlength=PLACES)
@@ -94,7 +95,10 @@ class Validator:
 
     @torch.no_grad()
     def measure(self, model: RecurrentTransformer, discrete: bool) -> dict[str, Any]:
-        """All of it, in evaluation mode; larger sizes are solved only once half of the graphs of the size before are."""
+        """All of it, in evaluation mode; a size is solved only once half of the graphs of the size before are.
+
+        discrete: whether the model is one of independent transitions, so that `transitions` means something.
+        """
         was_training = model.training
         model.eval()
         record: dict[str, Any] = {}

@@ -1,5 +1,9 @@
 """One process or several, behind one small interface.
 
+    accelerate launch --multi_gpu --num_processes 2 -m analyses.train --method discrete-corrected
+
+starts two (on CPUs too, whatever the flag is called; with `--cpu` accelerate itself starts a single one).
+
 Under `accelerate launch` (or anything else that sets WORLD_SIZE) every process draws its own batches and
 the gradients are averaged in one flattened exchange per step; alone, nothing is exchanged and accelerate is
 not imported.
@@ -13,6 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from models.training.journal import MissingExtraError
 
 
 @dataclass
@@ -28,14 +34,14 @@ class Workers:
         """Join the other processes, if there are any.
 
         Raises:
-            RuntimeError: several processes, but accelerate is not installed.
+            MissingExtraError: several processes, but accelerate is not installed.
         """
         if int(os.environ.get("WORLD_SIZE", "1")) < 2:
             return cls()
         try:
-            from accelerate import Accelerator
+            from accelerate import Accelerator  # pyright: ignore[reportMissingTypeStubs]
         except ImportError as error:
-            raise RuntimeError(
+            raise MissingExtraError(
                 "training with several processes needs accelerate: pip install 'recurlens[train]'"
             ) from error
         accelerator = Accelerator(cpu=device == "cpu")

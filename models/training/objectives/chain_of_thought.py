@@ -39,6 +39,8 @@ from models.training.transition import empty_values, true_values
 from models.vocabulary import FactoredVocabulary
 
 LONGEST_EQUATION = 7
+PAIRS_AT_ONCE = 2**23
+"""Query-key pairs per head that solving holds in memory at once, about."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,15 @@ class ChainOfThought:
         enough, and no token has to be generated.
         """
         truth = true_values(graphs, self.vocabulary)
+        at_once = max(1, PAIRS_AT_ONCE // (3 * graphs.factors.shape[1]) ** 2)
+        parts = [
+            np.arange(start, min(start + at_once, len(graphs))) for start in range(0, len(graphs), at_once)
+        ]
+        return np.concatenate([self._solve_part(model, graphs.rows(rows), truth[rows]) for rows in parts])
+
+    def _solve_part(self, model: RecurrentTransformer, graphs: GraphBatch, truth: Ints) -> Ints:
         thoughts = write_thoughts(graphs, truth, self.vocabulary)
-        logits = model.transition(to_tensor(thoughts.tokens[:, :-1]))
+        logits = model.transition(to_tensor(thoughts.tokens[:, :-1], model.W_E.device))
         written = model.discretise(logits).cpu().numpy()
         wrong = (written != thoughts.tokens[:, 1:]).any(axis=-1) & thoughts.solution[:, 1:]
         mistakes = np.cumsum(wrong, axis=1)  # [batch, pos]: up to and including the token after pos

@@ -1,4 +1,5 @@
-"""Continuous latent supervision: the hidden state enters the next step, and every step is supervised (paper.md, section 3)."""
+"""Continuous latent supervision: the hidden state enters the next step, every step is supervised
+(paper.md, section 3)."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ from models.training.objectives.discrete import Discrete
 
 @dataclass(frozen=True)
 class DiscreteCorrected(Discrete):
-    """`Discrete` with random states (85 % of the examples) or the paper's corruption (0.05 of batches, 0.5 of fresh values)."""
+    """`Discrete` with random states (85 % of the examples) or the paper's corruption (0.05 of batches, 0.5 of
+    fresh values)."""
 
     random: float = 0.85
     corrupt_batch: float = 0.05

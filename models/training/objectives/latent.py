@@ -52,7 +52,7 @@ class Latent:
             target = batch.target
             if self.every_step:
                 shown = values_after(graphs, np.full(len(graphs), step + 1), batch.targets, vocabulary)
-                target = to_tensor(write_values(graphs, shown))
+                target = to_tensor(write_values(graphs, shown), batch.state.device)
             changed = batch.state[..., NUMBER] != target[..., NUMBER]
             weight = 1.0 + (self.changed_weight - 1.0) * changed
             losses.append(factored_cross_entropy(logits, target, batch.mask, vocabulary, weight))

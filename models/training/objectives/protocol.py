@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -39,6 +39,12 @@ class Batch:
     ) -> Batch:
         """A batch from arrays."""
         return cls(graphs, to_tensor(state), to_tensor(target), to_tensor(mask), inputs, targets)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch with its tensors on the device."""
+        return replace(
+            self, state=self.state.to(device), target=self.target.to(device), mask=self.mask.to(device)
+        )
 
     def __len__(self) -> int:
         return int(self.state.shape[0])
@@ -101,6 +107,6 @@ def value_at(logits: Tensor, positions: Ints, vocabulary: FactoredVocabulary) ->
     return np.where(positions >= 0, values[rows, np.maximum(positions, 0)], -1)
 
 
-def to_tensor(array: Ints | Bools) -> Tensor:
+def to_tensor(array: Ints | Bools, device: torch.device | None = None) -> Tensor:
     """The array as a tensor; on the CPU it shares the array's memory."""
-    return torch.as_tensor(array)
+    return torch.as_tensor(array, device=device)

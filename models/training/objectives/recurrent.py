@@ -1,4 +1,5 @@
-"""End-to-end recurrent: a fixed number of steps on the hidden state, only the end is supervised (paper.md, section 3)."""
+"""End-to-end recurrent: a fixed number of steps on the hidden state, only the end is supervised
+(paper.md, section 3)."""
 
 from __future__ import annotations
 

@@ -22,8 +22,9 @@ def solve_by_steps(model: RecurrentTransformer, graphs: GraphBatch) -> Ints:
     model.
     """
     vocabulary = model.vocabulary
-    state = to_tensor(write_values(graphs, empty_values(graphs, vocabulary)))
-    mask = to_tensor(graphs.mask)
+    device = model.W_E.device
+    state = to_tensor(write_values(graphs, empty_values(graphs, vocabulary)), device)
+    mask = to_tensor(graphs.mask, device)
     steps = model.cfg.default_steps or int(graphs.depths.max()) + EXTRA_STEPS
     before = state
     for _, state in model.iterate(before, steps):
