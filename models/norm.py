@@ -11,10 +11,11 @@ from models.hooks import NormHooks, is_watched
 
 
 class LayerNorm(nn.Module):
-    """``(x - mean) / sqrt(var + eps) * w + b`` over the last axis; ``affine=False`` (``LNPre``) leaves out w and b.
+    """``(x - mean) / sqrt(var + eps) * w + b`` over the last axis; ``affine=False`` (``LNPre``) leaves out w
+    and b.
 
-    Without a watcher on ``hook_scale`` the fused kernel runs; with one, the scale is computed apart, so that it can be
-    cached or replaced. ``hook_normalized`` is the output.
+    The fused kernel runs unless a hook replaces ``hook_scale`` or a gradient has to pass through it; a hook
+    that only looks (a cache) is given the scale the kernel found. ``hook_normalized`` is the output.
     """
 
     def __init__(self, d_model: int, eps: float, affine: bool = True) -> None:
@@ -40,9 +41,23 @@ class LayerNorm(nn.Module):
             w, b = (self.w, self.b) if self.affine else (None, None)
             out = F.layer_norm(x, (self.d_model,), w, b, self.eps)
             return out if hooks is None else hooks.hook_normalized(out)
-        centred = x - x.mean(-1, keepdim=True)
-        out = centred / hooks.hook_scale((centred.pow(2).mean(-1, keepdim=True) + self.eps).sqrt())
+        w, b = (self.w, self.b) if self.affine else (None, None)
+        fused, mean, inverse = torch.native_layer_norm(x, (self.d_model,), w, b, self.eps)
+        if torch.is_grad_enabled():
+            mean = x.mean(-1, keepdim=True)
+        own = _scale(x, mean, self.eps) if torch.is_grad_enabled() else inverse.reciprocal()
+        scale = hooks.hook_scale(own)
+        if scale is own and not torch.is_grad_enabled():
+            return hooks.hook_normalized(fused)
+        out = (x - mean) / scale
         return hooks.hook_normalized(torch.addcmul(self.b, out, self.w) if self.affine else out)
+
+
+def _scale(
+    x: Float[Tensor, "*lead d_model"], mean: Float[Tensor, "*lead 1"], eps: float
+) -> Float[Tensor, "*lead 1"]:
+    """sqrt(variance + eps), as a function that gradients pass through."""
+    return ((x - mean).pow(2).mean(-1, keepdim=True) + eps).sqrt()
 
 
 class NoNorm(nn.Module):

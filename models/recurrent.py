@@ -1,10 +1,12 @@
-"""The recurrent Transformer: one block stack applied again and again, its state snapped to symbols between steps.
+"""The recurrent Transformer: one block stack applied again and again, its state snapped to symbols between
+steps.
 
-    state -> embed -> [blocks, final LN] -> four readouts -> argmax per factor -> the state that enters the next step
+    state -> embed -> [blocks, final LN] -> four readouts -> argmax per factor -> the state that enters the
+    next step
 
-Four small methods (embed_state, step, unembed, discretise) are the whole of it; everything else iterates them. Every hook
-point belongs to a step: ``steps.{t}.blocks.{l}.attn.hook_z``. The tree grows as runs get longer; weights know
-nothing of it.
+Four small methods (embed_state, step, unembed, discretise) are the whole of it; everything else iterates
+them. Every hook point belongs to a step: ``steps.{t}.blocks.{l}.attn.hook_z``. The tree grows as runs get
+longer; weights know nothing of it.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from models.config import Estimator, RecurrentConfig
 from models.embedding import FactoredEmbed, FactoredUnembed
 from models.graph import ComputationGraph
 from models.hooks import BlockHooks, NormHooks, StepHooks, is_watched, split_step
+from models.memory import keep_freed_memory
 from models.norm import make_norm
 from models.positions import AbsoluteEmbedding, RelativeEmbedding
 from models.tokens import ModelInput, TokenAccess
@@ -53,7 +56,8 @@ class RecurrentTransformer(
     """A recurrent, discretely bottlenecked Transformer with TransformerLens's hooks at every step.
 
     Inputs are graphs, texts or packed ids [batch, pos] (see :data:`models.tokens.ModelInput`). Use
-    :meth:`at_step` to hand one step to a TransformerLens utility, :meth:`unrolled` for a whole run as one deep model.
+    :meth:`at_step` to hand one step to a TransformerLens utility, :meth:`unrolled` for a whole run as one
+    deep model.
     """
 
     def __init__(self, cfg: RecurrentConfig) -> None:
@@ -124,7 +128,8 @@ class RecurrentTransformer(
     ) -> Float[Tensor, "batch pos d_vocab"]:
         """One step from a discrete state to the logits of the next; the unit that training works on.
 
-        ``padding`` says where no graph is (default: where ``state`` says ``[pad]``); bidirectional attention skips it.
+        ``padding`` says where no graph is (default: where ``state`` says ``[pad]``); bidirectional attention
+        skips it.
         """
         padding = self.is_padding(state) if padding is None else padding
         return self._one_step(state, None, step, padding)[1]
@@ -134,9 +139,9 @@ class RecurrentTransformer(
     ) -> Iterator[tuple[Float[Tensor, "batch pos d_vocab"], Int[Tensor, "batch pos factor"]]]:
         """Run ``n_steps`` steps; after each yield its logits and the state they are snapped to.
 
-        Between steps a ``discrete`` model passes on the snapped state and a ``continuous`` one its final hidden state.
-        What is padding in ``initial`` stays padding. Gradients cross a discrete bottleneck only with an ``estimator``
-        (default: ``cfg.estimator``).
+        Between steps a ``discrete`` model passes on the snapped state and a ``continuous`` one its final
+        hidden state. What is padding in ``initial`` stays padding. Gradients cross a discrete bottleneck only
+        with an ``estimator`` (default: ``cfg.estimator``).
         """
         estimator = self.cfg.estimator if estimator is None else estimator
         padding = self.is_padding(initial)
@@ -156,7 +161,9 @@ class RecurrentTransformer(
     def _one_step(
         self, state: Tensor, entering: Tensor | None, step: int, padding: Bool[Tensor, "batch pos"]
     ) -> tuple[Float[Tensor, "batch pos d_model"], Float[Tensor, "batch pos d_vocab"]]:
-        """Hidden state and logits of ``step``, entered by ``entering`` where given, else by the (hooked) state."""
+        """Hidden state and logits of ``step``, entered by ``entering`` where given, else by the (hooked)
+        state.
+        """
         self.grow_steps(step + 1)
         hooks = self.step_hooks(step)
         hooked = hooks.hook_state(state)
@@ -176,9 +183,10 @@ class RecurrentTransformer(
     ) -> Trajectory:
         """Iterate until the discrete state stops changing, or for exactly ``n_steps`` steps.
 
-        Without ``n_steps`` the run takes ``cfg.default_steps`` where the method fixes them, else it ends when every graph
-        has reached a fixed point or a cycle; it is cut off after as many steps as there are equations, plus two, which
-        ``hit_bound`` and ``bound`` report. ``initial_state`` replaces the state that enters step 0 (a resumed or edited run).
+        Without ``n_steps`` the run takes ``cfg.default_steps`` where the method fixes them, else it ends when
+        every graph has reached a fixed point or a cycle; it is cut off after as many steps as there are
+        equations, plus two, which ``hit_bound`` and ``bound`` report. ``initial_state`` replaces the state
+        that enters step 0 (a resumed or edited run).
 
         Raises:
             GraphError: text that is no graph, or a graph outside the vocabulary.
@@ -207,7 +215,8 @@ class RecurrentTransformer(
         Args:
             input: graphs, text, or packed ids of the state entering step 0.
             n_steps: how many steps; default as in :meth:`run`.
-            return_type: ``"logits"`` float [step, batch, pos, d_vocab] or ``"states"`` int [step + 1, batch, pos, factor].
+            return_type: ``"logits"`` float [step, batch, pos, d_vocab] or ``"states"`` int
+                [step + 1, batch, pos, factor].
             estimator: gradient estimator across the bottleneck; default ``cfg.estimator``.
         """
         initial = self._initial(input)
@@ -246,10 +255,13 @@ class RecurrentTransformer(
 
         Args:
             input: as in :meth:`forward`.
-            steps: which steps to keep (default: all that are run). The run goes on to the last of them at least.
-            names: hook names without step, full (``"blocks.1.attn.hook_z"``) or short (``"hook_z"``: every layer), a list of
-                them, or a predicate on full names. Default: :data:`models.cache.DEFAULT_NAMES`. ``"all"`` keeps everything.
-            positions: ``"rhs"``, indices, a slice, or int [batch, k]; default all. See :class:`models.cache.StepRecorder`.
+            steps: which steps to keep (default: all that are run). The run goes on to the last of them at
+                least.
+            names: hook names without step, full (``"blocks.1.attn.hook_z"``) or short (``"hook_z"``: every
+                layer), a list of them, or a predicate on full names. Default:
+                :data:`models.cache.DEFAULT_NAMES`. ``"all"`` keeps everything.
+            positions: ``"rhs"``, indices, a slice, or int [batch, k]; default all. See
+                :class:`models.cache.StepRecorder`.
             n_steps: as in :meth:`forward`.
 
         Returns:
@@ -258,6 +270,7 @@ class RecurrentTransformer(
         Raises:
             HookNameError: a name no step has. ValueError: a step beyond the run.
         """
+        keep_freed_memory()
         wanted = None if steps is None else sorted({steps} if isinstance(steps, int) else set(steps))
         if wanted is not None and (not wanted or wanted[0] < 0):
             raise ValueError(f"steps must be non-negative and at least one, got {steps}")
@@ -281,7 +294,9 @@ class RecurrentTransformer(
         return cast(StepHooks, self.steps[step])
 
     def grow_steps(self, n_steps: int) -> None:
-        """Make sure that the hook tree has at least ``n_steps`` steps; hooks given by predicate reach new steps too."""
+        """Make sure that the hook tree has at least ``n_steps`` steps; hooks given by predicate reach new
+        steps too.
+        """
         for step in range(len(self.steps), n_steps):
             tree = StepHooks(self.cfg.n_layers).train(self.training)
             self.steps.append(tree)
@@ -364,7 +379,8 @@ class RecurrentTransformer(
     # Views and copies -------------------------------------------------------------------------------------------------
 
     def at_step(self, step: int) -> StepView:
-        """Step ``step`` as an ordinary TransformerLens model with plain hook names, sharing weights and hooks.
+        """Step ``step`` as an ordinary TransformerLens model with plain hook names, sharing weights and
+        hooks.
 
         Raises:
             ValueError: a negative step.
@@ -372,7 +388,9 @@ class RecurrentTransformer(
         return StepView(self, step)
 
     def unrolled(self, n_steps: int) -> UnrolledView:
-        """``n_steps`` steps as one TransformerLens model of ``n_steps * n_layers`` blocks, sharing weights and hooks."""
+        """``n_steps`` steps as one TransformerLens model of ``n_steps * n_layers`` blocks, sharing weights
+        and hooks.
+        """
         return UnrolledView(self, n_steps)
 
     def process_weights(
@@ -380,8 +398,9 @@ class RecurrentTransformer(
     ) -> RecurrentTransformer:
         """A copy that computes the same with simpler weights (TransformerLens's own ``ProcessWeights``).
 
-        ``fold_ln`` moves the LayerNorms' scales and biases into the weights that read them, so that ``logit_attrs`` is exact;
-        ``center_writing_weights`` makes everything written to the residual stream have mean zero.
+        ``fold_ln`` moves the LayerNorms' scales and biases into the weights that read them, so that
+        ``logit_attrs`` is exact; ``center_writing_weights`` makes everything written to the residual stream
+        have mean zero.
         """
         if self.cfg.normalization_type != "LN":
             raise ValueError(
@@ -425,9 +444,11 @@ class RecurrentTransformer(
     def save_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, save_directory: str | Path, *, push_to_hub: bool = False, **hub_options: Any
     ) -> None:
-        """Write ``config.json`` and ``model.safetensors``; what was there stays whole until the new files are complete.
+        """Write ``config.json`` and ``model.safetensors``; what was there stays whole until the new files are
+        complete.
 
-        ``push_to_hub`` uploads the folder too, with ``hub_options`` as ``PyTorchModelHubMixin.push_to_hub`` takes them.
+        ``push_to_hub`` uploads the folder too, with ``hub_options`` as ``PyTorchModelHubMixin.push_to_hub``
+        takes them.
 
         Raises:
             models.storage.CheckpointError: the folder cannot be written.
@@ -443,7 +464,8 @@ class RecurrentTransformer(
         """The model in a local folder, or on the Hugging Face Hub.
 
         Raises:
-            models.storage.CheckpointError: nothing there, a damaged file, weights that do not fit the configuration.
+            models.storage.CheckpointError: nothing there, a damaged file, weights that do not fit the
+                configuration.
         """
         folder = storage.locate(str(pretrained_model_name_or_path), **hub_options)
         cfg, state = storage.read(folder)

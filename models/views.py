@@ -1,8 +1,9 @@
 """A recurrent model shown to TransformerLens's utilities as an ordinary model.
 
-:class:`StepView` is one iteration, :class:`UnrolledView` a whole run as one deep network. Both share weights and hook points with
-the model they show: attaching a hook through a view attaches it to the model, under the model's own context level, so that views and
-model nest. A hook function is given an object with the plain name, so code that parses names works.
+:class:`StepView` is one iteration, :class:`UnrolledView` a whole run as one deep network. Both share weights
+and hook points with the model they show: attaching a hook through a view attaches it to the model, under the
+model's own context level, so that views and model nest. A hook function is given an object with the plain
+name, so code that parses names works.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from transformer_lens.hook_points import HookPoint
 
 from models.config import RecurrentConfig
 from models.hooks import layer_of
+from models.memory import keep_freed_memory
 from models.tokens import ModelInput, TokenAccess
 from models.vocabulary import FactoredVocabulary
 from models.weights import WeightAccess
@@ -131,6 +133,7 @@ class _View(WeightAccess, TokenAccess, HookedRootModule):
         **kwargs: Any,
     ) -> tuple[Any, ActivationCache | dict[str, Tensor]]:
         """TransformerLens's ``run_with_cache``: the output and an ``ActivationCache`` under plain names."""
+        keep_freed_memory()
         out, cache = super().run_with_cache(*model_args, remove_batch_dim=remove_batch_dim, **kwargs)
         if not return_cache_object:
             return out, cache
@@ -153,9 +156,9 @@ def _renamed(hook: Callable[..., Any], plain: str) -> Callable[..., Any]:
 class StepView(_View):
     """One recurrence step as an ordinary TransformerLens model.
 
-    ``view(tokens)`` takes the packed ids [batch, pos] of the state that enters the step and returns its logits [batch, pos,
-    d_vocab]. In a continuous model a step is entered by a hidden state instead: there ``tokens`` is the state that
-    enters step 0, and the steps before this one are run first.
+    ``view(tokens)`` takes the packed ids [batch, pos] of the state that enters the step and returns its
+    logits [batch, pos, d_vocab]. In a continuous model a step is entered by a hidden state instead: there
+    ``tokens`` is the state that enters step 0, and the steps before this one are run first.
     """
 
     def __init__(self, model: RecurrentTransformer, step: int) -> None:
@@ -186,9 +189,10 @@ class StepView(_View):
 class UnrolledView(_View):
     """``n_steps`` steps as one TransformerLens model of ``n_steps * n_layers`` blocks.
 
-    Block ``t * n_layers + l`` is layer l at step t; ``hook_embed`` and ``hook_state`` are those of step 0, ``ln_final`` and
-    ``hook_logits`` those of the last step. What lies between two steps keeps its own name (``steps.1.hook_logits``). The residual
-    stream is not continuous there in a discrete model: it is read out, snapped and embedded anew.
+    Block ``t * n_layers + l`` is layer l at step t; ``hook_embed`` and ``hook_state`` are those of step 0,
+    ``ln_final`` and ``hook_logits`` those of the last step. What lies between two steps keeps its own name
+    (``steps.1.hook_logits``). The residual stream is not continuous there in a discrete model: it is read
+    out, snapped and embedded anew.
     """
 
     def __init__(self, model: RecurrentTransformer, n_steps: int) -> None:

@@ -1,0 +1,78 @@
+"""How all benchmarks measure: our way and the plain way in turn, several times, medians compared.
+
+Absolute times depend on the machine and on what else it is doing; interleaving makes both ways suffer alike, so the ratio is what
+counts. ``ratio`` is ``theirs / ours``: above 1 we are faster.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Medians of one comparison, in seconds, over ``repeats`` interleaved runs."""
+
+    ours_s: float
+    theirs_s: float
+    ratio: float
+    repeats: int
+
+
+def compare(ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int = 15, warmup: int = 2) -> Ratio:
+    """Time ``ours`` and ``theirs`` in turn; their order swaps every time.
+
+    Raises:
+        ValueError: fewer than 5 repeats, from which no median worth quoting comes.
+    """
+    if repeats < 5:
+        raise ValueError(f"repeats must be at least 5, got {repeats}")
+    for _ in range(warmup):
+        ours()
+        theirs()
+    times: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for repeat in range(repeats):
+        order = [("ours", ours), ("theirs", theirs)]
+        for name, function in order if repeat % 2 else reversed(order):
+            start = time.perf_counter()
+            function()
+            times[name].append(time.perf_counter() - start)
+    ours_s, theirs_s = statistics.median(times["ours"]), statistics.median(times["theirs"])
+    return Ratio(ours_s, theirs_s, theirs_s / ours_s, repeats)
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on: kind of processor, threads, versions; no names."""
+    return {
+        "processor": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def report(title: str, ratios: dict[str, Ratio], max_abs_diff: float, path: Path | None) -> None:
+    """Print one line per comparison, and write the JSON that design.md section 4 describes if ``path`` is given."""
+    print(title)
+    for name, ratio in ratios.items():
+        print(
+            f"  {name:<28} ours {1e3 * ratio.ours_s:9.2f} ms   plain {1e3 * ratio.theirs_s:9.2f} ms   "
+            f"ours/plain {1 / ratio.ratio:6.3f}   plain/ours {ratio.ratio:6.3f}"
+        )
+    print(f"  largest difference {max_abs_diff:.2e}")
+    if path is not None:
+        data = {
+            "ratios": {name: asdict(ratio) for name, ratio in ratios.items()},
+            "max_abs_diff": max_abs_diff,
+            "machine": machine(),
+        }
+        path.write_text(json.dumps(data, indent=2) + "\n")
