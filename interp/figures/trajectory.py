@@ -1,0 +1,209 @@
+"""Heatmap of one run: what every node shows after every step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
+from jaxtyping import Bool
+from torch import Tensor
+
+from interp.figures.template import (
+    INK,
+    MARK_COLOUR,
+    WRONG_COLOUR,
+    discrete_scale,
+    make_figure,
+    state_label,
+    text_colour,
+    value_colours,
+    value_signs,
+)
+from models.trajectory import Trajectory
+
+_NUMBERS_UP_TO = 64
+"""Nodes up to which the numbers fit into the cells."""
+
+
+def trajectory_figure(
+    run: Trajectory,
+    row: int = 0,
+    state: int | None = None,
+    first_state: int = 0,
+    changed: Bool[Tensor, "state node"] | None = None,
+) -> go.Figure:
+    """Step x node: the value symbol at every node's rhs, one colour per value, EMPTY light grey.
+
+    Row ``t`` is what step t wrote; row ``start`` is the state before step 0. Nodes are in text order, with a line
+    where the depth changes. A red frame is a wrong value. The hover has the equation, the true value and the
+    probability of the symbol. ``x`` and ``y`` of the trace ``values`` are the index of the node and of the row.
+
+    Args:
+        run: the run.
+        row: which graph of the batch.
+        state: index of a state to point out, counted as ``first_state`` is.
+        first_state: what state of a longer run ``run.states[0]`` is (a resumed run).
+        changed: cells to mark with a dark frame, such as the differences from another run.
+
+    Raises:
+        ValueError: ``changed`` of another shape than [state, node].
+    """
+    graph = run.encoded.graphs[row]
+    n_nodes, n_states = len(graph), len(run.states)
+    codes = run.values[:, row, :n_nodes]
+    if changed is not None and changed.shape != codes.shape:
+        raise ValueError(f"changed must be {tuple(codes.shape)}, got {tuple(changed.shape)}")
+    cells = [[int(code) for code in line] for line in codes]
+    colours = value_colours(run.vocabulary.modulus)
+    labels = [state_label(first_state + index) for index in range(n_states)]
+    heatmap = {
+        "type": "heatmap",
+        "name": "values",
+        "z": cells,
+        "colorscale": discrete_scale(colours),
+        "zmin": -0.5,
+        "zmax": len(colours) - 0.5,
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+        "text": _hover(run, row, cells, labels),
+        "hoverinfo": "text",
+    }
+    traces = [heatmap]
+    if n_nodes <= _NUMBERS_UP_TO:
+        traces += _numbers(cells, value_signs(run.vocabulary), colours)
+    if changed is not None:
+        marked = [(int(step), int(node)) for step, node in changed.nonzero()]
+        traces += _frames(marked, INK, "differs from the original run", 0.46)
+    allowed = [{run.vocabulary.empty, true} for true in graph.values_by_node]
+    wrong = [
+        (step, node)
+        for step, line in enumerate(cells)
+        for node, code in enumerate(line)
+        if code not in allowed[node]
+    ]
+    traces += _frames(wrong, WRONG_COLOUR, "wrong value", 0.45 if changed is None else 0.38)
+    shapes, annotations = _depths(graph.depths_by_node, n_states)
+    if state is not None and 0 <= state - first_state < n_states:
+        y = state - first_state
+        mark = {"type": "rect", "x0": -0.5, "x1": n_nodes - 0.5, "y0": y - 0.5, "y1": y + 0.5}
+        shapes.append(mark | {"line": {"color": MARK_COLOUR, "width": 2}})
+        pointer = {"text": "▶", "x": -0.5, "y": y, "xshift": -7, "showarrow": False}
+        annotations.append(pointer | {"font": {"size": 12, "color": MARK_COLOUR}})
+    row_height = 24 if n_states <= 24 else max(8, 560 // n_states)
+    name_size = 11 if n_nodes <= 48 else 9 if n_nodes <= 96 else 8
+    longest = max(len(node.name) for node in graph.nodes)
+    every = -(-16 // row_height)
+    layout = {
+        "height": int(90 + row_height * n_states + name_size * 0.62 * longest),
+        "margin": {"l": 64, "r": 8, "t": 44, "b": 16},
+        "legend": {
+            "orientation": "h",
+            "yref": "container",
+            "y": 1,
+            "yanchor": "top",
+            "x": 1,
+            "xanchor": "right",
+            "itemclick": False,
+        },
+        "shapes": shapes,
+        "annotations": annotations,
+        "xaxis": {
+            "tickvals": list(range(n_nodes)),
+            "ticktext": [node.name for node in graph.nodes],
+            "tickangle": -90,
+            "tickfont": {"size": name_size},
+            "showgrid": False,
+            "range": [-0.5, n_nodes - 0.5],
+        },
+        "yaxis": {
+            "tickvals": list(range(0, n_states, every)),
+            "ticktext": labels[::every],
+            "ticklabelstandoff": 14,
+            "title": {"text": "step", "standoff": 4},
+            "range": [n_states - 0.5, -0.5],
+            "showgrid": False,
+        },
+    }
+    return make_figure(traces, layout)
+
+
+def _hover(run: Trajectory, row: int, cells: list[list[int]], labels: Sequence[str]) -> list[list[str]]:
+    graph = run.encoded.graphs[row]
+    symbols = run.vocabulary.symbols("value")
+    confidence = [[float(p) for p in line] for line in run.value_confidence[:, row]]
+    hover: list[list[str]] = []
+    for index, line in enumerate(cells):
+        when = "before step 0" if labels[index] == "start" else f"after step {labels[index]}"
+        texts: list[str] = []
+        for node, code in enumerate(line):
+            sure = (
+                f"confidence {confidence[index - 1][node]:.4f}"
+                if index
+                else "as given, before the first step run"
+            )
+            shown = f"{when} it shows {symbols[code]}, true value {graph.values_by_node[node]}"
+            texts.append(f"<b>{graph.equation(node)}</b><br>{shown}<br>{sure}")
+        hover.append(texts)
+    return hover
+
+
+def _numbers(cells: list[list[int]], signs: Sequence[str], colours: Sequence[str]) -> list[dict[str, Any]]:
+    """The value in every cell, dark or light as its colour needs; one trace per ink."""
+    inks = [text_colour(colour) for colour in colours]
+    traces: list[dict[str, Any]] = []
+    for ink in sorted(set(inks)):
+        inside = [
+            (node, step, signs[code])
+            for step, line in enumerate(cells)
+            for node, code in enumerate(line)
+            if inks[code] == ink and signs[code]
+        ]
+        traces.append(
+            {
+                "type": "scatter",
+                "x": [node for node, _, _ in inside],
+                "y": [step for _, step, _ in inside],
+                "text": [sign for _, _, sign in inside],
+                "mode": "text",
+                "textfont": {"size": 11, "color": ink},
+                "hoverinfo": "skip",
+                "showlegend": False,
+            }
+        )
+    return traces
+
+
+def _frames(cells: Iterable[tuple[int, int]], colour: str, name: str, half: float) -> list[dict[str, Any]]:
+    """A frame in each cell (step, node), all in one trace; no trace without a cell."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for step, node in cells:
+        x += [node - half, node + half, node + half, node - half, node - half, None]
+        y += [step - half, step - half, step + half, step + half, step - half, None]
+    if not x:
+        return []
+    line = {"color": colour, "width": 2}
+    frame = {"type": "scatter", "name": name, "x": x, "y": y, "mode": "lines", "line": line}
+    return [frame | {"hoverinfo": "skip"}]
+
+
+def _depths(depths: tuple[int, ...], n_states: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Lines where the depth changes, and the depth above each stretch that has room."""
+    shapes: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    begin = 0
+    for depth, group in groupby(depths):
+        length = len(list(group))
+        if begin:
+            line = {"type": "line", "x0": begin - 0.5, "x1": begin - 0.5, "y0": -0.5, "y1": n_states - 0.5}
+            shapes.append(line | {"line": {"color": INK, "width": 1, "dash": "dot"}})
+        share = length / len(depths)
+        if share > 0.014:
+            text = f"depth {depth}" if share > 0.06 else str(depth)
+            above = {"x": begin + (length - 1) / 2, "y": -0.5, "yshift": 9, "showarrow": False}
+            annotations.append(above | {"text": text, "font": {"size": 11}})
+        begin += length
+    return shapes, annotations
