@@ -1,0 +1,1 @@
+"""The page that shows one graph being solved, step by step."""

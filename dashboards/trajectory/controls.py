@@ -1,0 +1,43 @@
+"""The sidebar: which model, and which graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from dashboards.cached import available, operations
+from dashboards.trajectory.session import SAMPLE, TYPE, current_view
+from dashboards.trajectory.view import SEEDS, SIZES, View
+
+
+def chosen_view() -> View:
+    """What the widgets ask for; not yet known to be a graph that the model can read."""
+    st.sidebar.selectbox(
+        "Model", available(), key="model", help="Weights to run; `compiled` is exact by design."
+    )
+    st.sidebar.segmented_control(
+        "Graph", [SAMPLE, TYPE], key="source", required=True, width="stretch", label_visibility="collapsed"
+    )
+    model = st.session_state["model"]
+    view = replace(current_view(), model=model)
+    if st.session_state["source"] == TYPE:
+        st.sidebar.text_area(
+            "Equations",
+            key="text",
+            height=190,
+            help="Separated by `;`, `,` or a new line, in any order. `+ - *` or ADD SUB MUL, read from left to right, "
+            "modulo 23. A leaf is `20 = x_7`; names are free.",
+        )
+        st.sidebar.caption("Ctrl+Enter to apply.")
+        return replace(view, text=st.session_state["text"])
+    left, right = st.sidebar.columns(2)
+    left.number_input("Nodes", *SIZES, key="n", help="Equations of the graph, six of them leaves.")
+    right.number_input("Seed", *SEEDS, key="seed", help="The same seed gives the same graph.")
+    known = operations(model)
+    st.session_state["ops"] = [name for name in known if name in st.session_state["ops"]] or [known[0]]
+    st.sidebar.pills(
+        "Operations", known, selection_mode="multi", key="ops", help="What the model's vocabulary has."
+    )
+    ops = tuple(name for name in known if name in st.session_state["ops"]) or known[:1]
+    return replace(view, text=None, n=st.session_state["n"], seed=st.session_state["seed"], ops=ops)

@@ -1,0 +1,86 @@
+"""The part that overwrites one value and follows what it changes, rerun alone."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboards.cached import follow_overwrite
+from dashboards.trajectory.session import current_view, update_view
+from dashboards.trajectory.steps import CHART
+from dashboards.trajectory.view import Edit
+from dashboards.trajectory.words import overwrite_sentence, spans
+from interp.figures.template import state_label
+from interp.figures.trajectory import trajectory_figure
+from interp.overwrite import OverwrittenRun
+from models.trajectory import Trajectory
+
+
+@st.fragment
+def edit_fragment(run: Trajectory, text: str) -> None:
+    """Box to overwrite the value of a node after a step, and the run that follows beside the original."""
+    st.toggle("Overwrite a value and let the run go on", key="overwriting")
+    if not st.session_state["overwriting"]:
+        update_view(edit=None)
+        return
+    edit = _choose_edit(run)
+    update_view(edit=edit)
+    result = follow_overwrite(current_view().model, text, edit.resolved(run))
+    st.markdown(overwrite_sentence(result))
+    figure = trajectory_figure(result.run, first_state=edit.state, changed=result.changed)
+    st.plotly_chart(figure, theme=None, config=CHART, key="edited heatmap")
+    if result.nodes:
+        st.dataframe(_differences(result), hide_index=True, height="content")
+    st.download_button(
+        "Download the edited run (JSON)",
+        result.run.to_json(),
+        file_name="recurlens-edited-run.json",
+        mime="application/json",
+        on_click="ignore",
+    )
+
+
+def _choose_edit(run: Trajectory) -> Edit:
+    graph = run.encoded.graphs[0]
+    names = [node.name for node in graph.nodes]
+    symbols = run.vocabulary.symbols("value")
+    values = [*symbols[: run.vocabulary.modulus], symbols[run.vocabulary.empty]]
+    last = len(run.states) - 1
+    wanted = current_view().edit or _suggestion(run)
+    known = {"edit_node": names, "edit_state": range(last + 1), "edit_value": values}
+    for key, value in zip(known, (wanted.node, wanted.state, wanted.value), strict=True):
+        if st.session_state.get(key) not in known[key]:
+            st.session_state[key] = value
+    node, step, value = st.columns(3)
+    node.selectbox("Node", names, key="edit_node")
+    step.selectbox("After step", range(last + 1), key="edit_state", format_func=state_label)
+    value.selectbox("New value", values, key="edit_value")
+    return Edit(st.session_state["edit_node"], st.session_state["edit_state"], st.session_state["edit_value"])
+
+
+def _suggestion(run: Trajectory) -> Edit:
+    """An edit that spreads: the node used by most others, one more than its true value, as soon as it is solved."""
+    graph = run.encoded.graphs[0]
+    uses = [sum(index in node.operands for node in graph.nodes) for index in range(len(graph))]
+    index = uses.index(max(uses))
+    state = min(max(int(run.solved_at[0, index]), 0) + 1, len(run.states) - 1)
+    value = (graph.values_by_node[index] + 1) % graph.modulus
+    return Edit(graph.nodes[index].name, state, str(value))
+
+
+def _differences(result: OverwrittenRun) -> pd.DataFrame:
+    """One row per node that differs: when, and how it ends in both runs."""
+    graph = result.original.encoded.graphs[0]
+    symbols = result.original.vocabulary.symbols("value")
+    ends = result.original.values[-1, 0], result.run.values[-1, 0]
+    rows = [
+        {
+            "node": graph.nodes[index].name,
+            "equation": graph.equation(index),
+            "differs after steps": spans(result.changed[:, index].tolist(), result.edit.state),
+            "original end": symbols[int(ends[0][index])],
+            "edited end": symbols[int(ends[1][index])],
+        }
+        for index in result.nodes
+    ]
+    return pd.DataFrame(rows)

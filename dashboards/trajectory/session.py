@@ -1,0 +1,74 @@
+"""The view of this visitor: kept in the session, mirrored in the address bar, and copied into the widgets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from dashboards.cached import available
+from dashboards.trajectory.view import EXAMPLE, View
+
+_VIEW, _WRITTEN = "trajectory view", "trajectory parameters"
+SAMPLE, TYPE = "Sample", "Type"
+
+
+def default_view() -> View:
+    """What a bare address shows."""
+    names = available()
+    return View(model="discrete-corrected" if "discrete-corrected" in names else names[0])
+
+
+def current_view() -> View:
+    """The view last shown."""
+    view: View = st.session_state[_VIEW]
+    return view
+
+
+def read_address() -> list[str]:
+    """Take over the address where it is new (first visit, or edited by hand); messages about what it got wrong.
+
+    Widgets are set to the view whenever they are not there yet.
+    """
+    problems: list[str] = []
+    given = st.query_params.to_dict()
+    known = _VIEW in st.session_state
+    if not known or (given and given != st.session_state[_WRITTEN]):
+        view, problems = View.from_params(given, default_view())
+        if view.model not in available():
+            problems.append(f"There is no model {view.model!r}; there are {', '.join(available())}.")
+            view = replace(view, model=default_view().model)
+        st.session_state[_VIEW] = view
+        st.session_state[_WRITTEN] = given
+        _fill_widgets(view)
+    elif "model" not in st.session_state:
+        _fill_widgets(current_view())
+    return problems
+
+
+def update_view(**changes: Any) -> View:
+    """Change some fields of the view, and the address with it."""
+    return show_view(replace(current_view(), **changes))
+
+
+def show_view(view: View) -> View:
+    """Make this the view, and write it into the address."""
+    st.session_state[_VIEW] = view
+    params = view.to_params()
+    if st.query_params.to_dict() != params:
+        st.query_params.from_dict(params)
+    st.session_state[_WRITTEN] = params
+    return view
+
+
+def _fill_widgets(view: View) -> None:
+    st.session_state["model"] = view.model
+    st.session_state["source"] = SAMPLE if view.text is None else TYPE
+    st.session_state["text"] = EXAMPLE if view.text is None else view.text
+    st.session_state["n"] = view.n
+    st.session_state["seed"] = view.seed
+    st.session_state["ops"] = list(view.ops)
+    st.session_state["overwriting"] = view.edit is not None
+    for key in ("step", "at", "edit_node", "edit_state", "edit_value"):
+        st.session_state.pop(key, None)

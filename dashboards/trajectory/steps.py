@@ -1,0 +1,82 @@
+"""The part that follows the step slider: graph, heatmap and inspector, rerun alone."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboards.trajectory.session import current_view, update_view
+from interp.figures.graph import graph_figure
+from interp.figures.template import state_label
+from interp.figures.trajectory import trajectory_figure
+from models.trajectory import Trajectory
+from models.vocabulary import FACTORS
+
+CHART = {"displayModeBar": False, "displaylogo": False}
+
+
+@st.fragment
+def steps_fragment(run: Trajectory) -> None:
+    """Slider, graph, inspector and heatmap of the run; a move of the slider reruns nothing else."""
+    view = current_view()
+    last = len(run.states) - 1
+    if "step" not in st.session_state or st.session_state["step"] > last:
+        st.session_state["step"] = last if view.state is None else min(view.state, last)
+    state: int = st.select_slider(
+        "Step",
+        range(last + 1),
+        key="step",
+        format_func=state_label,
+        help="The state each step leaves behind.",
+    )
+    left, right = st.columns([7, 3], gap="medium")
+    with right:
+        at = _choose_position(run)
+    update_view(state=state, at=at)
+    nodes_at = [int(position) for position in run.encoded.rhs[0]]
+    highlight = nodes_at.index(at) if at in nodes_at else None
+    graph = graph_figure(run, state, highlight=highlight, width=760)
+    left.plotly_chart(graph, theme=None, config=CHART, key="graph")
+    with right:
+        _inspect(run, state, at)
+    st.markdown("**What every node shows after every step**")
+    st.plotly_chart(trajectory_figure(run, state=state), theme=None, config=CHART, key="heatmap")
+
+
+def _choose_position(run: Trajectory) -> int:
+    graph = run.encoded.graphs[0]
+    tokens = run.vocabulary.token_strings(run.states[0], graph)[0]
+    rhs = [int(position) for position in run.encoded.rhs[0]]
+    equation_of: list[int] = []
+    for node, position in enumerate(rhs):
+        equation_of += [node] * (position + 1 - len(equation_of))
+
+    def label(position: int) -> str:
+        return f"{position}: {tokens[position]} in {graph.equation(equation_of[position])}"
+
+    view = current_view()
+    if st.session_state.get("at", len(tokens)) >= len(tokens):
+        st.session_state["at"] = rhs[-1] if view.at is None or view.at >= len(tokens) else view.at
+    position: int = st.selectbox("Inspect position", range(len(tokens)), key="at", format_func=label)
+    return position
+
+
+def _inspect(run: Trajectory, state: int, at: int) -> None:
+    """The four factors of a position in every state, the chosen one marked."""
+    graph = run.encoded.graphs[0]
+    own_names = {node.variable: node.name for node in graph.nodes}
+    symbols = [list(run.vocabulary.symbols(factor)) for factor in FACTORS]
+    symbols[1] = [own_names.get(index, name) for index, name in enumerate(symbols[1])]
+    rows: list[dict[str, str]] = []
+    for index, codes in enumerate(run.states[:, 0, at].tolist()):
+        row = {"step": ("▶ " if index == state else "") + state_label(index)}
+        row |= {factor: symbols[place][codes[place]] for place, factor in enumerate(FACTORS)}
+        row["p"] = f"{float(run.confidence[index - 1, 0, at].min()):.3f}" if index else ""
+        rows.append(row)
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        row_height=28,
+        height=min(30 + 28 * (len(rows) + 1), 480),
+        column_config={"p": st.column_config.TextColumn("p", help="Least confidence of the four factors")},
+    )
