@@ -1,7 +1,8 @@
-"""What is studied: the task, the vocabulary, the recurrent model, its compiled ground truth, and trained checkpoints.
+"""What is studied: the task, the vocabulary, the recurrent model, its compiled ground truth, and trained
+checkpoints.
 
-Names are imported on first use, so that ``import models`` costs nothing and the symbolic part (graphs, vocabulary) works without
-loading TransformerLens.
+Names are imported on first use, so that ``import models`` costs nothing and the symbolic part (graphs,
+vocabulary) works without loading TransformerLens.
 """
 
 from __future__ import annotations

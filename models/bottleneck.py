@@ -13,11 +13,16 @@ from torch import Tensor
 from models.vocabulary import FactoredVocabulary
 
 
+def _by_factor(vocabulary: FactoredVocabulary, logits: Float[Tensor, "*lead d_vocab"]) -> tuple[Tensor, ...]:
+    """The logits of each factor, [*lead, size of the factor]."""
+    return torch.split(logits, list(vocabulary.sizes), dim=-1)
+
+
 def snap(
     vocabulary: FactoredVocabulary, logits: Float[Tensor, "*lead d_vocab"]
 ) -> Int[Tensor, "*lead factor"]:
     """The most likely symbol of every factor."""
-    return torch.stack([part.argmax(-1) for part in logits.split(list(vocabulary.sizes), dim=-1)], dim=-1)
+    return torch.stack([part.argmax(-1) for part in _by_factor(vocabulary, logits)], dim=-1)
 
 
 def symbol_probabilities(
@@ -25,7 +30,7 @@ def symbol_probabilities(
 ) -> Float[Tensor, "*lead factor"]:
     """Probability that each factor's readout gives to the symbol in ``state``."""
     chosen: list[Tensor] = []
-    for index, part in enumerate(logits.split(list(vocabulary.sizes), dim=-1)):
+    for index, part in enumerate(_by_factor(vocabulary, logits)):
         picked = part.gather(-1, state[..., index : index + 1]).squeeze(-1)
         chosen.append((picked - part.logsumexp(-1)).exp())
     return torch.stack(chosen, dim=-1)
@@ -34,9 +39,11 @@ def symbol_probabilities(
 def straight_through(
     vocabulary: FactoredVocabulary, logits: Float[Tensor, "*lead d_vocab"], temperature: float
 ) -> Float[Tensor, "*lead d_vocab"]:
-    """One-hot symbols forward, the gradient of ``softmax(logits / temperature)`` backward (Bengio et al. 2013)."""
+    """One-hot symbols forward, the gradient of ``softmax(logits / temperature)`` backward (Bengio et al.
+    2013).
+    """
     parts: list[Tensor] = []
-    for part in logits.split(list(vocabulary.sizes), dim=-1):
+    for part in _by_factor(vocabulary, logits):
         soft = (part / temperature).softmax(-1)
         hard = F.one_hot(part.argmax(-1), part.shape[-1]).to(part.dtype)
         parts.append(hard + soft - soft.detach())
@@ -50,7 +57,7 @@ def gumbel(
     return torch.cat(
         [
             F.gumbel_softmax(part, tau=temperature, hard=True, dim=-1)
-            for part in logits.split(list(vocabulary.sizes), dim=-1)
+            for part in _by_factor(vocabulary, logits)
         ],
         dim=-1,
     )

@@ -1,9 +1,9 @@
 """Activations of a run, each with a step axis.
 
-A TransformerLens cache has one tensor per name; here ``cache["blocks.1.attn.hook_z"]`` is [step, batch, pos, head, d_head], and
-``cache.at_step(t)`` is TransformerLens's own ``ActivationCache`` of step t. Keeping everything of a long run costs gigabytes, so
-steps, names and positions are filtered while the model runs, and the default keeps the residual stream, the heads'
-outputs and the states.
+A TransformerLens cache has one tensor per name; here ``cache["blocks.1.attn.hook_z"]`` is
+[step, batch, pos, head, d_head], and ``cache.at_step(t)`` is TransformerLens's own ``ActivationCache`` of
+step t. Keeping everything of a long run costs gigabytes, so steps, names and positions are filtered while the
+model runs, and the default keeps the residual stream, the heads' outputs and the states.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ DEFAULT_NAMES = (
 
 
 class StepCache(Mapping[str, Tensor]):
-    """Hook name without step -> activations [step, batch, ...]; ``steps`` says which step each row of axis 0 is.
+    """Hook name without step -> activations [step, batch, ...]; ``steps`` says which step each row of axis 0
+    is.
 
-    Keys may be full (``"blocks.1.attn.hook_z"``) or TransformerLens's short forms (``"z", 1, "attn"`` as a tuple goes to
-    :meth:`at_step`'s cache). Tensors are detached and belong to the cache alone.
+    Keys may be full (``"blocks.1.attn.hook_z"``) or TransformerLens's short forms (``"z", 1, "attn"`` as a
+    tuple goes to :meth:`at_step`'s cache). Tensors are detached and belong to the cache alone.
     """
 
     def __init__(self, model: RecurrentTransformer, tensors: dict[str, Tensor], steps: Sequence[int]) -> None:
@@ -61,7 +62,8 @@ class StepCache(Mapping[str, Tensor]):
         return len(self._tensors)
 
     def __repr__(self) -> str:
-        return f"StepCache(steps={list(self.steps)}, names={list(self._tensors)}, {self.n_bytes / 2**20:.1f} MiB)"
+        size = f"{self.n_bytes / 2**20:.1f} MiB"
+        return f"StepCache(steps={list(self.steps)}, names={list(self._tensors)}, {size})"
 
     @property
     def n_bytes(self) -> int:
@@ -91,10 +93,11 @@ class StepRecorder:
 
     Args:
         plain_names: the hook names every step has.
-        names: which of them to keep: full or short names, a predicate, ``"all"``, or None for :data:`DEFAULT_NAMES`.
-        positions: which positions to keep: ``"rhs"`` (every node's; rows of smaller graphs are padded with position 0),
-            a slice, indices, or int [batch, k] with own positions for every graph. Scores and patterns are filtered on
-            their destination axis.
+        names: which of them to keep: full or short names, a predicate, ``"all"``, or None for
+            :data:`DEFAULT_NAMES`.
+        positions: which positions to keep: ``"rhs"`` (every node's; rows of smaller graphs are padded with
+            position 0), a slice, indices, or int [batch, k] with own positions for every graph. Scores and
+            patterns are filtered on their destination axis.
         rhs: int [batch, node], needed for ``"rhs"``.
 
     Raises:
@@ -112,7 +115,8 @@ class StepRecorder:
         if isinstance(positions, str):
             if positions != "rhs":
                 raise ValueError(
-                    f"positions={positions!r} is not known; allowed are 'rhs', a slice, indices, int [batch, k]"
+                    f"positions={positions!r} is not known; "
+                    "allowed are 'rhs', a slice, indices, int [batch, k]"
                 )
             if rhs is None:
                 raise ValueError(

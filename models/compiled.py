@@ -1,25 +1,29 @@
 """The ground truth: weights written down, not trained, for a model of which everything is known.
 
-It solves every graph of ADD, SUB and MUL with up to three operands, of any size, exactly; every value commits at the step equal
-to its depth. All activations that matter are 0 or 1 (names: +-1), and attention is hard.
+It solves every graph of ADD, SUB and MUL with up to three operands, of any size, exactly; every value commits
+at the step equal to its depth. All activations that matter are 0 or 1 (names: +-1), and attention is hard.
 
     layer 0   head j attends to offset j + 1 and copies one thing into a slot of the residual stream:
-              the '=' (so this is a right-hand side), the names of the operands, the operations, a leaf's number
+              the '=' (so this is a right-hand side), the names of the operands, the operations, a leaf's
+              number
     layer 1   two heads look up the names of the first and the middle operand at the right-hand sides and copy
-              their values; the MLP applies the first operation (a table: one neuron per pair of values and operation)
-    layer 2   one head looks up the last operand; the MLP applies the second operation, erases the old value at the
-              right-hand side and writes the new one, or EMPTY where an operand is missing
+              their values; the MLP applies the first operation (a table: one neuron per pair of values and
+              operation)
+    layer 2   one head looks up the last operand; the MLP applies the second operation, erases the old value
+              at the right-hand side and writes the new one, or EMPTY where an operand is missing
 
-Conventions: the equation is ``first OP middle OP last = rhs``, seen from the rhs at offsets 6 5 4 3 2 1; with two operands there are
-only ``middle OP last``, with one only ``last``. Names are +-1 codes of ``ceil(log2 n_variables)`` bits. There is no LayerNorm.
-``CompiledTransformer.circuit`` states all this as data.
+Conventions: the equation is ``first OP middle OP last = rhs``, seen from the rhs at offsets 6 5 4 3 2 1; with
+two operands there are only ``middle OP last``, with one only ``last``. Names are +-1 codes of
+``ceil(log2 n_variables)`` bits. There is no LayerNorm. ``CompiledTransformer.circuit`` states all this as
+data.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -27,6 +31,7 @@ from torch import Tensor
 
 from models.config import RecurrentConfig
 from models.graph import OPERATIONS
+from models.positions import RelativeBias
 from models.recurrent import RecurrentTransformer
 
 SHARPNESS = 60.0
@@ -46,10 +51,10 @@ class PlantedHead:
     Attributes:
         layer: block index.
         head: head index.
-        kind: ``offset`` attends to a fixed offset before the query; ``lookup`` to the right-hand side that carries a name;
-            ``idle`` has zero output weights.
-        role: ``is_rhs``, ``name:last``, ``operation:late``, ``name:middle``, ``operation:early``, ``name:first``,
-            ``value:first``, ``value:middle``, ``value:last``, or ``idle``.
+        kind: ``offset`` attends to a fixed offset before the query; ``lookup`` to the right-hand side that
+            carries a name; ``idle`` has zero output weights.
+        role: ``is_rhs``, ``name:last``, ``operation:late``, ``name:middle``, ``operation:early``,
+            ``name:first``, ``value:first``, ``value:middle``, ``value:last``, or ``idle``.
         offset: query position minus key position, for ``offset`` heads; None otherwise.
         reads: slots of the residual stream whose content is moved.
         writes: slots it is moved to.
@@ -222,7 +227,9 @@ def compile_model(
 
 
 def _write_embedding(model: RecurrentTransformer, sizes: _Sizes) -> None:
-    """One-hot syntax, operation and value, +-1 names; N/A is the zero vector except among values. Readouts are transposes."""
+    """One-hot syntax, operation and value, +-1 names; N/A is the zero vector except among values. Readouts
+    are transposes.
+    """
     vocabulary, slots = model.vocabulary, sizes.slots
     names = _name_codes(vocabulary.n_variables, sizes.n_bits)
     blocks = {
@@ -236,7 +243,8 @@ def _write_embedding(model: RecurrentTransformer, sizes: _Sizes) -> None:
         slot = slots["name" if factor == "variable" else factor]
         W_E[vocabulary.slice(factor), slot] = rows
         W_U[slot, vocabulary.slice(factor)] = READOUT * rows.T
-    # N/A has no vector to be read out by; its bias lies between the best and the second-best symbol of a factor.
+    # N/A has no vector to be read out by; its bias lies between the best and the second-best symbol of a
+    # factor.
     b_U[vocabulary.slice("variable").start + vocabulary.n_a("variable")] = READOUT * (sizes.n_bits - 1)
     b_U[vocabulary.slice("operation").start + vocabulary.n_a("operation")] = READOUT * 0.5
 
@@ -261,9 +269,7 @@ def _write_offsets(model: RecurrentTransformer, sizes: _Sizes) -> list[PlantedHe
     planted: list[PlantedHead] = []
     for offset, (role, moves, operands) in jobs.items():
         head = offset - 1
-        bias = attn.pos
-        assert bias is not None and not isinstance(bias, Tensor)
-        bias.bias[head, offset] = SHARPNESS  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+        cast(RelativeBias, attn.pos).bias[head, offset] = SHARPNESS
         column = 0
         for source, target in moves.items():
             rows = (
@@ -282,13 +288,16 @@ def _write_offsets(model: RecurrentTransformer, sizes: _Sizes) -> list[PlantedHe
 
 
 def _write_lookups(model: RecurrentTransformer, sizes: _Sizes) -> list[PlantedHead]:
-    """Layers 1 and 2: the query is an operand's name, the key a name at a right-hand side, the value its value."""
+    """Layers 1 and 2: the query is an operand's name, the key a name at a right-hand side, the value its
+    value.
+    """
     slots = sizes.slots
     planted: list[PlantedHead] = []
     for layer, head, which, operand in ((1, 0, "first", 2), (1, 1, "middle", 1), (2, 0, "last", 0)):
         attn = model.layers[layer].attn
         query, name, flag = slots[f"name:{which}"], slots["name"], sizes.n_bits
-        # Codes of two names agree in at most n_bits - 1 bits, so the best score leads the next by 2 units or more.
+        # Codes of two names agree in at most n_bits - 1 bits, so the best score leads the next by 2 units or
+        # more.
         unit = attn.attn_scale * SHARPNESS / 2
         attn.W_Q[head, query, : sizes.n_bits] = unit * torch.eye(sizes.n_bits)
         attn.W_K[head, name, : sizes.n_bits] = torch.eye(sizes.n_bits)
@@ -309,7 +318,9 @@ def _write_table(
     target: str,
     gate: str | None,
 ) -> int:
-    """Neurons ``relu(left_a + operation_o + right_b [+ gate] - rest)``, one per (a, o, b), each writing ``a o b``; how many."""
+    """Neurons ``relu(left_a + operation_o + right_b [+ gate] - rest)``, one per (a, o, b), each writing
+    ``a o b``; how many.
+    """
     slots, mlp, p = sizes.slots, model.layers[layer].mlp, model.cfg.modulus
     left, operation, right = (slots[name].start for name in operands)
     neuron = 0
@@ -323,7 +334,8 @@ def _write_table(
         if gate is not None:
             mlp.W_in[slots[gate].start, neurons] = 1.0
         mlp.b_in[neurons] = -2.0 if gate is None else -3.0
-        mlp.W_out[neurons, slots[target].start + OPERATIONS[name](a, b) % p] = 1.0
+        apply = cast(Callable[[Tensor, Tensor], Tensor], OPERATIONS[name])
+        mlp.W_out[neurons, slots[target].start + apply(a, b) % p] = 1.0
         neuron += p * p
     return neuron
 
@@ -342,7 +354,9 @@ def _write_first_operation(model: RecurrentTransformer, sizes: _Sizes) -> None:
 
 
 def _write_second_operation(model: RecurrentTransformer, sizes: _Sizes) -> None:
-    """Layer 2, at right-hand sides only: erase the old value, write partial OP last, or last alone, or the leaf's number."""
+    """Layer 2, at right-hand sides only: erase the old value, write partial OP last, or last alone, or the
+    leaf's number.
+    """
     slots, mlp, p = sizes.slots, model.layers[2].mlp, model.cfg.modulus
     rhs, target = slots["is_rhs"].start, slots["value"].start
     neuron = _write_table(

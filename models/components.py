@@ -1,9 +1,10 @@
 """The parts of one block, weights in TransformerLens shapes, called with the hook tree of a step.
 
-    W_Q, W_K, W_V [head, d_model, d_head]   W_O [head, d_head, d_model]   W_in [d_model, d_mlp]   W_out [d_mlp, d_model]
+    W_Q, W_K, W_V [head, d_model, d_head]   W_O [head, d_head, d_model]
+    W_in [d_model, d_mlp]                   W_out [d_mlp, d_model]
 
-Attention takes PyTorch's fused kernel unless somebody watches the scores or the pattern, or a gradient has to reach the
-position scores.
+Attention takes PyTorch's fused kernel unless somebody watches the scores or the pattern, or a gradient has to
+reach the position scores.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from models.positions import Disentangled, RelativeBias, rotate, uniform_fan_in
 class AttentionContext:
     """What all layers of one step share.
 
-    ``mask``: what is added to the scores to forbid a pair (0 or -inf), [1 or batch, 1, query, key]; None where nothing is
-    forbidden. ``query_scale``: factor on the scores of a query, [query, 1], None for 1. ``relative``: embeddings
-    of the distances, [distance, d_model], for ``deberta`` only. ``plain_causal``: the mask is causality and nothing else.
+    ``mask``: what is added to the scores to forbid a pair (0 or -inf), [1 or batch, 1, query, key]; None
+    where nothing is forbidden. ``query_scale``: factor on the scores of a query, [query, 1], None for 1.
+    ``relative``: embeddings of the distances, [distance, d_model], for ``deberta`` only. ``plain_causal``:
+    the mask is causality and nothing else.
     """
 
     mask: Float[Tensor, "one_or_batch 1 query key"] | None
@@ -44,7 +46,9 @@ def attention_context(
     relative: Float[Tensor, "distance d_model"] | None,
     key_mask: Bool[Tensor, "batch pos"] | None,
 ) -> AttentionContext:
-    """Masks and scales for ``resid``; ``key_mask`` is True at positions that may be attended to (None: all)."""
+    """Masks and scales for ``resid``; ``key_mask`` is True at positions that may be attended to
+    (None: all).
+    """
     n = resid.shape[1]
     mask = None
     if cfg.attention_dir == "causal":
@@ -113,7 +117,9 @@ class Attention(nn.Module):
         hooks: AttentionHooks,
         context: AttentionContext,
     ) -> Float[Tensor, "batch pos d_model"]:
-        """What the heads add to the residual stream; inputs are normalised, per head with ``use_split_qkv_input``."""
+        """What the heads add to the residual stream; inputs are normalised, per head with
+        ``use_split_qkv_input``.
+        """
         q = hooks.hook_q(_per_head(query_input, self.W_Q, self.b_Q))
         k = hooks.hook_k(_per_head(key_input, self.W_K, self.b_K))
         v = hooks.hook_v(_per_head(value_input, self.W_V, self.b_V))

@@ -1,8 +1,8 @@
 """Configuration of a recurrent, discretely bottlenecked Transformer.
 
 One dataclass holds every size and switch; it extends TransformerLens's own ``TransformerLensConfig``, so that
-``cfg.d_model``, ``cfg.n_heads``, ``cfg.normalization_type`` ... mean here what they mean there. JSON round trip:
-``RecurrentConfig.from_dict(cfg.to_dict()) == cfg``.
+``cfg.d_model``, ``cfg.n_heads``, ``cfg.normalization_type`` ... mean here what they mean there. JSON round
+trip: ``RecurrentConfig.from_dict(cfg.to_dict()) == cfg``.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class ConfigError(ValueError):
 class RecurrentConfig(TransformerLensConfig):
     """Sizes and switches of a :class:`models.RecurrentTransformer`.
 
-    Task: ``n_variables``, ``modulus`` and ``ops`` fix the factored vocabulary; ``d_vocab`` is the sum of the four
-    factors' sizes (rows of ``W_E``, columns of ``W_U``).
+    Task: ``n_variables``, ``modulus`` and ``ops`` fix the factored vocabulary; ``d_vocab`` is the sum of the
+    four factors' sizes (rows of ``W_E``, columns of ``W_U``).
 
     Positions (paper.md section 2): ``deberta`` disentangled relative attention with scores over
     ``sqrt(3 d_head)``; ``relative_bias`` one learned number per head and distance; ``rotary`` adjacent pairs,
-    base ``rotary_base``; ``absolute`` learned, added to the residual stream; ``none``. ``position_window`` clips the
-    relative distance. ``position_norm`` puts a LayerNorm on the relative embeddings (``deberta``) or on the sum of
-    input and position (``absolute``), as the paper's encoder does.
+    base ``rotary_base``; ``absolute`` learned, added to the residual stream; ``none``. ``position_window``
+    clips the relative distance. ``position_norm`` puts a LayerNorm on the relative embeddings (``deberta``)
+    or on the sum of input and position (``absolute``), as the paper's encoder does.
 
     Recurrence: ``bottleneck`` is ``discrete`` (argmax per factor between steps) or ``continuous`` (the final
     hidden state enters the next step); ``default_steps`` fixes the number of steps where the method has one
@@ -62,8 +62,8 @@ class RecurrentConfig(TransformerLensConfig):
     ``max(1, log n / log attention_scale_reference)`` (scalable softmax, against dilution among many keys);
     ``attention_noise`` is the standard deviation of Gaussian noise on the scores in training mode only.
 
-    Initialisation: embeddings are Gaussian with standard deviation ``embed_std``; every linear map starts uniform in
-    ``1 / sqrt(fan_in)``, biases at zero.
+    Initialisation: embeddings are Gaussian with standard deviation ``embed_std``; every linear map starts
+    uniform in ``1 / sqrt(fan_in)``, biases at zero.
 
     Raises:
         ConfigError: a value that is not allowed.

@@ -1,14 +1,19 @@
-"""The paper's own encoder checkpoints, read into our model: names and shapes differ, the computation does not.
+"""The paper's own encoder checkpoints, read into our model: names and shapes differ, the computation does
+not.
 
-A checkpoint is a safetensors file with ``weight.<name>`` tensors and the sizes in its metadata (``n_layers``, ``n_heads``, ``d_model``,
-``window``, ``positions``). It holds an encoder only; embedding and readouts of the returned model are freshly initialised.
+A checkpoint is a safetensors file with ``weight.<name>`` tensors and the sizes in its metadata (``n_layers``,
+``n_heads``, ``d_model``, ``window``, ``positions``). It holds an encoder only; embedding and readouts of the
+returned model are freshly initialised.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol, cast
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -27,6 +32,16 @@ _POSITIONS: dict[str, Positions] = {
 }
 
 
+class _TensorFile(Protocol):
+    """What is used of an open safetensors file, which comes without types."""
+
+    def metadata(self) -> dict[str, str] | None: ...
+
+    def keys(self) -> list[str]: ...
+
+    def get_tensor(self, name: str, /) -> Tensor: ...
+
+
 def load_paper_encoder(path: str | Path) -> RecurrentTransformer:
     """The encoder in ``path``, in evaluation mode; ``model.step(input)`` is its forward pass.
 
@@ -34,13 +49,14 @@ def load_paper_encoder(path: str | Path) -> RecurrentTransformer:
         CheckpointError: no such file, no metadata, an unknown position scheme, or a tensor that is missing.
     """
     try:
-        with safe_open(str(path), framework="pt") as file:
+        with cast(AbstractContextManager[_TensorFile], safe_open(str(path), framework="pt")) as file:
             metadata = file.metadata() or {}
+            names = file.keys()
             weights = {
                 name.removeprefix("weight."): file.get_tensor(name)
-                for name in file.keys()
+                for name in names
                 if name.startswith("weight.")
-            }  # noqa: SIM118
+            }
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} is no readable safetensors file: {error}") from error
     missing = [key for key in ("n_layers", "n_heads", "d_model", "positions") if key not in metadata]
@@ -96,7 +112,7 @@ def convert_encoder(
     state = model.state_dict()
 
     def heads(name: str) -> Tensor:
-        return weights[name].unflatten(0, (n_heads, d_head)).transpose(1, 2)
+        return torch.unflatten(weights[name], 0, (n_heads, d_head)).transpose(1, 2)
 
     for layer in range(n_layers):
         theirs, ours = f"blocks.layer_{layer}.", f"blocks.{layer}."

@@ -1,11 +1,14 @@
 """The hook tree: every HookPoint of one recurrence step, apart from the weights.
 
-The weight modules carry no HookPoints; a block is called with the hook tree of its step. So the same weights have
-different hook names at every step (``steps.3.blocks.1.attn.hook_z``), forward and backward hooks know their
-step, and ``state_dict`` does not change with the number of steps. Inside one step the names are TransformerLens's own.
+The weight modules carry no HookPoints; a block is called with the hook tree of its step. So the same weights
+have different hook names at every step (``steps.3.blocks.1.attn.hook_z``), forward and backward hooks know
+their step, and ``state_dict`` does not change with the number of steps. Inside one step the names are
+TransformerLens's own.
 """
 
 from __future__ import annotations
+
+from typing import Any, cast
 
 from torch import nn
 from transformer_lens.hook_points import HookPoint
@@ -67,10 +70,10 @@ class NormHooks(nn.Module):
 class AttentionHooks(nn.Module):
     """The points inside one attention layer.
 
-    ``hook_q``, ``hook_k``, ``hook_v``, ``hook_z`` [batch, pos, head, d_head]; ``hook_rot_q``, ``hook_rot_k`` the same after
-    rotation; ``hook_attn_scores`` and ``hook_pattern`` [batch, head, dest, src]; ``hook_result`` [batch, pos, head,
-    d_model] (only with ``cfg.use_attn_result``); ``hook_q_input`` ... [batch, pos, head, d_model] (only with
-    ``cfg.use_split_qkv_input``).
+    ``hook_q``, ``hook_k``, ``hook_v``, ``hook_z`` [batch, pos, head, d_head]; ``hook_rot_q``, ``hook_rot_k``
+    the same after rotation; ``hook_attn_scores`` and ``hook_pattern`` [batch, head, dest, src];
+    ``hook_result`` [batch, pos, head, d_model] (only with ``cfg.use_attn_result``); ``hook_q_input`` ...
+    [batch, pos, head, d_model] (only with ``cfg.use_split_qkv_input``).
     """
 
     def __init__(self) -> None:
@@ -90,7 +93,9 @@ class AttentionHooks(nn.Module):
 
     @property
     def needs_pattern(self) -> bool:
-        """Whether somebody watches the scores or the pattern, so that the fused attention path would hide them."""
+        """Whether somebody watches the scores or the pattern, so that the fused attention path would hide
+        them.
+        """
         return is_watched(self.hook_attn_scores) or is_watched(self.hook_pattern)
 
 
@@ -124,8 +129,8 @@ class BlockHooks(nn.Module):
 class StepHooks(nn.Module):
     """All points of one recurrence step.
 
-    Beside TransformerLens's: ``hook_state`` int [batch, pos, factor], the discrete state entering the step, and
-    ``hook_logits`` [batch, pos, d_vocab], the four readouts before they are snapped to symbols.
+    Beside TransformerLens's: ``hook_state`` int [batch, pos, factor], the discrete state entering the step,
+    and ``hook_logits`` [batch, pos, d_vocab], the four readouts before they are snapped to symbols.
     """
 
     def __init__(self, n_layers: int) -> None:
@@ -140,4 +145,5 @@ class StepHooks(nn.Module):
 
 def is_watched(point: HookPoint) -> bool:
     """Whether ``point`` has a forward or backward hook, TransformerLens's or PyTorch's own."""
-    return bool(point._forward_hooks or point._backward_hooks)  # pyright: ignore[reportPrivateUsage]
+    module = cast(Any, point)
+    return bool(module._forward_hooks or module._backward_hooks)

@@ -26,8 +26,8 @@ def available() -> list[str]:
 def load(name_or_path: str | Path) -> RecurrentTransformer:
     """A model in evaluation mode.
 
-    ``"compiled"`` is built in code (see :mod:`models.compiled`); other names are bundled checkpoints (:func:`available`), then
-    local folders, then ids on the Hugging Face Hub (``owner/name``).
+    ``"compiled"`` is built in code (see :mod:`models.compiled`); other names are bundled checkpoints
+    (:func:`available`), then local folders, then ids on the Hugging Face Hub (``owner/name``).
 
     Raises:
         CheckpointError: no such model, a damaged file, or weights that do not fit their configuration.

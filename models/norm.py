@@ -61,7 +61,9 @@ def _scale(
 
 
 class NoNorm(nn.Module):
-    """The identity, where ``normalization_type`` is None; its hook points never fire, as in TransformerLens."""
+    """The identity, where ``normalization_type`` is None; its hook points never fire, as in
+    TransformerLens.
+    """
 
     def forward(
         self, x: Float[Tensor, "*lead d_model"], hooks: NormHooks | None = None

@@ -1,12 +1,13 @@
 """How a model knows where a token stands: five schemes, one file.
 
-Relative distances are ``key - query``. ``causal`` models know the ``window`` distances ``-(window-1) .. 0``; ``bidirectional``
-ones the ``2 window - 1`` distances ``-(window-1) .. window-1``; anything farther counts as the farthest. Where a table has one
-row per distance (``deberta``), row r stands for distance ``r - (window - 1)``; ``relative_bias`` stores entry j for distance
-``query - key = j`` (negative distances, if any, follow after the window).
+Relative distances are ``key - query``. ``causal`` models know the ``window`` distances ``-(window-1) .. 0``;
+``bidirectional`` ones the ``2 window - 1`` distances ``-(window-1) .. window-1``; anything farther counts as
+the farthest. Where a table has one row per distance (``deberta``), row r stands for distance
+``r - (window - 1)``; ``relative_bias`` stores entry j for distance ``query - key = j`` (negative distances,
+if any, follow after the window).
 
-Scores are built without a gather over the full [query, key] matrix: a table expanded to all ``2 n - 1`` distances is
-read as a Toeplitz matrix by :func:`toeplitz`, which is a view.
+Scores are built without a gather over the full [query, key] matrix: a table expanded to all ``2 n - 1``
+distances is read as a Toeplitz matrix by :func:`toeplitz`, which is a view.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ def toeplitz(by_distance: Float[Tensor, "*lead n distance"]) -> Float[Tensor, "*
     if n == 1:
         return by_distance
     flat = by_distance.flatten(-2)
-    return flat[..., n - 1 : n - 1 + n * (2 * n - 2)].unflatten(-1, (n, 2 * n - 2))[..., :n]
+    return torch.unflatten(flat[..., n - 1 : n - 1 + n * (2 * n - 2)], -1, (n, 2 * n - 2))[..., :n]
 
 
 def _spread(table: Float[Tensor, "*lead rows"], n: int, window: int) -> Float[Tensor, "*lead distance"]:
-    """A table over clipped distances (row 0 the most negative) as one over all ``-(n-1) .. n-1``, edges repeated."""
+    """A table over clipped distances (row 0 the most negative) as one over all ``-(n-1) .. n-1``, edges
+    repeated.
+    """
     below = n - window
     above = n + window - 1 - table.shape[-1]
     parts = [table[..., max(-below, 0) : table.shape[-1] - max(-above, 0)]]
@@ -50,8 +53,9 @@ def _spread(table: Float[Tensor, "*lead rows"], n: int, window: int) -> Float[Te
 class RelativeBias(nn.Module):
     """One learned number per head and distance, added to the scores.
 
-    ``bias`` is [head, n_distances]; entry j < window is for ``query - key = j``, the last of the window for everything
-    farther; in bidirectional models entries from ``window`` on are for ``key - query = 1, 2, ...``.
+    ``bias`` is [head, n_distances]; entry j < window is for ``query - key = j``, the last of the window for
+    everything farther; in bidirectional models entries from ``window`` on are for
+    ``key - query = 1, 2, ...``.
     """
 
     def __init__(self, cfg: RecurrentConfig) -> None:
@@ -90,10 +94,11 @@ class RelativeEmbedding(nn.Module):
 
 
 class Disentangled(nn.Module):
-    """DeBERTa's content-to-position and position-to-content scores (He et al. 2021, eq. 4; paper.md section 2).
+    """DeBERTa's content-to-position and position-to-content scores (He et al. 2021, eq. 4; paper.md section
+    2).
 
-    ``W_K_pos`` projects the relative embeddings to the keys that content queries meet, ``W_Q_pos`` to the queries
-    that content keys meet; both [head, d_model, d_head], with biases [head, d_head].
+    ``W_K_pos`` projects the relative embeddings to the keys that content queries meet, ``W_Q_pos`` to the
+    queries that content keys meet; both [head, d_model, d_head], with biases [head, d_head].
     """
 
     def __init__(self, cfg: RecurrentConfig) -> None:

@@ -12,8 +12,7 @@ longer; weights know nothing of it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -21,7 +20,6 @@ import torch
 from huggingface_hub import PyTorchModelHubMixin
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformer_lens import HookedRootModule
 from transformer_lens.weight_processing import ProcessWeights
 
 from models import bottleneck, running, storage
@@ -30,28 +28,21 @@ from models.components import Block, attention_context
 from models.config import Estimator, RecurrentConfig
 from models.embedding import FactoredEmbed, FactoredUnembed
 from models.graph import ComputationGraph
-from models.hooks import BlockHooks, NormHooks, StepHooks, is_watched, split_step
+from models.hooks import BlockHooks
 from models.memory import keep_freed_memory
 from models.norm import make_norm
 from models.positions import AbsoluteEmbedding, RelativeEmbedding
+from models.step_tree import HookNameError as HookNameError
+from models.step_tree import StepTree
 from models.tokens import ModelInput, TokenAccess
 from models.trajectory import Trajectory
 from models.views import StepView, UnrolledView
 from models.vocabulary import EncodedGraphs, FactoredVocabulary
 from models.weights import WeightAccess
 
-Hook = tuple[str | Callable[[str], bool], Callable[..., Any]]
-
-
-class HookNameError(KeyError):
-    """A hook name the model does not have; the message says which it has, and how to address a step."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
 
 class RecurrentTransformer(
-    WeightAccess, TokenAccess, HookedRootModule, PyTorchModelHubMixin, library_name="recurlens"
+    WeightAccess, TokenAccess, StepTree, PyTorchModelHubMixin, library_name="recurlens"
 ):
     """A recurrent, discretely bottlenecked Transformer with TransformerLens's hooks at every step.
 
@@ -63,9 +54,9 @@ class RecurrentTransformer(
     def __init__(self, cfg: RecurrentConfig) -> None:
         super().__init__()
         self.cfg = cfg
-        devices: list[int] = []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(cfg.seed)
+        rng = cast(Any, torch.random)
+        with rng.fork_rng(devices=[]):
+            rng.manual_seed(cfg.seed)
             self.embed = FactoredEmbed(cfg)
             self.pos_embed = AbsoluteEmbedding(cfg) if cfg.positions == "absolute" else None
             self.relative = RelativeEmbedding(cfg) if cfg.positions == "deberta" else None
@@ -73,9 +64,7 @@ class RecurrentTransformer(
             self.ln_final = make_norm(cfg.normalization_type, cfg.d_model, cfg.eps)
             self.unembed = FactoredUnembed(cfg)
         self.steps = nn.ModuleList()
-        self._patterns: list[
-            tuple[int, Literal["fwd", "bwd"], Callable[[str], bool], Callable[..., Any]]
-        ] = []
+        self._patterns = []
         self.setup()
         self.grow_steps(1)
         self.to(device=cfg.device, dtype=cfg.dtype)
@@ -85,7 +74,7 @@ class RecurrentTransformer(
         """What symbols the model reads and writes."""
         return self.cfg.vocabulary
 
-    # The recurrence ---------------------------------------------------------------------------------------------------
+    # The recurrence -----------------------------------------------------------------------------------------
 
     def embed_state(self, state: Int[Tensor, "batch pos factor"]) -> Float[Tensor, "batch pos d_model"]:
         """The residual stream that a discrete state enters with."""
@@ -110,7 +99,7 @@ class RecurrentTransformer(
         context = attention_context(self.cfg, resid, relative, key_mask)
         for block, block_hooks in zip(self.layers, hooks.blocks, strict=True):
             resid = block(resid, cast(BlockHooks, block_hooks), context)
-        return self.ln_final(resid, cast(NormHooks, hooks.ln_final))
+        return self.ln_final(resid, hooks.ln_final)
 
     def discretise(self, logits: Float[Tensor, "batch pos d_vocab"]) -> Int[Tensor, "batch pos factor"]:
         """The most likely symbol of every factor: the state that enters the next step."""
@@ -172,7 +161,7 @@ class RecurrentTransformer(
         hidden = self.step(entering, step, ~padding if self.cfg.attention_dir == "bidirectional" else None)
         return hidden, hooks.hook_logits(self.unembed(hidden))
 
-    # Whole runs -------------------------------------------------------------------------------------------------------
+    # Whole runs ---------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def run(
@@ -287,96 +276,7 @@ class RecurrentTransformer(
         kept = list(range(len(logits))) if wanted is None else wanted
         return logits[kept], recorder.cache(self, kept)
 
-    # Hooks ------------------------------------------------------------------------------------------------------------
-
-    def step_hooks(self, step: int) -> StepHooks:
-        """The hook tree of ``step``, which must exist already."""
-        return cast(StepHooks, self.steps[step])
-
-    def grow_steps(self, n_steps: int) -> None:
-        """Make sure that the hook tree has at least ``n_steps`` steps; hooks given by predicate reach new
-        steps too.
-        """
-        for step in range(len(self.steps), n_steps):
-            tree = StepHooks(self.cfg.n_layers).train(self.training)
-            self.steps.append(tree)
-            for name, module in tree.named_modules(prefix=f"steps.{step}"):
-                module.name = name  # pyright: ignore[reportArgumentType]
-                self.mod_dict[name] = module
-                if isinstance(module, torch.nn.Module) and hasattr(module, "add_hook"):
-                    self.hook_dict[name] = cast(Any, module)
-            for level, direction, matches, hook in self._patterns:
-                points = {
-                    n: p for n, p in self.hook_dict.items() if n.startswith(f"steps.{step}.") and matches(n)
-                }
-                for point in points.values():
-                    point.add_hook(cast(Any, hook), dir=direction, level=level)
-
-    def plain_hook_names(self) -> list[str]:
-        """The hook names that every step has, without their step."""
-        return [split_step(name)[1] for name in self.hook_dict if name.startswith("steps.0.")]
-
-    def is_watched(self) -> bool:
-        """Whether any hook is attached at any step."""
-        return any(is_watched(point) for point in self.hook_dict.values())
-
-    def _require_hook_point(self, name: str) -> None:
-        """Grow to the step ``name`` speaks of.
-
-        Raises:
-            HookNameError: a plain name (it would mean every step), or a name no step has.
-        """
-        plain_names = self.plain_hook_names()
-        if name in plain_names:
-            raise HookNameError(
-                f"{name!r} exists at every step; say which: 'steps.<step>.{name}', model.at_step(<step>) with the plain name, "
-                f"or a predicate such as lambda n: n.endswith({name!r})"
-            )
-        try:
-            step, plain = split_step(name)
-        except ValueError as error:
-            raise HookNameError(str(error)) from error
-        if plain not in plain_names:
-            raise HookNameError(
-                f"no step has a hook point {plain!r}; there are {', '.join(sorted(plain_names))}"
-            )
-        self.grow_steps(step + 1)
-
-    def _enable_hook_with_name(self, name: str, hook: Callable[..., Any], dir: Literal["fwd", "bwd"]) -> None:
-        self._require_hook_point(name)
-        super()._enable_hook_with_name(name, hook, dir)
-
-    def add_hook(self, name: str | Callable[[str], bool], hook: Any, *args: Any, **kwargs: Any) -> None:
-        """TransformerLens's ``add_hook``; a name has to carry its step."""
-        if isinstance(name, str):
-            self._require_hook_point(name)
-        super().add_hook(name, hook, *args, **kwargs)
-
-    @contextmanager
-    def hooks(
-        self,
-        fwd_hooks: Sequence[Hook] = (),
-        bwd_hooks: Sequence[Hook] = (),
-        reset_hooks_end: bool = True,
-        clear_contexts: bool = False,
-    ) -> Generator[RecurrentTransformer]:
-        """TransformerLens's ``hooks``: attached inside the context, gone after it, also after an exception.
-
-        Names carry their step (``steps.2.blocks.0.attn.hook_z``); a predicate is asked about every step, also
-        about steps the run has yet to reach.
-        """
-        n_patterns = len(self._patterns)
-        try:
-            with super().hooks(list(fwd_hooks), list(bwd_hooks), reset_hooks_end, clear_contexts):
-                for direction, hooks in (("fwd", fwd_hooks), ("bwd", bwd_hooks)):
-                    for name, hook in hooks:
-                        if not isinstance(name, str):
-                            self._patterns.append((self.context_level, direction, name, hook))
-                yield self
-        finally:
-            del self._patterns[n_patterns:]
-
-    # Views and copies -------------------------------------------------------------------------------------------------
+    # Views and copies ---------------------------------------------------------------------------------------
 
     def at_step(self, step: int) -> StepView:
         """Step ``step`` as an ordinary TransformerLens model with plain hook names, sharing weights and
@@ -404,7 +304,8 @@ class RecurrentTransformer(
         """
         if self.cfg.normalization_type != "LN":
             raise ValueError(
-                f"only normalization_type='LN' has weights to fold, this model has {self.cfg.normalization_type!r}"
+                "only normalization_type='LN' has weights to fold, "
+                f"this model has {self.cfg.normalization_type!r}"
             )
         if self.cfg.bottleneck == "continuous":
             raise ValueError(
@@ -412,7 +313,7 @@ class RecurrentTransformer(
             )
         state = {name: tensor.detach().clone() for name, tensor in self.state_dict().items()}
         cfg = RecurrentConfig.from_dict(self.cfg.to_dict())
-        state = ProcessWeights.process_weights(
+        state = ProcessWeights.process_weights(  # pyright: ignore[reportUnknownMemberType]
             state,
             cfg,
             fold_ln=fold_ln,
@@ -439,7 +340,7 @@ class RecurrentTransformer(
             own.requires_grad_(theirs.requires_grad)
         return clone.train(self.training)
 
-    # Storage ----------------------------------------------------------------------------------------------------------
+    # Storage ------------------------------------------------------------------------------------------------
 
     def save_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, save_directory: str | Path, *, push_to_hub: bool = False, **hub_options: Any
@@ -455,7 +356,8 @@ class RecurrentTransformer(
         """
         storage.write(Path(save_directory), self.cfg, self.state_dict())
         if push_to_hub:
-            self.push_to_hub(hub_options.pop("repo_id", Path(save_directory).name), **hub_options)
+            repo_id = hub_options.pop("repo_id", Path(save_directory).name)
+            self.push_to_hub(repo_id, **hub_options)  # pyright: ignore[reportUnknownMemberType]
 
     @classmethod
     def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]

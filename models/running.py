@@ -1,14 +1,14 @@
 """Running a recurrent model until its discrete state stops changing.
 
-Rows are independent, and without a watcher a step is a deterministic function of the discrete state. So a row that has
-reached a fixed point, or a state it has been in before, needs no further computation: its continuation is known exactly.
-Rows are run in chunks of similar length that bound the memory in use; padding is never part of a state that changes, so results do
-not depend on the chunking.
+Rows are independent, and without a watcher a step is a deterministic function of the discrete state. So a row
+that has reached a fixed point, or a state it has been in before, needs no further computation: its
+continuation is known exactly. Rows are run in chunks of similar length that bound the memory in use; padding
+is never part of a state that changes, so results do not depend on the chunking.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -28,11 +28,14 @@ LENGTH_SPREAD = 1.25
 """Longest over shortest graph in one chunk; padding is computed like any other position."""
 
 CONTINUOUS_PATIENCE = 3
-"""A continuous model counts as settled when its snapped readout has been the same this many steps in a row."""
+"""A continuous model counts as settled when its snapped readout has been the same this many steps in a row.
+"""
 
 
 def step_bound(vocabulary: FactoredVocabulary, state: Int[Tensor, "batch pos factor"]) -> int:
-    """Steps after which a run is cut off: the number of equations (no graph is deeper) and two to see it settle."""
+    """Steps after which a run is cut off: the number of equations (no graph is deeper) and two to see it
+    settle.
+    """
     equals = vocabulary.symbols("syntax").index("=")
     return int((state[..., 0] == equals).sum(-1).max()) + 2
 
@@ -79,7 +82,9 @@ def run(
 
 
 def _chunks(model: RecurrentTransformer, lengths: Int[Tensor, " batch"]) -> list[Int[Tensor, " row"]]:
-    """Row indices, shortest graphs first, in chunks that fit into :data:`CHUNK_BYTES`; hooks need them all in one."""
+    """Row indices, shortest graphs first, in chunks that fit into :data:`CHUNK_BYTES`; hooks need them all in
+    one.
+    """
     if model.is_watched():
         return [torch.arange(len(lengths))]
     chunks: list[Tensor] = []
@@ -115,7 +120,9 @@ class _Rows:
         self.cycle = cycle
 
     def extended(self, n_states: int) -> _Rows:
-        """The same rows continued to ``n_states`` states by repeating what is known: the fixed point or the cycle."""
+        """The same rows continued to ``n_states`` states by repeating what is known: the fixed point or the
+        cycle.
+        """
         known = len(self.states)
         if known == n_states:
             return self
@@ -123,7 +130,7 @@ class _Rows:
         confidence = torch.cat(
             [self.confidence, self.confidence.new_empty(n_states - known, *self.confidence.shape[1:])]
         )
-        for row, period in enumerate(self.cycle.clamp_min(1).tolist()):
+        for row, period in enumerate(_integers(self.cycle.clamp_min(1))):
             for t in range(known, n_states):
                 states[t, row] = states[t - period, row]
                 confidence[t - 1, row] = confidence[t - 1 - period, row]
@@ -146,7 +153,7 @@ def _run_discrete(model: RecurrentTransformer, initial: Tensor, bound: int, sett
             break
         following = packed[t].clone()
         written = confidence[-1].clone() if confidence else torch.ones(*initial.shape)
-        for row in (cycle > 1).nonzero().flatten().tolist():
+        for row in _integers((cycle > 1).nonzero().flatten()):
             period = int(cycle[row])
             following[row] = packed[t + 1 - period][row]
             written[row] = confidence[t - period][row]
@@ -158,7 +165,7 @@ def _run_discrete(model: RecurrentTransformer, initial: Tensor, bound: int, sett
             written[active] = symbol_probabilities(model.vocabulary, logits, snapped).cpu()
         packed.append(following)
         confidence.append(written)
-        for row in active.tolist():
+        for row in _integers(active):
             first = seen[row].setdefault(_key(following[row]), t + 1)
             if first <= t:
                 cycle[row] = t + 1 - first
@@ -170,7 +177,9 @@ def _run_discrete(model: RecurrentTransformer, initial: Tensor, bound: int, sett
 
 
 def _run_plainly(model: RecurrentTransformer, initial: Tensor, bound: int, settle: bool) -> _Rows:
-    """Step all rows together, with hooks or without a bottleneck, where rows cannot be continued from their state."""
+    """Step all rows together, with hooks or without a bottleneck, where rows cannot be continued from their
+    state.
+    """
     states = [initial]
     confidence: list[Tensor] = []
     unchanged = torch.zeros(len(initial), dtype=torch.int64)
@@ -190,6 +199,10 @@ def _run_plainly(model: RecurrentTransformer, initial: Tensor, bound: int, settl
 
 def _stack(confidence: list[Tensor], like: Tensor) -> Float[Tensor, "step batch pos factor"]:
     return torch.stack(confidence) if confidence else torch.empty(0, *like.shape)
+
+
+def _integers(values: Int[Tensor, " n"]) -> list[int]:
+    return cast(Any, values).tolist()
 
 
 def _key(packed: Tensor) -> bytes:

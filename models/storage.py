@@ -1,14 +1,16 @@
-"""Models on disk: a folder with ``config.json`` and ``model.safetensors``, written so that a crash leaves the old one whole."""
+"""Models on disk: a folder with ``config.json`` and ``model.safetensors``, written so that a crash leaves the
+old one whole.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor, nn
 
 from models.config import ConfigError, RecurrentConfig
@@ -18,14 +20,17 @@ WEIGHTS_NAME = "model.safetensors"
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that is missing, damaged, or does not fit; the message names the file and what is wrong."""
+    """A checkpoint that is missing, damaged, or does not fit; the message names the file and what is
+    wrong.
+    """
 
 
 def write(folder: Path, cfg: RecurrentConfig, state: Mapping[str, Tensor]) -> None:
     """Write both files, each to a temporary name first, flushed to disk, then renamed.
 
     Raises:
-        CheckpointError: the folder cannot be written (a full disk, no permission); what was there before is intact.
+        CheckpointError: the folder cannot be written (a full disk, no permission); what was there before is
+            intact.
     """
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}
     try:
@@ -73,18 +78,21 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], folder: Path) -> No
     """Put weights into ``model``.
 
     Raises:
-        CheckpointError: names or shapes differ from what the configuration says (a checkpoint of another vocabulary, say).
+        CheckpointError: names or shapes differ from what the configuration says (a checkpoint of another
+            vocabulary, say).
     """
     own = model.state_dict()
     missing, surplus = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     if missing or surplus:
         raise CheckpointError(
-            f"{folder}: the weights do not fit config.json; missing {missing or 'none'}, not expected {surplus or 'none'}"
+            f"{folder}: the weights do not fit config.json; "
+            f"missing {missing or 'none'}, not expected {surplus or 'none'}"
         )
     for name, tensor in own.items():
         if state[name].shape != tensor.shape:
             raise CheckpointError(
-                f"{folder}: {name} is {tuple(state[name].shape)}, but config.json (its sizes and vocabulary) asks for {tuple(tensor.shape)}"
+                f"{folder}: {name} is {tuple(state[name].shape)}, "
+                f"but config.json (its sizes and vocabulary) asks for {tuple(tensor.shape)}"
             )
     model.load_state_dict(dict(state))
 
@@ -102,14 +110,14 @@ def locate(name_or_path: str, **hub_options: Any) -> Path:
         raise CheckpointError(
             f"{folder} is a file; a model is a folder with {CONFIG_NAME} and {WEIGHTS_NAME}"
         )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(
-            snapshot_download(name_or_path, allow_patterns=[CONFIG_NAME, WEIGHTS_NAME], **hub_options)
-        )
+        wanted = [CONFIG_NAME, WEIGHTS_NAME]
+        return Path(cast(str, snapshot_download(name_or_path, allow_patterns=wanted, **hub_options)))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
-            f"{name_or_path!r} is neither a local folder nor a model the Hugging Face Hub could give us: {error}"
+            f"{name_or_path!r} is neither a local folder nor a model the Hugging Face Hub could give us: "
+            f"{error}"
         ) from error

@@ -1,8 +1,8 @@
 """Text and token ids for TransformerLens's utilities.
 
-Two kinds of id share one number line: ids below ``d_vocab`` are single symbols (rows of ``W_E``, columns of ``W_U``), ids from
-``d_vocab`` on are whole positions, the four factors packed into one number. So ``tokens`` is [batch, pos] everywhere, and
-an id never has two meanings.
+Two kinds of id share one number line: ids below ``d_vocab`` are single symbols (rows of ``W_E``, columns of
+``W_U``), ids from ``d_vocab`` on are whole positions, the four factors packed into one number. So ``tokens``
+is [batch, pos] everywhere, and an id never has two meanings.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ from models.graph import ComputationGraph
 from models.vocabulary import FACTORS, EncodedGraphs, FactoredVocabulary
 
 ModelInput = ComputationGraph | Sequence[ComputationGraph] | EncodedGraphs | str | Tensor
-"""What a model accepts: graphs, encoded graphs, the text of one graph, or packed ids int [batch, pos] of a state."""
+"""What a model accepts: graphs, encoded graphs, the text of one graph, or packed ids int [batch, pos] of a
+state.
+"""
 
 
 class TokenAccess:
-    """``to_tokens``, ``to_string``, ``to_str_tokens``, ``to_single_token``, ``tokens_to_residual_directions``."""
+    """``to_tokens``, ``to_string``, ``to_str_tokens``, ``to_single_token``,
+    ``tokens_to_residual_directions``.
+    """
 
     if TYPE_CHECKING:
 
@@ -59,7 +63,8 @@ class TokenAccess:
         """Packed ids of the state that enters step 0; packed ids are returned as they are.
 
         Raises:
-            ValueError: a tensor of another shape or with ids outside the vocabulary; ``prepend_bos`` (there is no BOS).
+            ValueError: a tensor of another shape or with ids outside the vocabulary; ``prepend_bos`` (there
+                is no BOS).
         """
         if prepend_bos:
             raise ValueError("this vocabulary has no BOS token; leave prepend_bos=False")
@@ -73,7 +78,9 @@ class TokenAccess:
         return input
 
     def to_str_tokens(self, input: ModelInput, prepend_bos: bool = False) -> list[str] | list[list[str]]:
-        """The text of every position: a list for one graph, a list of lists for several; 1-D ids are allowed."""
+        """The text of every position: a list for one graph, a list of lists for several; 1-D ids are
+        allowed.
+        """
         if isinstance(input, Tensor) and input.ndim < 2:
             return [self._id_string(int(token)) for token in input.flatten()]
         rows = [[self._id_string(int(t)) for t in row] for row in self.to_tokens(input, prepend_bos)]
@@ -87,7 +94,8 @@ class TokenAccess:
         return " ".join(self._id_string(int(t)) for t in ids.flatten())
 
     def to_single_token(self, symbol: str) -> int:
-        """Index of one symbol in ``W_U``: ``"x_7"``, ``"ADD"``, ``"13"``, ``"EMPTY"``, or ``"factor:symbol"`` (``"value:N/A"``).
+        """Index of one symbol in ``W_U``: ``"x_7"``, ``"ADD"``, ``"13"``, ``"EMPTY"``, or ``"factor:symbol"``
+        (``"value:N/A"``).
 
         Raises:
             ValueError: no such symbol, or one that several factors have.
@@ -113,8 +121,9 @@ class TokenAccess:
         ids = torch.as_tensor(tokens)
         if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < self.vocabulary.d_vocab:
             raise ValueError(
-                f"residual directions exist for the {self.vocabulary.d_vocab} single symbols (columns of W_U), got ids "
-                f"{int(ids.min())}..{int(ids.max())}; packed ids of whole positions have no direction of their own"
+                f"residual directions exist for the {self.vocabulary.d_vocab} single symbols "
+                f"(columns of W_U), got ids {int(ids.min())}..{int(ids.max())}; "
+                "packed ids of whole positions have no direction of their own"
             )
         return self.W_U.T[ids]
 

@@ -18,14 +18,19 @@ class Trajectory:
     """The discrete latent state over the steps of one run, and when each node was solved.
 
     Attributes:
-        states: int [step + 1, batch, pos, factor]; ``states[t]`` enters step t, ``states[-1]`` is the last. Where the
-            model has no bottleneck these are the readouts of each step, snapped, which are not fed back.
-        confidence: float [step, batch, pos, factor]; probability the readout of step t gave to the symbol it wrote.
+        states: int [step + 1, batch, pos, factor]; ``states[t]`` enters step t, ``states[-1]`` is the last.
+            Where the model has no bottleneck these are the readouts of each step, snapped, which are not fed
+            back.
+        confidence: float [step, batch, pos, factor]; probability the readout of step t gave to the symbol it
+            wrote.
         encoded: the graphs as the model read them, with the positions of every node.
         vocabulary: what the symbols mean.
-        fixed_point: int [batch]; the last step that changed the state (0 where none did); -1 where none was reached.
-        cycle: int [batch]; length of the cycle the state fell into, 1 for a fixed point, 0 where neither was seen.
-        hit_bound: bool [batch]; the run stopped because the bound on steps was reached, not because it had settled.
+        fixed_point: int [batch]; the last step that changed the state (0 where none did); -1 where none was
+            reached.
+        cycle: int [batch]; length of the cycle the state fell into, 1 for a fixed point, 0 where neither was
+            seen.
+        hit_bound: bool [batch]; the run stopped because the bound on steps was reached, not because it had
+            settled.
         bound: the largest number of steps this run was allowed to take.
     """
 
@@ -45,12 +50,16 @@ class Trajectory:
 
     @property
     def values(self) -> Int[Tensor, "state batch node"]:
-        """Value symbol at every node's rhs in every state (``vocabulary.empty`` = not computed yet); -1: no such node."""
+        """Value symbol at every node's rhs in every state (``vocabulary.empty`` = not computed yet); -1: no
+        such node.
+        """
         return self._at_rhs(self.states[..., 3])
 
     @property
     def value_confidence(self) -> Float[Tensor, "step batch node"]:
-        """Probability of the value symbol each step wrote at every node's rhs; nan where there is no such node."""
+        """Probability of the value symbol each step wrote at every node's rhs; nan where there is no such
+        node.
+        """
         picked = self._at_rhs(self.confidence[..., 3])
         return picked.masked_fill(self.encoded.rhs < 0, torch.nan)
 
@@ -82,7 +91,9 @@ class Trajectory:
         return per_position.gather(-1, index).masked_fill(self.encoded.rhs < 0, -1)
 
     def to_dict(self) -> dict[str, Any]:
-        """The run as JSON values: per graph its text, and per node name, equation, depth, truth, values by state."""
+        """The run as JSON values: per graph its text, and per node name, equation, depth, truth, values by
+        state.
+        """
         values, confidence, solved_at = self.values, self.value_confidence, self.solved_at
         symbols = self.vocabulary.symbols("value")
         graphs: list[dict[str, Any]] = []

@@ -9,11 +9,10 @@ name, so code that parses names works.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformer_lens import ActivationCache, HookedRootModule
@@ -42,7 +41,7 @@ class ViewedHookPoint:
     @property
     def ctx(self) -> dict[Any, Any]:
         """The point's context, shared with the model."""
-        return self.point.ctx
+        return cast(Any, self.point).ctx
 
     def layer(self) -> int:
         """Index of the block in the view; raises ValueError where the point is in no block."""
@@ -65,7 +64,8 @@ class _View(WeightAccess, TokenAccess, HookedRootModule):
         object.__setattr__(self, "original_model", model)
         self._names = names
         self.hook_dict = {plain: model.hook_dict[full] for plain, full in names.items()}
-        self.mod_dict = {**{name: module for name, module in self.named_modules() if name}, **self.hook_dict}
+        modules = cast(Iterator[tuple[str, nn.Module]], self.named_modules())
+        self.mod_dict = {**{name: module for name, module in modules if name}, **self.hook_dict}
 
     original_model: RecurrentTransformer
 
@@ -134,7 +134,10 @@ class _View(WeightAccess, TokenAccess, HookedRootModule):
     ) -> tuple[Any, ActivationCache | dict[str, Tensor]]:
         """TransformerLens's ``run_with_cache``: the output and an ``ActivationCache`` under plain names."""
         keep_freed_memory()
-        out, cache = super().run_with_cache(*model_args, remove_batch_dim=remove_batch_dim, **kwargs)
+        out, cache = cast(
+            tuple[Any, dict[str, Tensor]],
+            super().run_with_cache(*model_args, remove_batch_dim=remove_batch_dim, **kwargs),
+        )
         if not return_cache_object:
             return out, cache
         return out, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)

@@ -1,12 +1,13 @@
 """Weights and flags under TransformerLens's names, for the model and for its views.
 
-A class that mixes this in has ``cfg``, ``embed``, ``blocks``, ``ln_final`` and ``unembed``; a *layer* is a block of that object: a
-model has ``cfg.n_layers`` of them, its unrolled view ``n_steps * cfg.n_layers``.
+A class that mixes this in has ``cfg``, ``embed``, ``blocks``, ``ln_final`` and ``unembed``; a *layer* is a
+block of that object: a model has ``cfg.n_layers`` of them, its unrolled view ``n_steps * cfg.n_layers``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
 
 import torch
 from jaxtyping import Float
@@ -30,7 +31,9 @@ class WeightAccess:
 
     if TYPE_CHECKING:
 
-        def named_parameters(self) -> Any: ...
+        def named_parameters(
+            self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+        ) -> Iterator[tuple[str, nn.Parameter]]: ...
 
     @property
     def layers(self) -> list[Block]:
@@ -48,7 +51,7 @@ class WeightAccess:
         return self.unembed.W_U
 
     @property
-    def b_U(self) -> Float[Tensor, "d_vocab"]:  # noqa: F821
+    def b_U(self) -> Float[Tensor, "d_vocab"]:
         """Biases of the readouts."""
         return self.unembed.b_U
 
@@ -132,8 +135,10 @@ class WeightAccess:
 
     def accumulated_bias(
         self, layer: int, mlp_input: bool = False, include_mlp_biases: bool = True
-    ) -> Float[Tensor, "d_model"]:  # noqa: F821
-        """Sum of all biases written to the residual stream before ``layer`` (with ``mlp_input``: its attention's too)."""
+    ) -> Float[Tensor, "d_model"]:
+        """Sum of all biases written to the residual stream before ``layer`` (with ``mlp_input``: its
+        attention's too).
+        """
         if not 0 <= layer <= len(self.blocks):
             raise ValueError(f"layer must lie in 0..{len(self.blocks)}, got {layer}")
         total = torch.zeros_like(self.layers[0].attn.b_O)
@@ -156,7 +161,9 @@ class WeightAccess:
         self.cfg.use_hook_mlp_in = use_hook_mlp_in
 
     def set_use_split_qkv_input(self, use_split_qkv_input: bool) -> None:
-        """Whether ``attn.hook_q_input``, ``hook_k_input`` and ``hook_v_input`` fire, one residual copy per head."""
+        """Whether ``attn.hook_q_input``, ``hook_k_input`` and ``hook_v_input`` fire, one residual copy per
+        head.
+        """
         if use_split_qkv_input and self.cfg.use_attn_in:
             raise ValueError(
                 "use_split_qkv_input and use_attn_in exclude each other; switch use_attn_in off first"

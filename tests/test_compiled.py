@@ -107,7 +107,7 @@ def test_other_tasks(ops: tuple[str, ...], modulus: int, n_variables: int) -> No
     assert_perfect(model, graphs)
 
 
-# ---- the circuit data ------------------------------------------------------------------------------------------------
+# ---- the circuit data --------------------------------------------------------------------------------------
 
 
 def test_offset_heads_attend_where_the_circuit_says(compiled: CompiledTransformer) -> None:

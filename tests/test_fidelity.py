@@ -1,4 +1,6 @@
-"""The computation itself: against the paper's own encoder, and against a plain, untied network written only for this test."""
+"""The computation itself: against the paper's own encoder, and against a plain, untied network written only
+for this test.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ def randomise(model: RecurrentTransformer) -> RecurrentTransformer:
     return model.eval()
 
 
-# ---- the paper's encoder ---------------------------------------------------------------------------------------------
+# ---- the paper's encoder -----------------------------------------------------------------------------------
 
 
 def test_paper_encoder_output_and_patterns() -> None:
@@ -94,7 +96,7 @@ def test_encoder_errors(tmp_path: Path) -> None:
         load_paper_encoder(tmp_path / "c.safetensors")
 
 
-# ---- an untied plain network ------------------------------------------------------------------------------------------
+# ---- an untied plain network -------------------------------------------------------------------------------
 
 
 class PlainLayer(nn.Module):

@@ -93,12 +93,12 @@ def test_optional_points_fire_with_their_flag_and_change_nothing_by_themselves(
         assert torch.allclose(out, plain, atol=1e-5)
         for name in names:
             assert cache[f"blocks.1.{name}"].shape[-1] == model.cfg.d_model
-    with pytest.raises(ValueError, match="exclude each other"):
-        model.set_use_attn_in(True)
-        try:
+    model.set_use_attn_in(True)
+    try:
+        with pytest.raises(ValueError, match="exclude each other"):
             model.set_use_split_qkv_input(True)
-        finally:
-            model.set_use_attn_in(False)
+    finally:
+        model.set_use_attn_in(False)
 
 
 def test_hooks_are_gone_after_an_exception(model: RecurrentTransformer) -> None:
@@ -161,7 +161,9 @@ def test_plain_names_are_refused_on_the_model(model: RecurrentTransformer) -> No
 
 
 def test_backward_hooks_know_their_step() -> None:
-    """Through the straight-through estimator a loss at step 2 reaches steps 0 and 1; each step sees its own gradient."""
+    """Through the straight-through estimator a loss at step 2 reaches steps 0 and 1; each step sees its own
+    gradient.
+    """
     model = RecurrentTransformer(
         RecurrentConfig(n_layers=1, d_model=16, n_heads=2, d_head=8, d_mlp=16, seed=2)
     )

@@ -27,7 +27,9 @@ def compiled() -> RecurrentTransformer:
 
 
 class Scripted(RecurrentTransformer):
-    """A model whose transition is a table on the value at the first right-hand side: exact cycles and long runs."""
+    """A model whose transition is a table on the value at the first right-hand side: exact cycles and long
+    runs.
+    """
 
     def __init__(self, table: list[int], **changes: Any) -> None:
         super().__init__(RecurrentConfig(n_layers=1, d_model=8, n_heads=1, d_head=4, d_mlp=8, **changes))
@@ -127,7 +129,9 @@ def test_runs_without_hooks_equal_runs_with_an_idle_hook(compiled: RecurrentTran
 
 
 def test_a_hook_changes_a_run(compiled: RecurrentTransformer) -> None:
-    """An edited state at one step propagates, and the run heals: every value is computed anew from its operands."""
+    """An edited state at one step propagates, and the run heals: every value is computed anew from its
+    operands.
+    """
     graph = ComputationGraph.parse("4 = a; a = b; b = c; c = d")
     rhs = compiled.to_encoded(graph).rhs[0]
 

@@ -1,7 +1,7 @@
 """TransformerLens's own utilities on one step, unmodified, at the first, a middle and the last step.
 
-Each utility's answer is compared with what a hook made by hand gives, so that a utility that silently reads another
-step (or nothing) cannot pass.
+Each utility's answer is compared with what a hook made by hand gives, so that a utility that silently reads
+another step (or nothing) cannot pass.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ class Pair:
         return logits[0, self.rhs, self.answer]
 
     def by_hand(self, model: RecurrentTransformer, step: int, name: str, index: tuple[Any, ...]) -> Tensor:
-        """The metric after setting ``activation[index]`` to its clean value, with a plain PyTorch hook on the point."""
+        """The metric after setting ``activation[index]`` to its clean value, with a plain PyTorch hook on the
+        point.
+        """
         clean = self.cache[name]
 
         def set_value(module: Any, inputs: Any, output: Tensor) -> Tensor:
