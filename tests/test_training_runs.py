@@ -25,6 +25,7 @@ from models.training.objectives import make_objective
 from models.training.objectives.chain_of_thought import ChainOfThought, Thoughts, write_thoughts
 from models.training.presets import METHODS, SettingsError, TrainingConfig, training_config
 from models.training.sampling import Recipe, sample_batch
+from models.training.states import identities
 from models.training.trainer import Trainer, build_model
 from models.training.transition import true_values
 from models.vocabulary import FactoredVocabulary
@@ -86,6 +87,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from models.training.presets import training_config
+from models.training.states import identities
 from models.training.trainer import Trainer
 
 torch.set_num_threads(1)
@@ -292,6 +294,27 @@ def test_training_reads_as_fast_as_it_must() -> None:
         rng = np.random.default_rng(seed)
         objective.draw(rng, *curriculum.draw_size(rng), config.skew)
     assert (time.perf_counter() - started) / 10 < 0.05
+
+
+def test_several_operations_get_another_layer() -> None:
+    mixed = build_model(training_config("discrete-corrected", "cpu", ("MUL", "ADD")))
+    assert (mixed.cfg.n_layers, mixed.cfg.d_mlp, mixed.cfg.ops) == (3, 768, ("ADD", "MUL"))
+    assert len(build_model(training_config("feedforward", "cpu")).blocks) == 6
+
+
+def test_the_skew_of_a_value_is_the_identity_of_an_operation_it_takes_part_in() -> None:
+    vocabulary = FactoredVocabulary(ops=("ADD", "SUB", "MUL"))
+    batch = sample_batch(np.random.default_rng(1), vocabulary, 40, Recipe((6, 12), (3, 4)))
+    neutral = identities(np.random.default_rng(2), batch, vocabulary)
+    checked = 0
+    for row, node, operand in np.argwhere(batch.operand_nodes >= 0):
+        parent = batch.operand_nodes[row, node, operand]
+        uses = np.argwhere(batch.operand_nodes[row] == parent)
+        near = {int(batch.operations[row, user, max(0, place - 1)]) for user, place in uses} - {-1}
+        if near:
+            assert neutral[row, parent] in {(0, 0, 1)[operation] for operation in near}
+            checked += len(near) == 1
+    assert checked > 50
 
 
 def test_heads_are_born_with_different_distances() -> None:

@@ -31,14 +31,15 @@ class TrainingConfig(BaseModel):
 
     model: fields of `RecurrentConfig` that differ from its defaults.
     minutes, steps: the budget; a run ends at whichever comes first. Progress is the larger of the two shares.
-    learning_rate: warmed up linearly over `warmup` steps, constant, then linear to `final_rate` of it over the
-    last `decay` of the progress.
+    learning_rate: warmed up linearly over `warmup` steps, constant, then linear to `final_rate` of it over
+    the last `decay` of the progress.
     skew: probability, at the start, that a value is an operation's identity.
     random_states: share of examples of `discrete-corrected` that start from a random state.
     changed_weight: loss weight of the value factor where the target differs from the input.
     born_distances: bias at distance j of head j in the first layer, at initialisation (relative_bias only).
     ema: decay of the averaged weights that are saved; None saves the weights themselves.
-    log_every: steps between log records. validate_*, checkpoint_*: minutes, or steps where given, between two.
+    log_every: steps between log records. validate_*, checkpoint_*: minutes, or steps where given, between
+    two.
     validation_sizes, validation_graphs: sizes at which graphs are solved, and how many of each.
     snapshots: log-spaced fp16 copies of the weights to keep.
     """
@@ -208,10 +209,10 @@ def training_config(
         raise SettingsError(
             f"operations {list(ops)} are not allowed; give each of {', '.join(OPERATION_ORDER)} at most once"
         )
-    settings = {**_for_method(method, _PRESETS[preset]), **changes}
+    ordered = tuple(op for op in OPERATION_ORDER if op in ops)
+    settings = {**_for_task(method, ordered, _PRESETS[preset]), **changes}
     if minutes is not None or steps is not None:
         settings |= {"minutes": minutes, "steps": steps}
-    ordered = tuple(op for op in OPERATION_ORDER if op in ops)
     try:
         return TrainingConfig(method=method, preset=preset, ops=ordered, seed=seed, **settings)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -222,9 +223,12 @@ def training_config(
         raise SettingsError("; ".join(wrong)) from error
 
 
-def _for_method(method: str, preset: dict[str, Any]) -> dict[str, Any]:
-    """The preset with the model and the batch size that a method needs."""
+def _for_task(method: str, ops: tuple[str, ...], preset: dict[str, Any]) -> dict[str, Any]:
+    """The preset with the model and the batch size that a method and its operations need."""
     model = {**preset["model"], **_METHOD_MODELS.get(method, {})}
+    # Two MLPs after the operands have been fetched learn the 9 pairs of operations on three operands.
+    if len(ops) > 1 and preset.get("supervision") != "paper":
+        model |= {"n_layers": model["n_layers"] + 1, "d_mlp": model["d_mlp"] * 3 // 2}
     if method == "feedforward":
         model["n_layers"] = FEEDFORWARD_DEPTH * model["n_layers"]
     passes = PASSES.get(method, 1)
