@@ -96,6 +96,18 @@ def evaluate_command(
     graphs: Annotated[
         int, typer.Option("--graphs", callback=at_least(1), help="Sampled graphs of each size.")
     ] = 64,
+    corrupt: Annotated[
+        float | None,
+        typer.Option(
+            "--corrupt", metavar="SHARE", help="Corrupt this share of the known values and watch them heal."
+        ),
+    ] = None,
+    at_step: Annotated[
+        int | None,
+        typer.Option(
+            "--at-step", help="With --corrupt: in the state entering this step (default: the last)."
+        ),
+    ] = None,
     seed: SeedOption = 0,
     ops: OpsOption = "ADD",
     model: ModelOption = "compiled",
@@ -105,7 +117,11 @@ def evaluate_command(
     quiet: QuietOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Accuracy of a model by graph size: fully solved graphs, and nodes."""
+    """Accuracy of a model by graph size: fully solved graphs, and nodes; or, with --corrupt, its error correction."""
+    if at_step is not None and corrupt is None:
+        raise InputError("--at-step says where to corrupt, so it needs --corrupt SHARE.")
+    if corrupt is not None and steps is not None:
+        raise InputError("--corrupt runs every graph until it settles: leave out --steps.")
     chosen = only_one(context, {"graphs_file": "--graphs-file", "sizes": "--sizes"})
     operations = parse_operations(ops)
     wanted = parse_sizes(sizes) if chosen == "sizes" and sizes is not None else ()
@@ -120,7 +136,15 @@ def evaluate_command(
         drawn = read_graphs_file(graphs_file, loaded)
     else:
         drawn = sample_sizes(loaded, wanted, graphs, operations, seed)
-    result = evaluate(loaded, drawn, n_steps=steps, name=model)
+    if corrupt is None:
+        result = evaluate(loaded, drawn, n_steps=steps, name=model)
+    else:
+        from analyses.correction import measure_correction
+
+        try:
+            result = measure_correction(loaded, drawn, corrupt, at_step, seed, name=model)
+        except ValueError as error:
+            raise InputError(str(error)) from error
     console = wide_console()
     if not quiet:
         console.print(result.table())

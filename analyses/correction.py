@@ -1,14 +1,13 @@
 """Error correction: corrupt some of the values a model has computed, and see whether and when they come right again.
 
-A value is corrupted by replacing its symbol with a random other value (never EMPTY), at the state that enters one step. One step
-later a node shows what its operands' CURRENT values give, so a corrupted node with a corrupted operand cannot be right at
-once, whatever the model; `right_after_clean` counts the corrupted nodes whose operands were all left alone, for which
-one step is enough (paper.md, section 3).
-"""
+A value is corrupted by replacing its symbol with a random other value (never EMPTY), at the state that enters
+one step. One step later a node shows what its operands' CURRENT values give, so a corrupted node with a
+corrupted operand cannot be right at once, whatever the model; `right_after_clean` counts the corrupted nodes
+whose operands were all left alone, for which one step is enough (paper.md, section 3)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,8 @@ from torch import Tensor
 from analyses.evaluate import batches
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
     from models.vocabulary import EncodedGraphs
@@ -30,11 +31,11 @@ HORIZON = 3
 class SizeCorrection:
     """The graphs of one size.
 
-    `corrupted`: values replaced; `clean_operands`: those of them whose operands were all left alone. `right_after`,
-    `right_after_clean`: fraction of each showing the true value 1, 2, 3 steps later (nan where there is none).
-    `collateral`: fraction of the values that were right and left alone and are wrong one step later although all their
-    operands were left alone, too. `fully_solved`: fraction of graphs that end fully solved; `fully_solved_before`: the
-    same without corruption.
+    `corrupted`: values replaced; `clean_operands`: those of them whose operands were all left alone.
+    `right_after`, `right_after_clean`: fraction of each showing the true value 1, 2, 3 steps later (nan where
+    there is none). `collateral`: fraction of the values that were right and left alone and are wrong one step
+    later although all their operands were left alone, too. `fully_solved`: fraction of graphs that end fully
+    solved; `fully_solved_before`: the same without corruption.
     """
 
     n_nodes: int
@@ -59,11 +60,47 @@ class Correction:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; a fraction of nothing is null."""
-        sizes = [asdict(size) for size in self.sizes]
-        for size in sizes:
+        return {
+            "model": self.model,
+            "corrupt": self.fraction,
+            "at_step": self.at_step,
+            "sizes": list(self.rows()),
+        }
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One record per size, the fields of `SizeCorrection`."""
+        for size in self.sizes:
+            record = asdict(size)
             for key in ("right_after", "right_after_clean"):
-                size[key] = [None if value != value else value for value in size[key]]
-        return {"model": self.model, "corrupt": self.fraction, "at_step": self.at_step, "sizes": sizes}
+                record[key] = [None if value != value else value for value in record[key]]
+            yield record
+
+    def verdict(self) -> str:
+        """One sentence: how much was healed."""
+        corrupted = sum(size.corrupted for size in self.sizes)
+        graphs = sum(size.graphs for size in self.sizes)
+        solved = sum(round(size.fully_solved * size.graphs) for size in self.sizes)
+        return f"{corrupted} values corrupted; {solved} of {graphs} graphs fully solved in the end."
+
+    def table(self) -> Table:
+        """A rich table, a row for each size."""
+        from rich.table import Table
+
+        table = Table(title=f"{self.model}, {self.fraction:.0%} corrupted", title_justify="left")
+        columns = ("nodes", "graphs", "corrupted", "right after 1", "2", "3 steps", "after 1, operands clean")
+        for column in (*columns, "collateral", "fully solved"):
+            table.add_column(column, justify="right")
+        for size in self.sizes:
+            table.add_row(
+                str(size.n_nodes),
+                str(size.graphs),
+                str(size.corrupted),
+                *[f"{share:.1%}" for share in size.right_after],
+                f"{size.right_after_clean[0]:.1%}",
+                f"{size.collateral:.2%}",
+                f"{size.fully_solved:.1%}",
+            )
+        return table
 
 
 def corrupt_values(
@@ -71,8 +108,8 @@ def corrupt_values(
 ) -> tuple[Tensor, Tensor]:
     """Replace a share of the values that `state` shows.
 
-    state: int [batch, pos, factor]; of every graph's nodes that show a value, `fraction` (rounded, at least one) get a
-    random other value. Returns the new state and bool [batch, node], which nodes were changed.
+    state: int [batch, pos, factor]; of every graph's nodes that show a value, `fraction` (rounded, at least
+    one) get a random other value. Returns the new state and bool [batch, node], which nodes were changed.
     """
     rows = torch.arange(len(state))[:, None]
     rhs = encoded.rhs.clamp_min(0)
@@ -103,7 +140,9 @@ def measure_correction(
     if not 0 < fraction <= 1:
         raise ValueError(f"The share to corrupt is {fraction}. Allowed: above 0 and at most 1")
     if at_step is not None and at_step < 1:
-        raise ValueError(f"The step to corrupt at is {at_step}. Allowed: 1 or more; nothing is known before step 0")
+        raise ValueError(
+            f"The step to corrupt at is {at_step}. Allowed: 1 or more; nothing is known before step 0"
+        )
     if not graphs:
         raise ValueError("There is nothing to corrupt: the list of graphs is empty.")
     generator = torch.Generator().manual_seed(seed)
@@ -115,7 +154,9 @@ def measure_correction(
         healed = model.run(run.encoded, initial_state=state)
         was_right = run.right[-1 if at_step is None else min(at_step, run.n_steps)]
         tally = tallies.setdefault(len(graphs[batch[0]]), _Tally())
-        tally.add(run.encoded.operand_nodes, chosen, was_right, healed.right, run.fully_solved, healed.fully_solved)
+        tally.add(
+            run.encoded.operand_nodes, chosen, was_right, healed.right, run.fully_solved, healed.fully_solved
+        )
     sizes = tuple(tallies[n_nodes].summary(n_nodes) for n_nodes in sorted(tallies))
     return Correction(name, fraction, at_step, sizes)
 
@@ -129,7 +170,13 @@ class _Tally:
         self.right, self.right_clean = [0] * HORIZON, [0] * HORIZON
 
     def add(
-        self, operand_nodes: Tensor, chosen: Tensor, was_right: Tensor, right: Tensor, before: Tensor, after: Tensor
+        self,
+        operand_nodes: Tensor,
+        chosen: Tensor,
+        was_right: Tensor,
+        right: Tensor,
+        before: Tensor,
+        after: Tensor,
     ) -> None:
         touched = chosen.gather(1, operand_nodes.clamp_min(0).flatten(1)).view(operand_nodes.shape)
         clean = ~(touched & (operand_nodes >= 0)).any(-1)

@@ -28,7 +28,9 @@ BATCH = 64
 class SizeResult:
     """The graphs of one size.
 
-    `graphs`: how many; `fully_solved`: fraction of graphs; `node_accuracy`: fraction of their nodes;
+    `graphs`: how many; `fully_solved`: fraction of graphs, with its 95 % Wilson interval `fully_solved_low`,
+    `fully_solved_high`; `node_accuracy`: fraction of their nodes; `solved_by_step`: fraction of graphs whose nodes all
+    show their true values after step 0, 1, ..., up to the last step any graph of the size took;
     `mean_steps`, `max_steps`: steps that changed the state, over graphs; the bound on steps where it never came to
     rest, which is so for `unsettled` graphs; `mean_levels`: 1 + the depth of the deepest node, over graphs, which is
     the number of steps a model needs that computes one level of the graph in each.
@@ -37,7 +39,10 @@ class SizeResult:
     n_nodes: int
     graphs: int
     fully_solved: float
+    fully_solved_low: float
+    fully_solved_high: float
     node_accuracy: float
+    solved_by_step: tuple[float, ...]
     mean_steps: float
     max_steps: int
     mean_levels: float
@@ -104,6 +109,7 @@ class Evaluation:
             "nodes",
             "graphs",
             "fully solved",
+            "95 % interval",
             "node accuracy",
             "mean steps",
             "max steps",
@@ -115,12 +121,21 @@ class Evaluation:
                 str(size.n_nodes),
                 str(size.graphs),
                 f"{size.fully_solved:.1%}",
+                f"{size.fully_solved_low:.1%} - {size.fully_solved_high:.1%}",
                 f"{size.node_accuracy:.2%}",
                 f"{size.mean_steps:.1f}",
                 f"{size.max_steps}" + (f" ({size.unsettled} unsettled)" if size.unsettled else ""),
                 f"{size.mean_levels:.1f}",
             )
         return table
+
+
+def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The Wilson score interval of a proportion (Wilson 1927), from scipy."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(successes, trials).proportion_ci(confidence_level=confidence, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def sample_sizes(
@@ -167,10 +182,12 @@ def evaluate(
     for batch in batches(graphs):
         run = model.run([graphs[index] for index in batch], n_steps=n_steps)
         right = run.solved.sum(-1).tolist()
+        wrong = ~(run.right[1:] | (run.encoded.rhs < 0)).all(-1)
         for row, index in enumerate(batch):
             fixed_point = int(run.fixed_point[row])
             outcome = _Outcome(
                 right=right[row],
+                solved=tuple((~wrong[:, row]).tolist()),
                 steps=run.bound if fixed_point < 0 else fixed_point + 1,
                 levels=max(graphs[index].depths_by_node) + 1,
                 unsettled=fixed_point < 0,
@@ -183,6 +200,7 @@ def evaluate(
 @dataclass(frozen=True)
 class _Outcome:
     right: int
+    solved: tuple[bool, ...]
     steps: int
     levels: int
     unsettled: bool
@@ -190,11 +208,19 @@ class _Outcome:
 
 def _summary(n_nodes: int, outcomes: Sequence[_Outcome]) -> SizeResult:
     count = len(outcomes)
+    solved = sum(outcome.right == n_nodes for outcome in outcomes)
+    low, high = wilson_interval(solved, count)
+    longest = max(len(outcome.solved) for outcome in outcomes)
+    # A run that ended earlier had settled, so its last state stands for all later ones.
+    curves = [outcome.solved + outcome.solved[-1:] * (longest - len(outcome.solved)) for outcome in outcomes]
     return SizeResult(
         n_nodes=n_nodes,
         graphs=count,
-        fully_solved=sum(outcome.right == n_nodes for outcome in outcomes) / count,
+        fully_solved=solved / count,
+        fully_solved_low=low,
+        fully_solved_high=high,
         node_accuracy=sum(outcome.right for outcome in outcomes) / (count * n_nodes),
+        solved_by_step=tuple(sum(step) / count for step in zip(*curves, strict=True)),
         mean_steps=sum(outcome.steps for outcome in outcomes) / count,
         max_steps=max(outcome.steps for outcome in outcomes),
         mean_levels=sum(outcome.levels for outcome in outcomes) / count,

@@ -203,6 +203,14 @@ def test_solve_a_file_of_graphs(tmp_path: Path):
 # ---- evaluate ----------------------------------------------------------------------------------------------------
 
 
+Z = 1.959963984540054
+"""The normal quantile of a 95 % interval."""
+
+# Wilson (1927): (p + z^2/2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n), p = 2/3, n = 3.
+CENTRE, SPREAD = 2 / 3 + Z**2 / 6, Z * ((2 / 9) / 3 + Z**2 / 36) ** 0.5
+WILSON_2_OF_3 = ((CENTRE - SPREAD) / (1 + Z**2 / 3), (CENTRE + SPREAD) / (1 + Z**2 / 3))
+
+
 def test_evaluate_counts_graphs_and_nodes_by_size(tmp_path: Path):
     graphs = write_lines(
         tmp_path / "g.jsonl",
@@ -224,7 +232,10 @@ def test_evaluate_counts_graphs_and_nodes_by_size(tmp_path: Path):
                 "n_nodes": 1,
                 "graphs": 1,
                 "fully_solved": 1.0,
+                "fully_solved_low": pytest.approx(1 / (1 + Z**2)),
+                "fully_solved_high": 1.0,
                 "node_accuracy": 1.0,
+                "solved_by_step": [1.0, 1.0],
                 "mean_steps": 1.0,
                 "max_steps": 1,
                 "mean_levels": 1.0,
@@ -234,7 +245,10 @@ def test_evaluate_counts_graphs_and_nodes_by_size(tmp_path: Path):
                 "n_nodes": 3,
                 "graphs": 3,
                 "fully_solved": 2 / 3,
+                "fully_solved_low": pytest.approx(WILSON_2_OF_3[0]),
+                "fully_solved_high": pytest.approx(WILSON_2_OF_3[1]),
                 "node_accuracy": 8 / 9,
+                "solved_by_step": [0.0, 1 / 3, 2 / 3, 2 / 3],
                 "mean_steps": 7 / 3,
                 "max_steps": 3,
                 "mean_levels": 7 / 3,
@@ -243,6 +257,14 @@ def test_evaluate_counts_graphs_and_nodes_by_size(tmp_path: Path):
         ],
     }
     assert out.splitlines()[-1] == "3 of 4 graphs fully solved (90.00% of the nodes)."
+
+
+def test_evaluate_correction_errors(tmp_path: Path):
+    graphs = write_lines(tmp_path / "g.jsonl", RECORD)
+    source = ("evaluate", "--graphs-file", graphs)
+    assert "needs --corrupt" in recurlens(*source, "--at-step", 1, code=2).err
+    assert "leave out --steps" in recurlens(*source, "--corrupt", 0.1, "--steps", 2, code=2).err
+    assert "at most 1" in recurlens(*source, "--corrupt", 7, code=2).err
 
 
 def test_evaluate_samples_sizes(tmp_path: Path):

@@ -2,10 +2,10 @@
 
     python -m analyses.benchmarks.forward [--json FILE] [--repeats 25] [--threads 1]
 
-The plain stack has no hooks, no step tree, no factors: a sum of four embeddings, `scaled_dot_product_attention` with a ready-made mask,
-LayerNorm, ReLU MLP, one readout. Bars: without hooks at most 1.05 of its time, with every activation of the step
-cached at most 1.4 (the plain way then keeps nothing).
-"""
+The plain stack has no hooks, no step tree, no factors: a sum of four embeddings,
+`scaled_dot_product_attention` with a ready-made mask, LayerNorm, ReLU MLP, one readout. Bars: without hooks
+at most 1.05 of its time, with every activation of the step cached at most 1.4 (the plain way then keeps
+nothing)."""
 
 from __future__ import annotations
 

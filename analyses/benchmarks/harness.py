@@ -1,8 +1,7 @@
 """How all benchmarks measure: our way and the plain way in turn, several times, medians compared.
 
-Absolute times depend on the machine and on what else it is doing; interleaving makes both ways suffer alike, so the ratio is what
-counts. ``ratio`` is ``theirs / ours``: above 1 we are faster.
-"""
+Absolute times depend on the machine and on what else it is doing; interleaving makes both ways suffer alike,
+so the ratio is what counts. ``ratio`` is ``theirs / ours``: above 1 we are faster."""
 
 from __future__ import annotations
 
