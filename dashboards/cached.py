@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import streamlit as st
+import torch
 
 from interp.overwrite import Overwrite, OverwrittenRun, overwrite_value
 from models.loading import available, load
@@ -27,6 +28,8 @@ class _Shared:
 
 @st.cache_resource(show_spinner="Loading the model ...", max_entries=8)
 def _shared(name: str) -> _Shared:
+    # One graph is little work: threads that wait for each other on a busy machine make it twenty times slower.
+    torch.set_num_threads(1)
     return _Shared(load(name))
 
 

@@ -35,6 +35,8 @@ def chosen_view() -> View:
     left.number_input("Nodes", *SIZES, key="n", help="Equations of the graph, six of them leaves.")
     right.number_input("Seed", *SEEDS, key="seed", help="The same seed gives the same graph.")
     known = operations(model)
+    if unknown := [name for name in st.session_state["ops"] if name not in known]:
+        st.sidebar.warning(f"{model} does not know {', '.join(unknown)}; it knows {', '.join(known)}.")
     st.session_state["ops"] = [name for name in known if name in st.session_state["ops"]] or [known[0]]
     st.sidebar.pills(
         "Operations", known, selection_mode="multi", key="ops", help="What the model's vocabulary has."

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboards.cached import follow_overwrite
 from dashboards.trajectory.session import current_view, update_view
+from dashboards.trajectory.snippet import edit_snippet
 from dashboards.trajectory.steps import CHART
 from dashboards.trajectory.view import Edit
 from dashboards.trajectory.words import overwrite_sentence, spans
@@ -38,6 +39,8 @@ def edit_fragment(run: Trajectory, text: str) -> None:
         mime="application/json",
         on_click="ignore",
     )
+    with st.expander("View the code that drew the edited run"):
+        st.code(edit_snippet(current_view(), result.edit), language="python")
 
 
 def _choose_edit(run: Trajectory) -> Edit:

@@ -10,7 +10,6 @@ from dashboards.cached import run_text
 from dashboards.trajectory.controls import chosen_view
 from dashboards.trajectory.edit import edit_fragment
 from dashboards.trajectory.session import current_view, default_view, read_address, show_view
-from dashboards.trajectory.snippet import snippet
 from dashboards.trajectory.steps import steps_fragment
 from dashboards.trajectory.view import View
 from dashboards.trajectory.words import run_sentence
@@ -24,10 +23,9 @@ GOOD = "trajectory last good view"
 
 def trajectory_page() -> None:
     """Draw the page for this visitor's view."""
-    st.title("A graph solves itself", anchor=False)
-    problems = read_address()
+    is_new, problems = read_address()
     wanted = chosen_view()
-    view, text, run = _run(wanted, problems)
+    view, text, run = _run(wanted, is_new, problems)
     for problem in problems:
         st.error(problem)
     if view.edit is not None:
@@ -36,11 +34,13 @@ def trajectory_page() -> None:
     st.markdown(run_sentence(view.model, run))
     steps_fragment(run)
     edit_fragment(run, text)
-    _footer(run)
 
 
-def _run(wanted: View, problems: list[str]) -> tuple[View, str, Trajectory]:
-    """The run of the wanted view; where it is not a graph the model can read, a message and the last good view."""
+def _run(wanted: View, is_new: bool, problems: list[str]) -> tuple[View, str, Trajectory]:
+    """The run of the wanted view; where it is not a graph the model can read, a message and the last good view.
+
+    A graph chosen on the page starts at its last step, without an edit; one from a new address does not.
+    """
     good: View = st.session_state.get(GOOD, default_view())
     try:
         text = wanted.graph_text()
@@ -50,10 +50,11 @@ def _run(wanted: View, problems: list[str]) -> tuple[View, str, Trajectory]:
         view = replace(good, state=current_view().state, at=current_view().at, edit=current_view().edit)
         text = good.graph_text()
         return view, text, run_text(good.model, text)
-    if GOOD in st.session_state and not wanted.same_graph(good):
+    if not is_new and not wanted.same_graph(good):
         wanted = replace(wanted, state=None, at=None, edit=None)
         for key in ("step", "at", "edit_node", "edit_state", "edit_value"):
             st.session_state.pop(key, None)
+        st.session_state["overwriting"] = False
     st.session_state[GOOD] = wanted
     return wanted, text, run
 
@@ -68,18 +69,3 @@ def _checked_edit(view: View, run: Trajectory) -> View:
             st.session_state["overwriting"] = False
             return replace(view, edit=None)
     return view
-
-
-@st.fragment
-def _footer(run: Trajectory) -> None:
-    view = current_view()
-    st.download_button(
-        "Download the run (JSON)",
-        run.to_json(),
-        file_name="recurlens-run.json",
-        mime="application/json",
-        on_click="ignore",
-    )
-    with st.expander("View the code that drew this"):
-        state = len(run.states) - 1 if view.state is None else view.state
-        st.code(snippet(view, state, view.edit.resolved(run) if view.edit else None), language="python")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +12,9 @@ import streamlit as st
 from dashboards.cached import available
 from dashboards.trajectory.view import EXAMPLE, View
 
-_VIEW, _WRITTEN = "trajectory view", "trajectory parameters"
+_VIEW, _WRITTEN = "trajectory view", "trajectory addresses"
+_IN_FLIGHT = 3.0
+"""Seconds for which the browser may still send an address that was replaced meanwhile."""
 SAMPLE, TYPE = "Sample", "Type"
 
 
@@ -26,25 +30,25 @@ def current_view() -> View:
     return view
 
 
-def read_address() -> list[str]:
-    """Take over the address where it is new (first visit, or edited by hand); messages about what it got wrong.
+def read_address() -> tuple[bool, list[str]]:
+    """Take over the address where it is new (first visit, or edited by hand): whether it was, and what it got wrong.
 
     Widgets are set to the view whenever they are not there yet.
     """
     problems: list[str] = []
     given = st.query_params.to_dict()
-    known = _VIEW in st.session_state
-    if not known or (given and given != st.session_state[_WRITTEN]):
+    is_new = _VIEW not in st.session_state or (bool(given) and not _is_ours(given))
+    if is_new:
         view, problems = View.from_params(given, default_view())
         if view.model not in available():
             problems.append(f"There is no model {view.model!r}; there are {', '.join(available())}.")
             view = replace(view, model=default_view().model)
         st.session_state[_VIEW] = view
-        st.session_state[_WRITTEN] = given
+        st.session_state[_WRITTEN] = [(time.monotonic(), given)]
         _fill_widgets(view)
     elif "model" not in st.session_state:
         _fill_widgets(current_view())
-    return problems
+    return is_new, problems
 
 
 def update_view(**changes: Any) -> View:
@@ -58,8 +62,16 @@ def show_view(view: View) -> View:
     params = view.to_params()
     if st.query_params.to_dict() != params:
         st.query_params.from_dict(params)
-    st.session_state[_WRITTEN] = params
+        st.session_state[_WRITTEN] = [*st.session_state[_WRITTEN][-50:], (time.monotonic(), params)]
     return view
+
+
+def _is_ours(given: dict[str, str]) -> bool:
+    """Whether the address is the one last written, or one that was replaced only just now."""
+    written: list[tuple[float, dict[str, str]]] = st.session_state[_WRITTEN]
+    since = time.monotonic() - _IN_FLIGHT
+    replaced = [old for (_, old), (when, _) in itertools.pairwise(written) if when > since]
+    return given in [written[-1][1], *replaced]
 
 
 def _fill_widgets(view: View) -> None:

@@ -1,4 +1,4 @@
-"""Ten lines of Python that draw what the page shows."""
+"""The lines of Python that draw what the page shows, ready to be pasted into a notebook."""
 
 from __future__ import annotations
 
@@ -6,26 +6,40 @@ from dashboards.trajectory.view import View
 from interp.overwrite import Overwrite
 
 
-def snippet(view: View, state: int, edit: Overwrite | None) -> str:
-    """The code of the current view, ready to be pasted into a notebook."""
+def run_snippet(view: View, state: int) -> str:
+    """Code of the graph and the heatmap."""
+    return "\n".join(
+        [
+            "from interp.figures.graph import graph_figure",
+            "from interp.figures.trajectory import trajectory_figure",
+            "from models import ComputationGraph, load",
+            "",
+            *_run(view),
+            f"graph_figure(run, state={state}).show()  # run.states[t + 1] is what step t wrote",
+            f"trajectory_figure(run, state={state}).show()",
+        ]
+    )
+
+
+def edit_snippet(view: View, edit: Overwrite) -> str:
+    """Code of the edited run."""
+    arguments = f"node={edit.node}, state={edit.state}, value={edit.value}"
+    return "\n".join(
+        [
+            "from interp.figures.trajectory import trajectory_figure",
+            "from interp.overwrite import Overwrite, overwrite_value",
+            "from models import ComputationGraph, load",
+            "",
+            *_run(view),
+            f"edited = overwrite_value(model, run, Overwrite({arguments}))",
+            f"trajectory_figure(edited.run, first_state={edit.state}, changed=edited.changed).show()",
+        ]
+    )
+
+
+def _run(view: View) -> list[str]:
     if view.text is not None:
         graph = f"ComputationGraph.parse({view.text!r})"
     else:
         graph = f"ComputationGraph.sample(n_nodes={view.n}, seed={view.seed}, ops={view.ops})"
-    lines = [
-        "from interp.figures.graph import graph_figure",
-        "from interp.figures.trajectory import trajectory_figure",
-        *(["from interp.overwrite import Overwrite, overwrite_value"] if edit else []),
-        "from models import ComputationGraph, load",
-        "",
-        f"model = load({view.model!r})",
-        f"run = model.run({graph})",
-        f"graph_figure(run, state={state}).show()  # states[t + 1] is what step t wrote",
-        f"trajectory_figure(run, state={state}).show()",
-    ]
-    if edit:
-        lines += [
-            f"edited = overwrite_value(model, run, Overwrite(node={edit.node}, state={edit.state}, value={edit.value}))",
-            f"trajectory_figure(edited.run, first_state={edit.state}, changed=edited.changed).show()",
-        ]
-    return "\n".join(lines)
+    return [f"model = load({view.model!r})", f"run = model.run({graph})"]

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboards.trajectory.session import current_view, update_view
+from dashboards.trajectory.snippet import run_snippet
 from interp.figures.graph import graph_figure
 from interp.figures.template import state_label
 from interp.figures.trajectory import trajectory_figure
@@ -29,7 +30,7 @@ def steps_fragment(run: Trajectory) -> None:
         format_func=state_label,
         help="The state each step leaves behind.",
     )
-    left, right = st.columns([7, 3], gap="medium")
+    left, right = st.columns([9, 5], gap="small")
     with right:
         at = _choose_position(run)
     update_view(state=state, at=at)
@@ -41,6 +42,15 @@ def steps_fragment(run: Trajectory) -> None:
         _inspect(run, state, at)
     st.markdown("**What every node shows after every step**")
     st.plotly_chart(trajectory_figure(run, state=state), theme=None, config=CHART, key="heatmap")
+    st.download_button(
+        "Download the run (JSON)",
+        run.to_json(),
+        file_name="recurlens-run.json",
+        mime="application/json",
+        on_click="ignore",
+    )
+    with st.expander("View the code that drew this"):
+        st.code(run_snippet(current_view(), state), language="python")
 
 
 def _choose_position(run: Trajectory) -> int:
@@ -73,10 +83,16 @@ def _inspect(run: Trajectory, state: int, at: int) -> None:
         row |= {factor: symbols[place][codes[place]] for place, factor in enumerate(FACTORS)}
         row["p"] = f"{float(run.confidence[index - 1, 0, at].min()):.3f}" if index else ""
         rows.append(row)
+    widths = {"step": 48, "syntax": 62, "variable": 62, "operation": 66, "value": 58, "p": 52}
+    helps = {"p": "Least confidence of the four factors"}
+    config = {
+        name: st.column_config.TextColumn(name, width=width, help=helps.get(name))
+        for name, width in widths.items()
+    }
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
-        row_height=28,
-        height=min(30 + 28 * (len(rows) + 1), 480),
-        column_config={"p": st.column_config.TextColumn("p", help="Least confidence of the four factors")},
+        row_height=26,
+        height=480 if len(rows) > 16 else "content",
+        column_config=config,
     )

@@ -1,7 +1,8 @@
 """What the Trajectory page shows, as one value, and its two ways into and out of the address bar.
 
-Query parameters: `model`; `text`, or `n`, `seed` and `ops` of a sampled graph; `step` (`start`, or the step whose result is
-shown); `at` (the position inspected); `edit` (`x_7@3=12`: after step 3 the value of x_7 is overwritten with 12).
+Query parameters: `model`; `text`, or `n`, `seed` and `ops` of a sampled graph; `step` (`start`, or the step whose
+result is shown); `at` (the position inspected); `edit` (`x_7@3=12`: after step 3 the value of x_7 is overwritten
+with 12).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from interp.figures.template import state_label
 from interp.overwrite import Overwrite
-from models.graph import ComputationGraph
+from models.graph import OPERATIONS, ComputationGraph
 from models.trajectory import Trajectory
 
 EXAMPLE = "20 = x_7; 2 = x_42; x_7 + x_42 = x_23"
@@ -106,12 +107,18 @@ class View:
                 return otherwise
             return int(given)
 
-        ops = tuple(part for part in params.get("ops", "").upper().split(",") if part) or default.ops
+        given = [part for part in params.get("ops", "").upper().split(",") if part]
+        if unknown := [part for part in given if part not in OPERATIONS]:
+            allowed = ", ".join(OPERATIONS)
+            problems.append(
+                f"{', '.join(unknown)} in the address was ignored; allowed operations: {allowed}."
+            )
+        ops = [name for name in OPERATIONS if name in given] or default.ops
         view = replace(
             view,
             n=number("n", *SIZES, default.n),
             seed=number("seed", *SEEDS, default.seed),
-            ops=tuple(dict.fromkeys(ops)),
+            ops=tuple(ops),
             at=number("at", 0, 10**6, None),
         )
         if params.get("step") == START:

@@ -74,6 +74,7 @@ def trajectory_figure(
     traces = [heatmap]
     if n_nodes <= _NUMBERS_UP_TO:
         traces += _numbers(cells, value_signs(run.vocabulary), colours)
+    n_plain = len(traces)
     if changed is not None:
         marked = [(int(step), int(node)) for step, node in changed.nonzero()]
         traces += _frames(marked, INK, "differs from the original run", 0.46)
@@ -93,12 +94,13 @@ def trajectory_figure(
         pointer = {"text": "▶", "x": -0.5, "y": y, "xshift": -7, "showarrow": False}
         annotations.append(pointer | {"font": {"size": 12, "color": MARK_COLOUR}})
     row_height = 24 if n_states <= 24 else max(8, 560 // n_states)
-    name_size = 11 if n_nodes <= 48 else 9 if n_nodes <= 96 else 8
+    name_size = 11 if n_nodes <= 48 else 9 if n_nodes <= 96 else 7
     longest = max(len(node.name) for node in graph.nodes)
+    legend = 22 if len(traces) > n_plain else 0
     every = -(-16 // row_height)
     layout = {
-        "height": int(90 + row_height * n_states + name_size * 0.62 * longest),
-        "margin": {"l": 64, "r": 8, "t": 44, "b": 16},
+        "height": int(44 + legend + row_height * n_states + name_size * 0.62 * longest),
+        "margin": {"l": 64, "r": 8, "t": 24 + legend, "b": 16},
         "legend": {
             "orientation": "h",
             "yref": "container",

@@ -1,0 +1,189 @@
+"""The Trajectory page through Streamlit's own test runner: errors, sampling, slider, overwriting, the address."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboards.trajectory.view import Edit, View
+from dashboards.trajectory.words import spans
+from models import ComputationGraph
+
+CHAIN = "20 = x_7; 2 = x_42; x_7 + x_42 = total; total * x_42 = twice"
+
+
+@pytest.fixture
+def page(root: Path):
+    """Opens the app at an address and runs it once."""
+
+    def open_page(**params: str) -> AppTest:
+        app = AppTest.from_file(str(root / "dashboards" / "app.py"), default_timeout=60)
+        for name, value in params.items():
+            app.query_params[name] = value
+        return checked(app.run())
+
+    return open_page
+
+
+def checked(app: AppTest) -> AppTest:
+    assert not app.exception, app.exception
+    return app
+
+
+def address(app: AppTest) -> dict[str, str]:
+    return {name: value[0] if isinstance(value, list) else value for name, value in app.query_params.items()}
+
+
+def sentences(app: AppTest) -> str:
+    return "\n".join(element.value for element in app.markdown)
+
+
+def figure(app: AppTest, key: str) -> dict:
+    specs = {chart.proto.id.rsplit("-", 1)[-1]: chart.proto.spec for chart in app.get("plotly_chart")}
+    return json.loads(specs[key])
+
+
+def trace(spec: dict, name: str) -> dict:
+    return next(trace for trace in spec["data"] if trace.get("name") == name)
+
+
+def test_a_bare_address_shows_a_sampled_graph_that_is_solved(page):
+    app = page()
+    assert address(app)["n"] == "32"
+    assert address(app)["seed"] == "0"
+    assert "match the symbolic oracle" in sentences(app)
+    assert len(trace(figure(app, "graph"), "nodes")["x"]) == 32
+
+
+def test_sampling_draws_the_graph_of_the_seed(page):
+    app = page(model="compiled", n="6", seed="0")
+    app.number_input(key="n").set_value(9)
+    app.number_input(key="seed").set_value(4)
+    checked(app.pills(key="ops").set_value(["SUB", "MUL"]).run())
+    expected = ComputationGraph.sample(9, ops=("SUB", "MUL"), seed=4)
+    assert trace(figure(app, "graph"), "names")["text"] == [node.name for node in expected.nodes]
+    assert address(app) == {
+        "model": "compiled", "n": "9", "seed": "4", "ops": "SUB,MUL",
+        "step": str(max(expected.depths_by_node) + 1), "at": address(app)["at"],
+    }  # fmt: skip
+
+
+def test_a_mistake_shows_the_parsers_message_and_keeps_the_last_graph(page):
+    app = page(model="compiled", text=CHAIN)
+    checked(app.text_area(key="text").set_value("20 = a; a + b = c").run())
+    assert [error.value for error in app.error] == [
+        "In 'a + b = c': 'b' is not defined by any equation. Give it an equation of its own, such as '1 = b'"
+    ]
+    assert trace(figure(app, "graph"), "names")["text"] == ["x_7", "x_42", "total", "twice"]
+    checked(app.text_area(key="text").set_value("20 = a; 3 = b; a + b = c").run())
+    assert not app.error
+    assert trace(figure(app, "graph"), "nodes")["text"] == ["20", "3", "0"]
+
+
+def test_an_address_with_mistakes_is_answered_by_messages(page):
+    app = page(model="nobody", n="1000", seed="x", ops="DIV", step="late", at="-1", edit="?")
+    assert len(app.error) == 7
+    assert "match the symbolic oracle" in sentences(app)
+
+
+def test_an_edit_without_a_place_is_a_message(page):
+    app = page(model="compiled", text=CHAIN, edit="nobody@0=3")
+    assert [error.value for error in app.error] == ["The graph has no node 'nobody' to overwrite."]
+    assert "edit" not in address(app)
+
+
+def test_the_slider_shows_the_state_of_its_step(page):
+    app = page(model="compiled", text=CHAIN)
+    assert trace(figure(app, "graph"), "nodes")["text"] == ["20", "2", "22", "21"]
+    checked(app.select_slider(key="step").set_value(2).run())
+    assert trace(figure(app, "graph"), "nodes")["text"] == ["20", "2", "22", "•"]
+    assert address(app)["step"] == "1"
+    checked(app.select_slider(key="step").set_value(0).run())
+    assert trace(figure(app, "graph"), "nodes")["text"] == ["•"] * 4
+    assert address(app)["step"] == "start"
+
+
+def test_the_inspector_shows_four_factors_under_own_names(page):
+    app = page(model="compiled", text=CHAIN, at="12", step="1")
+    table = app.dataframe[0].value
+    assert list(table.columns) == ["step", "syntax", "variable", "operation", "value", "p"]
+    assert list(table["step"]) == ["start", "0", "▶ 1", "2", "3"]
+    assert set(table["variable"]) == {"total"}
+    assert list(table["value"]) == ["EMPTY", "EMPTY", "22", "22", "22"]
+    checked(app.selectbox(key="at").set_value(1).run())
+    assert set(app.dataframe[0].value["syntax"]) == {"="}
+    assert address(app)["at"] == "1"
+
+
+def test_overwriting_changes_the_rest_of_the_run(page):
+    app = page(model="compiled", text=CHAIN)
+    assert "edit" not in address(app)
+    checked(app.toggle(key="overwriting").set_value(True).run())
+    app.selectbox(key="edit_node").set_value("x_42")
+    app.selectbox(key="edit_state").set_value(1)
+    checked(app.selectbox(key="edit_value").set_value("5").run())
+    assert address(app)["edit"] == "x_42@0=5"
+    assert "is 5 instead of 2. 2 other nodes showed another value" in sentences(app)
+    assert "**step 3 healed it**" in sentences(app)
+    edited = figure(app, "edited heatmap")
+    assert trace(edited, "values")["z"][1] == [20, 2, 2, 24]
+    assert "differs from the original run" in [trace.get("name") for trace in edited["data"]]
+    assert list(app.dataframe[1].value["node"]) == ["x_42", "total", "twice"]
+    checked(app.toggle(key="overwriting").set_value(False).run())
+    assert "edit" not in address(app)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"model": "compiled", "text": CHAIN, "step": "1", "at": "3", "edit": "total@1=EMPTY"},
+        {"model": "compiled", "n": "8", "seed": "5", "ops": "ADD,MUL", "step": "start", "at": "0"},
+    ],
+)
+def test_an_address_gives_the_same_view_again(page, params):
+    first = page(**params)
+    assert address(first) == params
+    assert not first.error
+    second = page(**address(first))
+    charts = ["graph", "heatmap", *(["edited heatmap"] if "edit" in params else [])]
+    assert [figure(first, key) for key in charts] == [figure(second, key) for key in charts]
+    assert sentences(first) == sentences(second)
+
+
+def test_another_address_in_the_same_session_is_followed(page):
+    app = page(model="compiled", n="8", seed="5", ops="ADD", step="0", at="0")
+    app.query_params.clear()
+    app.query_params.update({"model": "compiled", "text": CHAIN, "step": "0", "at": "0"})
+    checked(app.run())
+    assert trace(figure(app, "graph"), "nodes")["text"] == ["20", "2", "•", "•"]
+
+
+def test_another_graph_starts_at_its_last_step_without_an_edit(page):
+    app = page(model="compiled", text=CHAIN, step="0", edit="x_7@0=3")
+    checked(app.text_area(key="text").set_value("1 = a; a = b").run())
+    assert address(app)["step"] == "2"
+    assert "edit" not in address(app)
+
+
+def test_the_code_that_is_shown_draws_the_page(page):
+    app = page(model="compiled", text=CHAIN, step="1", edit="x_42@0=5")
+    codes = [element.value for element in app.code]
+    assert len(codes) == 2
+    for code, key in zip(codes, ["heatmap", "edited heatmap"], strict=True):
+        scope: dict = {}
+        exec(code.replace(".show()", "").replace("trajectory_figure(", "drawn = trajectory_figure(").replace(
+            "import drawn = ", "import "), scope)  # fmt: skip
+        assert json.loads(scope["drawn"].to_json())["data"] == figure(app, key)["data"]
+
+
+def test_a_view_survives_its_parameters():
+    view = View("compiled", None, 12, 7, ("SUB",), state=3, at=5, edit=Edit("größe", 0, "EMPTY"))
+    assert View.from_params(view.to_params(), View()) == (view, [])
+
+
+def test_spans_say_which_steps():
+    assert spans([True, False, True, True], first_state=0) == "start, 1 to 2"
+    assert spans([False, False], first_state=3) == ""
