@@ -54,6 +54,10 @@ def trace(figure, name: str) -> Any:
     return next(trace for trace in traces(figure) if trace.name == name)
 
 
+def layout(figure) -> Any:
+    return figure.layout
+
+
 def names(figure) -> list[str]:
     return [trace.name for trace in traces(figure)]
 
@@ -166,8 +170,8 @@ def test_heatmap_holds_every_state_of_every_node_in_text_order(run):
     figure = trajectory_figure(run)
     cells = trace(figure, "values")
     assert torch.equal(torch.tensor(cells.z), run.values[:, 0])
-    assert list(figure.layout.xaxis.ticktext) == ["a", "b", "total", "twice", "end"]
-    assert list(figure.layout.yaxis.ticktext) == ["start", "0", "1", "2", "3", "4"]
+    assert list(layout(figure).xaxis.ticktext) == ["a", "b", "total", "twice", "end"]
+    assert list(layout(figure).yaxis.ticktext) == ["start", "0", "1", "2", "3", "4"]
     assert "total MUL b = twice" in cells.text[3][3]
     assert "after step 2 it shows 21, true value 21" in cells.text[3][3]
     assert "confidence 1.0000" in cells.text[3][3]
@@ -176,8 +180,8 @@ def test_heatmap_holds_every_state_of_every_node_in_text_order(run):
 
 def test_heatmap_separates_depths_and_points_at_the_state(run):
     plain, pointed = trajectory_figure(run), trajectory_figure(run, state=2)
-    assert [shape.x0 for shape in plain.layout.shapes] == [1.5, 2.5, 3.5]
-    assert (pointed.layout.shapes[-1].y0, pointed.layout.shapes[-1].y1) == (1.5, 2.5)
+    assert [shape.x0 for shape in layout(plain).shapes] == [1.5, 2.5, 3.5]
+    assert (layout(pointed).shapes[-1].y0, layout(pointed).shapes[-1].y1) == (1.5, 2.5)
 
 
 def test_heatmap_of_an_edited_run_marks_what_differs(model, run):
@@ -185,7 +189,7 @@ def test_heatmap_of_an_edited_run_marks_what_differs(model, run):
     figure = trajectory_figure(edited.run, first_state=1, changed=edited.changed)
     marks = trace(figure, "differs from the original run")
     assert list(marks.x).count(None) == int(edited.changed.sum())
-    assert figure.layout.yaxis.ticktext[0] == "0"
+    assert layout(figure).yaxis.ticktext[0] == "0"
     with pytest.raises(ValueError, match="changed must be"):
         trajectory_figure(run, changed=edited.changed[:2])
 
