@@ -10,7 +10,7 @@ nothing)."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,8 @@ from torch import Tensor
 
 from analyses.benchmarks.harness import compare, report
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
+from models.norm import LayerNorm, NoNorm
+from models.positions import RelativeBias
 
 
 class PlainStep:
@@ -28,9 +30,9 @@ class PlainStep:
         self.cfg = model.cfg
         self.W_E, self.W_U, self.b_U = model.W_E.detach(), model.W_U.detach(), model.b_U.detach()
         self.offsets = torch.tensor(model.vocabulary.offsets)
-        self.ln_final = (model.ln_final.w.detach(), model.ln_final.b.detach())
+        self.ln_final = _affine(model.ln_final)
         causal = torch.full((n_pos, n_pos), -torch.inf).triu(1)
-        self.layers = []
+        self.layers: list[dict[str, Any]] = []
         for block in model.layers:
             attn, mlp = block.attn, block.mlp
             qkv = torch.cat(
@@ -39,13 +41,13 @@ class PlainStep:
             qkv_bias = torch.cat([b.detach().flatten() for b in (attn.b_Q, attn.b_K, attn.b_V)])
             self.layers.append(
                 {
-                    "ln1": (block.ln1.w.detach(), block.ln1.b.detach()),
-                    "ln2": (block.ln2.w.detach(), block.ln2.b.detach()),
+                    "ln1": _affine(block.ln1),
+                    "ln2": _affine(block.ln2),
                     "qkv": qkv.T.contiguous(),
                     "qkv_bias": qkv_bias,
                     "out": attn.W_O.detach().flatten(0, 1).T.contiguous(),
                     "out_bias": attn.b_O.detach(),
-                    "mask": attn.pos.scores(n_pos).detach() + causal,
+                    "mask": cast(RelativeBias, attn.pos).scores(n_pos).detach() + causal,
                     "in": mlp.W_in.detach().T.contiguous(),
                     "in_bias": mlp.b_in.detach(),
                     "mlp_out": mlp.W_out.detach().T.contiguous(),
@@ -70,6 +72,11 @@ class PlainStep:
             x = x + F.linear(hidden, layer["mlp_out"], layer["mlp_out_bias"])
         x = F.layer_norm(x, (cfg.d_model,), *self.ln_final, cfg.eps)
         return F.linear(x, self.W_U.T, self.b_U)
+
+
+def _affine(norm: LayerNorm | NoNorm) -> tuple[Tensor, Tensor]:
+    norm = cast(LayerNorm, norm)
+    return norm.w.detach(), norm.b.detach()
 
 
 @torch.no_grad()
