@@ -60,18 +60,20 @@ class PlainStep:
         cfg = self.cfg
         x = F.embedding(state + self.offsets, self.W_E).sum(-2)
         for layer in self.layers:
-            normed = F.layer_norm(x, (cfg.d_model,), *layer["ln1"], cfg.eps)
+            normed = self._norm(x, layer["ln1"])
             qkv = F.linear(normed, layer["qkv"], layer["qkv_bias"]).unflatten(
                 -1, (3, cfg.n_heads, cfg.d_head)
             )
             q, k, v = qkv.permute(2, 0, 3, 1, 4)
             z = F.scaled_dot_product_attention(q, k, v, attn_mask=layer["mask"])
             x = x + F.linear(z.transpose(1, 2).flatten(2), layer["out"], layer["out_bias"])
-            normed = F.layer_norm(x, (cfg.d_model,), *layer["ln2"], cfg.eps)
+            normed = self._norm(x, layer["ln2"])
             hidden = F.relu(F.linear(normed, layer["in"], layer["in_bias"]))
             x = x + F.linear(hidden, layer["mlp_out"], layer["mlp_out_bias"])
-        x = F.layer_norm(x, (cfg.d_model,), *self.ln_final, cfg.eps)
-        return F.linear(x, self.W_U.T, self.b_U)
+        return F.linear(self._norm(x, self.ln_final), self.W_U.T, self.b_U)
+
+    def _norm(self, x: Tensor, affine: tuple[Tensor, Tensor]) -> Tensor:
+        return F.layer_norm(x, (self.cfg.d_model,), affine[0], affine[1], self.cfg.eps)
 
 
 def _affine(norm: LayerNorm | NoNorm) -> tuple[Tensor, Tensor]:
