@@ -1,5 +1,8 @@
 """Entry point of the dashboard: `recurlens dashboard`, or `streamlit run dashboards/app.py`."""
 
+import sys
+
+import plotly.graph_objects as go
 import streamlit as st
 
 
@@ -7,9 +10,22 @@ def trajectory() -> None:
     """The Trajectory page; its title is on screen before PyTorch and TransformerLens are imported."""
     st.html("<style>.stMainBlockContainer {padding: 2.5rem 2.5rem 4rem}</style>")
     st.header("A graph solves itself", anchor=False)
-    with st.spinner("Loading PyTorch and TransformerLens ...", show_time=True):
-        from dashboards.trajectory.page import trajectory_page
+    if "dashboards.trajectory.page" not in sys.modules:
+        with st.spinner("Loading PyTorch and TransformerLens ...", show_time=True):
+            _load()
+    from dashboards.trajectory.page import trajectory_page
+
     trajectory_page()
+
+
+def _load() -> None:
+    """The heavy imports, while an empty chart makes the browser fetch the drawing library."""
+    empty = go.Figure(layout={"height": 40, "xaxis": {"visible": False}, "yaxis": {"visible": False}})
+    place = st.empty()
+    place.plotly_chart(empty, theme=None, config={"displayModeBar": False}, key="empty")
+    import dashboards.trajectory.page  # noqa: F401
+
+    place.empty()
 
 
 st.set_page_config(page_title="recurlens", page_icon="🔁", layout="wide")

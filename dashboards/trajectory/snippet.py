@@ -16,7 +16,7 @@ def run_snippet(view: View, state: int) -> str:
             "",
             *_run(view),
             f"graph_figure(run, state={state}).show()  # run.states[t + 1] is what step t wrote",
-            f"trajectory_figure(run, state={state}).show()",
+            "trajectory_figure(run).show()",
         ]
     )
 

@@ -41,7 +41,8 @@ def steps_fragment(run: Trajectory) -> None:
     with right:
         _inspect(run, state, at)
     st.markdown("**What every node shows after every step**")
-    st.plotly_chart(trajectory_figure(run, state=state), theme=None, config=CHART, key="heatmap")
+    # The same for every step, so that the browser draws it once: a move of the slider draws the graph alone.
+    st.plotly_chart(trajectory_figure(run), theme=None, config=CHART, key="heatmap")
     st.download_button(
         "Download the run (JSON)",
         run.to_json(),

@@ -43,8 +43,8 @@ TEMPLATE: Final = go.layout.Template(
         },
         "hovermode": "closest",
         "margin": {"l": 60, "r": 12, "t": 40, "b": 50},
-        "xaxis": {"gridcolor": "#eef0f4", "zeroline": False, "ticks": "", "automargin": True},
-        "yaxis": {"gridcolor": "#eef0f4", "zeroline": False, "ticks": "", "automargin": True},
+        "xaxis": {"gridcolor": "#eef0f4", "zeroline": False, "ticks": "", "automargin": False},
+        "yaxis": {"gridcolor": "#eef0f4", "zeroline": False, "ticks": "", "automargin": False},
     }
 )
 

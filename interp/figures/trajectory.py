@@ -97,10 +97,11 @@ def trajectory_figure(
     name_size = 11 if n_nodes <= 48 else 9 if n_nodes <= 96 else 7
     longest = max(len(node.name) for node in graph.nodes)
     legend = 22 if len(traces) > n_plain else 0
+    below = int(14 + name_size * 0.62 * longest)
     every = -(-16 // row_height)
     layout = {
-        "height": int(44 + legend + row_height * n_states + name_size * 0.62 * longest),
-        "margin": {"l": 64, "r": 8, "t": 24 + legend, "b": 16},
+        "height": 24 + legend + row_height * n_states + below,
+        "margin": {"l": 72, "r": 8, "t": 24 + legend, "b": below},
         "legend": {
             "orientation": "h",
             "yref": "container",
