@@ -15,7 +15,10 @@ def run_sentence(model: str, run: Trajectory) -> str:
     n_wrong = len(graph) - int(run.solved[0].sum())
     depth = max(graph.depths_by_node)
     if n_wrong:
-        verdict = f"**{n_wrong} of {_count(len(graph), 'node')} end wrong** against the symbolic oracle"
+        differ = "differs" if n_wrong == 1 else "differ"
+        verdict = (
+            f"**{n_wrong} of {_count(len(graph), 'node')} {differ} from the symbolic oracle** at the end"
+        )
     else:
         verdict = f"all {len(graph)} nodes **match the symbolic oracle**"
     fixed_point, cycle = int(run.fixed_point[0]), int(run.cycle[0])
@@ -27,7 +30,8 @@ def run_sentence(model: str, run: Trajectory) -> str:
         end = f"It had not settled when it was **cut off at its bound of {_count(run.bound, 'step')}**."
     else:
         end = f"It ran for {_count(run.n_steps, 'step')}."
-    return f"`{model}` solves a graph of depth {depth}: {verdict}. {end}"
+    did = "runs on" if n_wrong else "solves"
+    return f"`{model}` {did} a graph of depth {depth}: {verdict}. {end}"
 
 
 def overwrite_sentence(result: OverwrittenRun) -> str:
