@@ -6,7 +6,9 @@ imports what it runs, so that `--help` answers at once.
 
 import socket
 import sys
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Annotated
 
 import typer
@@ -170,7 +172,14 @@ def dashboard_command(
             probe.bind((HOST, port))
         except OSError as error:
             raise InputError(f"Port {port} on {HOST} is not free: give another with --port.") from error
+    Thread(target=_warm_up, daemon=True).start()
     run_streamlit(["run", str(APP), f"--server.address={HOST}", f"--server.port={port}"])
+
+
+def _warm_up() -> None:
+    """Import what every page needs while the browser is still starting; the page waits for the rest, if any."""
+    for module in ("models.loading", "interp.figures.trajectory", "interp.figures.graph"):
+        import_module(module)
 
 
 def run_streamlit(arguments: list[str]) -> None:

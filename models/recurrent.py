@@ -20,7 +20,6 @@ import torch
 from huggingface_hub import PyTorchModelHubMixin
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformer_lens.weight_processing import ProcessWeights
 
 from models import bottleneck, running, storage
 from models.cache import NamesFilter, PositionsFilter, StepCache, StepRecorder
@@ -302,6 +301,8 @@ class RecurrentTransformer(
         ``logit_attrs`` is exact; ``center_writing_weights`` makes everything written to the residual stream
         have mean zero.
         """
+        from transformer_lens.weight_processing import ProcessWeights  # a second to import, seldom needed
+
         if self.cfg.normalization_type != "LN":
             raise ValueError(
                 "only normalization_type='LN' has weights to fold, "
