@@ -1,0 +1,112 @@
+"""Out-of-distribution generalisation: fraction of graphs fully solved against graph size, one curve per method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
+
+from interp.figures.template import INK, UNSOLVED_COLOUR, make_figure
+
+METHOD_COLOURS: Final[Mapping[str, str]] = {
+    "discrete-corrected": "#3457d5",
+    "discrete": "#1e8769",
+    "continuous": "#e1692d",
+    "recurrent": "#784bc3",
+    "feedforward": "#874b1e",
+    "chain-of-thought": "#d23ca5",
+}
+"""One colour per method, the same for our models and the paper's; other models share :data:`OTHER_COLOUR`."""
+
+OTHER_COLOUR: Final = "#5a781e"
+TRAINED_UP_TO: Final = 32
+"""Nodes of the largest graphs in training; everything to the right is out of distribution."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Fraction fully solved by size. ``low`` and ``high`` are interval bounds, or empty where none is known."""
+
+    method: str
+    name: str
+    n_nodes: Sequence[int]
+    fully_solved: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+
+
+def generalisation_figure(ours: Sequence[Curve], paper: Sequence[Curve]) -> go.Figure:
+    """Our curves solid, with their 95 % intervals as bars; the paper's dashed and without markers."""
+    traces = [*map(_paper_trace, paper), *map(_our_trace, ours)]
+    layout: dict[str, Any] = {
+        "title": {"text": "Graphs fully solved, by size (trained on at most 32 nodes)"},
+        "xaxis": {"title": {"text": "nodes in the graph"}, "dtick": 16},
+        "yaxis": {"title": {"text": "fraction of graphs fully solved"}, "range": [-0.03, 1.03]},
+        "margin": {"l": 70, "r": 12, "t": 60, "b": 60},
+        "shapes": [
+            {
+                "type": "line",
+                "x0": TRAINED_UP_TO,
+                "x1": TRAINED_UP_TO,
+                "yref": "paper",
+                "y0": 0,
+                "y1": 1,
+                "line": {"color": UNSOLVED_COLOUR, "dash": "dot", "width": 1},
+            }
+        ],
+        "annotations": [
+            {
+                "x": TRAINED_UP_TO,
+                "y": 1.0,
+                "yref": "paper",
+                "yanchor": "bottom",
+                "showarrow": False,
+                "text": "largest in training",
+                "font": {"size": 11, "color": INK},
+            }
+        ],
+    }
+    return make_figure(traces, layout)
+
+
+def _colour(curve: Curve) -> str:
+    return METHOD_COLOURS.get(curve.method, OTHER_COLOUR)
+
+
+def _paper_trace(curve: Curve) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": list(curve.n_nodes),
+        "y": list(curve.fully_solved),
+        "name": f"{curve.method} (paper: {curve.name})",
+        "legendgroup": "paper",
+        "legendgrouptitle": {"text": "the paper's models"},
+        "line": {"dash": "dash", "width": 1.5, "color": _colour(curve)},
+        "opacity": 0.7,
+    }
+
+
+def _our_trace(curve: Curve) -> dict[str, Any]:
+    trace: dict[str, Any] = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": list(curve.n_nodes),
+        "y": list(curve.fully_solved),
+        "name": curve.name,
+        "legendgroup": "ours",
+        "legendgrouptitle": {"text": "our models"},
+        "line": {"width": 2.5, "color": _colour(curve)},
+    }
+    if curve.low and curve.high:
+        trace["error_y"] = {
+            "type": "data",
+            "symmetric": False,
+            "array": [high - y for high, y in zip(curve.high, curve.fully_solved, strict=True)],
+            "arrayminus": [y - low for low, y in zip(curve.low, curve.fully_solved, strict=True)],
+            "thickness": 1,
+            "width": 2,
+        }
+    return trace
