@@ -47,6 +47,14 @@ def our_curves(zoo: Path = ZOO) -> list[Curve]:
     ]
 
 
+def solved_by_step(name: str, zoo: Path = ZOO) -> dict[int, list[float]]:
+    """Nodes in the graph -> fraction of graphs fully solved after step 0, 1, ...; empty where nothing was measured."""
+    path = zoo / name / EVALUATION
+    if not path.is_file():
+        return {}
+    return {size["n_nodes"]: size["solved_by_step"] for size in json.loads(path.read_text())["sizes"]}
+
+
 def evaluation_curve(name: str, evaluation: dict[str, Any]) -> Curve:
     """The curve in what `recurlens evaluate --json` wrote."""
     sizes = evaluation["sizes"]

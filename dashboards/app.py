@@ -18,6 +18,16 @@ def trajectory() -> None:
     trajectory_page()
 
 
+def generalisation() -> None:
+    """The Generalisation page."""
+    st.html("<style>.stMainBlockContainer {padding: 2.5rem 2.5rem 4rem}</style>")
+    st.header("Does it generalise to larger graphs?", anchor=False)
+    with st.spinner("Loading PyTorch and TransformerLens ...", show_time=True):
+        from dashboards.generalisation import generalisation_page
+
+    generalisation_page()
+
+
 def _load() -> None:
     """The heavy imports, while an empty chart makes the browser fetch the drawing library."""
     empty = go.Figure(layout={"height": 40, "xaxis": {"visible": False}, "yaxis": {"visible": False}})
@@ -29,4 +39,9 @@ def _load() -> None:
 
 
 st.set_page_config(page_title="recurlens", page_icon="🔁", layout="wide")
-st.navigation([st.Page(trajectory, title="Trajectory", url_path="trajectory", default=True)]).run()
+st.navigation(
+    [
+        st.Page(trajectory, title="Trajectory", url_path="trajectory", default=True),
+        st.Page(generalisation, title="Generalisation", url_path="generalisation"),
+    ]
+).run()

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from analyses.generalisation import evaluation_curve, our_curves, paper_curves, to_frame
-from interp.figures.generalisation import METHOD_COLOURS, generalisation_figure
+from analyses.generalisation import evaluation_curve, our_curves, paper_curves, solved_by_step, to_frame
+from interp.figures.generalisation import METHOD_COLOURS, generalisation_figure, solved_by_step_figure
 
 EVALUATION = {
     "sizes": [
@@ -52,3 +53,30 @@ def test_figure_and_table_keep_the_two_apart() -> None:
     frame = to_frame(ours, paper)
     assert frame.groupby("source").size().to_dict() == {"ours": 2, "paper": 96}
     assert frame[frame.source == "paper"].low.isna().all()
+
+
+def test_solved_by_step_has_a_line_per_size(tmp_path: Path) -> None:
+    figure = solved_by_step_figure({32: [0.0, 0.5, 1.0], 8: [0.0, 1.0]})
+    assert [(trace.name, list(trace.y)) for trace in figure.data] == [
+        ("8 nodes", [0.0, 1.0]),
+        ("32 nodes", [0.0, 0.5, 1.0]),
+    ]
+    assert solved_by_step("nobody", tmp_path) == {}
+
+
+def draw_page() -> None:
+    from dashboards.generalisation import generalisation_page
+
+    generalisation_page()
+
+
+def test_the_page_corrects_errors_live() -> None:
+    app = AppTest.from_function(draw_page, default_timeout=60).run()
+    assert not app.exception
+    next(box for box in app.selectbox if box.label == "Model").set_value("compiled")
+    app.number_input[0].set_value(8)
+    app.number_input[1].set_value(3)
+    app.button[0].click().run()
+    assert not app.exception
+    (text,) = [m.value for m in app.markdown if "corrupted in the last state of 3 graphs" in m.value]
+    assert "Graphs fully solved in the end: **100.0%**" in text

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
-from interp.figures.template import INK, UNSOLVED_COLOUR, make_figure
+from interp.figures.template import INK, UNSOLVED_COLOUR, make_figure, step_colours
 
 METHOD_COLOURS: Final[Mapping[str, str]] = {
     "discrete-corrected": "#3457d5",
@@ -110,3 +110,31 @@ def _our_trace(curve: Curve) -> dict[str, Any]:
             "width": 2,
         }
     return trace
+
+
+def solved_by_step_figure(curves: Mapping[int, Sequence[float]]) -> go.Figure:
+    """Fraction of graphs fully solved after each step, one line per size.
+
+    ``curves``: nodes in the graph -> fraction after step 0, 1, ...; each line stops where no graph of its size changes
+    any more. Sizes are ordered, so their colours run from dark to light.
+    """
+    sizes = sorted(curves)
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "x": list(range(len(curves[size]))),
+            "y": list(curves[size]),
+            "name": f"{size} nodes",
+            "line": {"color": colour, "width": 2},
+            "marker": {"size": 5},
+        }
+        for size, colour in zip(sizes, step_colours(len(sizes)), strict=True)
+    ]
+    layout: dict[str, Any] = {
+        "title": {"text": "Graphs fully solved after each step, by size"},
+        "xaxis": {"title": {"text": "step"}, "rangemode": "tozero"},
+        "yaxis": {"title": {"text": "fraction of graphs fully solved"}, "range": [-0.03, 1.03]},
+        "margin": {"l": 70, "r": 12, "t": 60, "b": 60},
+    }
+    return make_figure(traces, layout)
