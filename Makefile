@@ -34,7 +34,7 @@ install: $(TEST) ## Create .venv with everything the tests and linters need
 dashboard: $(APP) ## Open the dashboard on 127.0.0.1:8501 (PORT=... changes it)
 	@exec $(BIN)/recurlens dashboard --port $(PORT)
 
-test: $(TEST) ## Run the tests (PYTEST_ARGS="tests/test_cli.py -q" narrows them)
+test: $(TEST) ## Run the tests (PYTEST_ARGS="tests/cli -q" narrows them)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: lint test ## Lint, format check, type check and tests

@@ -3,10 +3,11 @@
 A value is corrupted by replacing its symbol with a random other value (never EMPTY), at the state that enters
 one step. One step later a node shows what its operands' CURRENT values give, so a corrupted node with a
 corrupted operand cannot be right at once, whatever the model; `right_after_clean` counts the corrupted nodes
-whose operands were all left alone, for which one step is enough (paper.md, section 3)."""
+whose operands were all left alone, for which one step is enough (Altabaa et al. 2025)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -70,9 +71,9 @@ class Correction:
     def rows(self) -> Iterator[dict[str, Any]]:
         """One record per size, the fields of `SizeCorrection`."""
         for size in self.sizes:
-            record = asdict(size)
+            record: dict[str, Any] = {**asdict(size), "collateral": _null(size.collateral)}
             for key in ("right_after", "right_after_clean"):
-                record[key] = [None if value != value else value for value in record[key]]
+                record[key] = [_null(value) for value in record[key]]
             yield record
 
     def verdict(self) -> str:
@@ -101,6 +102,10 @@ class Correction:
                 f"{size.fully_solved:.1%}",
             )
         return table
+
+
+def _null(share: float) -> float | None:
+    return None if math.isnan(share) else share
 
 
 def corrupt_values(

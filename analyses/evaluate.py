@@ -1,7 +1,7 @@
 """Accuracy by graph size: how many graphs a model solves fully, and how many nodes it gets right.
 
 A graph is fully solved when every node shows its true value at the end of the run; node accuracy counts nodes, over
-all graphs of a size. Both are against the symbolic oracle (paper.md, section 1).
+all graphs of a size. Both are against the symbolic oracle (Altabaa et al. 2025).
 """
 
 from __future__ import annotations

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from analyses.correction import Correction, measure_correction
 from analyses.evaluate import sample_sizes
 from analyses.generalisation import our_curves, paper_curves, solved_by_step, to_frame
 from dashboards.cached import available, locked, operations
-from interp.figures.generalisation import generalisation_figure, solved_by_step_figure
+from interp.figures.generalisation import Curve, generalisation_figure, solved_by_step_figure
 
 CHART = {"displayModeBar": False}
 
 
 def generalisation_page() -> None:
     """Draw the page."""
-    ours, paper = our_curves(), paper_curves()
+    ours, paper, table = measured_curves()
     st.plotly_chart(generalisation_figure(ours, paper), theme=None, config=CHART, key="generalisation")
     st.markdown(
         "Right of the dotted line graphs are larger than any in training. Solid: the bundled checkpoints, with "
         "95 % intervals, as their cards say they were measured. Dashed: the paper's models, which are larger and "
         "were trained far longer."
     )
-    frame = to_frame(ours, paper)
     st.download_button(
-        "Download the table (CSV)", frame.to_csv(index=False), "generalisation.csv", "text/csv"
+        "Download the table (CSV)", table.to_csv(index=False), "generalisation.csv", "text/csv"
     )
     with st.expander("Table"):
-        wide = frame.pivot_table(index=["source", "method"], columns="n_nodes", values="fully_solved")
+        wide = table.pivot_table(index=["source", "method"], columns="n_nodes", values="fully_solved")
         st.dataframe(wide, width="stretch")
     measured = [curve.name for curve in ours]
     if measured:
@@ -36,6 +36,13 @@ def generalisation_page() -> None:
             solved_by_step_figure(solved_by_step(name)), theme=None, config=CHART, key="solved by step"
         )
     _correction_form()
+
+
+@st.cache_data(show_spinner=False)
+def measured_curves() -> tuple[list[Curve], list[Curve], pd.DataFrame]:
+    """Our curves, the paper's, and both as a table; the files ship with the package and do not change."""
+    ours, paper = our_curves(), paper_curves()
+    return ours, paper, to_frame(ours, paper)
 
 
 def _correction_form() -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from transformer_lens import ActivationCache
 
 from models.hooks import StepHookPoint, split_step
+from models.step_tree import HookNameError
 
 if TYPE_CHECKING:
     from models.recurrent import RecurrentTransformer
@@ -41,8 +42,8 @@ class StepCache(Mapping[str, Tensor]):
     """Hook name without step -> activations [step, batch, ...]; ``steps`` says which step each row of axis 0
     is.
 
-    Keys may be full (``"blocks.1.attn.hook_z"``) or TransformerLens's short forms (``"z", 1, "attn"`` as a
-    tuple goes to :meth:`at_step`'s cache). Tensors are detached and belong to the cache alone.
+    Keys are full names (``"blocks.1.attn.hook_z"``); TransformerLens's short forms (``"z", 1``) work on
+    :meth:`at_step`'s cache. Tensors are detached and belong to the cache alone.
     """
 
     def __init__(self, model: RecurrentTransformer, tensors: dict[str, Tensor], steps: Sequence[int]) -> None:
@@ -101,7 +102,7 @@ class StepRecorder:
         rhs: int [batch, node], needed for ``"rhs"``.
 
     Raises:
-        KeyError: a name no step has. ValueError: ``"rhs"`` without graphs.
+        HookNameError: a name no step has. ValueError: ``"rhs"`` without graphs.
     """
 
     def __init__(
@@ -178,6 +179,7 @@ def _select(plain_names: Sequence[str], names: NamesFilter) -> list[str]:
     for wanted in [names] if isinstance(names, str) else names:
         found = [name for name in plain_names if name == wanted or name.rpartition(".")[2] == wanted]
         if not found:
-            raise KeyError(f"no step has a hook point {wanted!r}; there are {', '.join(sorted(plain_names))}")
+            known = ", ".join(sorted(plain_names))
+            raise HookNameError(f"no step has a hook point {wanted!r}; there are {known}")
         selected += found
     return selected

@@ -47,7 +47,7 @@ class RecurrentConfig(TransformerLensConfig):
     Task: ``n_variables``, ``modulus`` and ``ops`` fix the factored vocabulary; ``d_vocab`` is the sum of the
     four factors' sizes (rows of ``W_E``, columns of ``W_U``).
 
-    Positions (paper.md section 2): ``deberta`` disentangled relative attention with scores over
+    Positions (Altabaa et al. 2025): ``deberta`` disentangled relative attention with scores over
     ``sqrt(3 d_head)``; ``relative_bias`` one learned number per head and distance; ``rotary`` adjacent pairs,
     base ``rotary_base``; ``absolute`` learned, added to the residual stream; ``none``. ``position_window``
     clips the relative distance. ``position_norm`` puts a LayerNorm on the relative embeddings (``deberta``)

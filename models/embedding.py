@@ -12,7 +12,7 @@ from models.positions import uniform_fan_in
 
 
 class FactoredEmbed(nn.Module):
-    """The embedding of a position is the sum of its four factors' embeddings (paper.md section 2).
+    """The embedding of a position is the sum of its four factors' embeddings (Altabaa et al. 2025).
 
     ``W_E`` is [d_vocab, d_model]; factor f owns the rows ``vocabulary.slice(f)``.
     """

@@ -1,4 +1,5 @@
-"""The task: modular arithmetic on a computational graph, and its symbolic oracle (paper.md, section 1).
+"""The task: modular arithmetic on a computational graph, and its symbolic oracle (Altabaa et al. 2025,
+arXiv 2510.14095).
 
 A graph is a tuple of nodes in topological order, the order of its text. A leaf has a value in 0..modulus-1.
 Any other node is computed from different earlier nodes, from left to right with no precedence, every
@@ -105,7 +106,7 @@ class ComputationGraph:
         max_depth: int | None = None,
         n_variables: int = 128,
     ) -> ComputationGraph:
-        """A random graph with the distribution of the paper's generator (paper.md, section 1).
+        """A random graph with the distribution of the paper's generator (Altabaa et al. 2025).
 
         Names are drawn without replacement. Nodes are made one after the other: first `n_leaves` leaves with
         uniform values; then each node draws its number of operands uniformly from 1..max_operands (at most as

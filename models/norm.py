@@ -37,27 +37,22 @@ class LayerNorm(nn.Module):
         self, x: Float[Tensor, "*lead d_model"], hooks: NormHooks | None = None
     ) -> Float[Tensor, "*lead d_model"]:
         """The normalised input, same shape."""
+        w, b = (self.w, self.b) if self.affine else (None, None)
         if hooks is None or not is_watched(hooks.hook_scale):
-            w, b = (self.w, self.b) if self.affine else (None, None)
             out = F.layer_norm(x, (self.d_model,), w, b, self.eps)
             return out if hooks is None else hooks.hook_normalized(out)
-        w, b = (self.w, self.b) if self.affine else (None, None)
-        fused, mean, inverse = torch.native_layer_norm(x, (self.d_model,), w, b, self.eps)
         if torch.is_grad_enabled():
-            mean = x.mean(-1, keepdim=True)
-        own = _scale(x, mean, self.eps) if torch.is_grad_enabled() else inverse.reciprocal()
-        scale = hooks.hook_scale(own)
-        if scale is own and not torch.is_grad_enabled():
-            return hooks.hook_normalized(fused)
-        out = (x - mean) / scale
+            centred = x - x.mean(-1, keepdim=True)
+            scale = hooks.hook_scale((centred.pow(2).mean(-1, keepdim=True) + self.eps).sqrt())
+        else:
+            fused, mean, inverse = torch.native_layer_norm(x, (self.d_model,), w, b, self.eps)
+            own = inverse.reciprocal()
+            scale = hooks.hook_scale(own)
+            if scale is own:
+                return hooks.hook_normalized(fused)
+            centred = x - mean
+        out = centred / scale
         return hooks.hook_normalized(torch.addcmul(self.b, out, self.w) if self.affine else out)
-
-
-def _scale(
-    x: Float[Tensor, "*lead d_model"], mean: Float[Tensor, "*lead 1"], eps: float
-) -> Float[Tensor, "*lead 1"]:
-    """sqrt(variance + eps), as a function that gradients pass through."""
-    return ((x - mean).pow(2).mean(-1, keepdim=True) + eps).sqrt()
 
 
 class NoNorm(nn.Module):

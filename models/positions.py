@@ -94,8 +94,7 @@ class RelativeEmbedding(nn.Module):
 
 
 class Disentangled(nn.Module):
-    """DeBERTa's content-to-position and position-to-content scores (He et al. 2021, eq. 4; paper.md section
-    2).
+    """DeBERTa's content-to-position and position-to-content scores (He et al. 2021, eq. 4).
 
     ``W_K_pos`` projects the relative embeddings to the keys that content queries meet, ``W_Q_pos`` to the
     queries that content keys meet; both [head, d_model, d_head], with biases [head, d_head].

@@ -188,7 +188,7 @@ class RecurrentTransformer(
             raise ValueError(
                 f"initial_state must be {tuple(encoded.factors.shape)}, got {tuple(initial.shape)}"
             )
-        self.vocabulary.pack(initial)
+        self.vocabulary.pack(initial)  # says so if a symbol is unknown
         return running.run(self, encoded, initial, n_steps)
 
     def forward(
@@ -202,26 +202,23 @@ class RecurrentTransformer(
 
         Args:
             input: graphs, text, or packed ids of the state entering step 0.
-            n_steps: how many steps; default as in :meth:`run`.
+            n_steps: how many steps; default as in :meth:`run`, but a cycle is followed to the bound.
             return_type: ``"logits"`` float [step, batch, pos, d_vocab] or ``"states"`` int
                 [step + 1, batch, pos, factor].
             estimator: gradient estimator across the bottleneck; default ``cfg.estimator``.
         """
-        initial = self._initial(input)
-        logits: list[Tensor] = []
-        states = [initial]
-        for read_out, state in self.iterate(initial, self._count(initial, n_steps), estimator):
-            logits.append(read_out)
-            states.append(state)
-            if n_steps is None and self.cfg.default_steps is None and torch.equal(states[-1], states[-2]):
-                break
-        if return_type == "states":
-            return torch.stack(states)
-        if return_type != "logits":
+        if return_type not in ("logits", "states"):
             raise ValueError(f"return_type must be 'logits' or 'states', got {return_type!r}")
-        return torch.stack(logits)
+        initial = self.entering_state(input)
+        settle = n_steps is None and self.cfg.default_steps is None
+        steps = running.iterate_until_settled if settle else RecurrentTransformer.iterate
+        pairs = list(steps(self, initial, self._count(initial, n_steps), estimator))
+        if return_type == "states":
+            return torch.stack([initial, *(state for _, state in pairs)])
+        return torch.stack([logits for logits, _ in pairs])
 
-    def _initial(self, input: ModelInput) -> Int[Tensor, "batch pos factor"]:
+    def entering_state(self, input: ModelInput) -> Int[Tensor, "batch pos factor"]:
+        """The discrete state that enters step 0, on the model's device."""
         return self.vocabulary.unpack(self.to_tokens(input)).to(self.W_E.device)
 
     def _count(self, initial: Tensor, n_steps: int | None) -> int:
@@ -262,16 +259,17 @@ class RecurrentTransformer(
         wanted = None if steps is None else sorted({steps} if isinstance(steps, int) else set(steps))
         if wanted is not None and (not wanted or wanted[0] < 0):
             raise ValueError(f"steps must be non-negative and at least one, got {steps}")
-        initial = self._initial(input)
+        encoded = None if isinstance(input, Tensor) else self.to_encoded(input)
+        initial = self.entering_state(input if encoded is None else encoded)
         if n_steps is None and wanted is not None and self.cfg.default_steps is None:
             n_steps = wanted[-1] + 1
         bound = self._count(initial, n_steps)
         if wanted is not None and wanted[-1] >= bound:
             raise ValueError(f"step {wanted[-1]} is beyond the run, which has steps 0..{bound - 1}")
-        rhs = None if isinstance(input, Tensor) else self.to_encoded(input).rhs
+        rhs = None if encoded is None else encoded.rhs
         recorder = StepRecorder(self.plain_hook_names(), names, positions, rhs)
         with self.hooks(fwd_hooks=[(recorder.matcher(wanted), recorder.keep)]):
-            logits = self.forward(input, n_steps=n_steps)
+            logits = self.forward(input if encoded is None else encoded, n_steps=n_steps)
         kept = list(range(len(logits))) if wanted is None else wanted
         return logits[kept], recorder.cache(self, kept)
 
@@ -335,7 +333,7 @@ class RecurrentTransformer(
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RecurrentTransformer:
-        clone = RecurrentTransformer(copy.deepcopy(self.cfg, memo))
+        clone = type(self)(copy.deepcopy(self.cfg, memo))
         clone.load_state_dict(self.state_dict())
         for own, theirs in zip(clone.parameters(), self.parameters(), strict=True):
             own.requires_grad_(theirs.requires_grad)

@@ -8,6 +8,8 @@ is never part of a state that changes, so results do not depend on the chunking.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -15,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from models.bottleneck import symbol_probabilities
+from models.config import Estimator
 from models.trajectory import Trajectory
 from models.vocabulary import EncodedGraphs, FactoredVocabulary
 
@@ -49,13 +52,13 @@ def run(
     """Run every graph; see :meth:`models.RecurrentTransformer.run`."""
     fixed = n_steps if n_steps is not None else model.cfg.default_steps
     bound = fixed if fixed is not None else step_bound(model.vocabulary, initial)
-    watched = model.is_watched()
     lengths = encoded.mask.sum(-1)
-    discrete = model.cfg.bottleneck == "discrete" and not watched
+    watched = model.is_watched()
+    known = model.cfg.bottleneck == "discrete" and not watched and not _is_random(model)
+    run_rows = _run_discrete if known else _run_plainly
     pieces: list[tuple[Tensor, _Rows]] = []
-    for rows in _chunks(model, lengths):
-        n_pos = int(lengths[rows].max()) if discrete else initial.shape[1]
-        run_rows = _run_discrete if discrete else _run_plainly
+    for rows in [torch.arange(len(lengths))] if watched else _chunks(model, lengths):
+        n_pos = int(lengths[rows].max()) if known else initial.shape[1]
         pieces.append((rows, run_rows(model, initial[rows, :n_pos], bound, settle=fixed is None)))
     n_states = max(len(piece.states) for _, piece in pieces)
     states = initial.cpu().expand(n_states, *initial.shape).clone()
@@ -81,24 +84,48 @@ def run(
     )
 
 
-def _chunks(model: RecurrentTransformer, lengths: Int[Tensor, " batch"]) -> list[Int[Tensor, " row"]]:
-    """Row indices, shortest graphs first, in chunks that fit into :data:`CHUNK_BYTES`; hooks need them all in
-    one.
+def iterate_until_settled(
+    model: RecurrentTransformer,
+    initial: Int[Tensor, "batch pos factor"],
+    bound: int,
+    estimator: Estimator | None = None,
+) -> Iterator[tuple[Float[Tensor, "batch pos d_vocab"], Int[Tensor, "batch pos factor"]]]:
+    """``model.iterate``, ended when every row's snapped state has stayed the same: for one step where it is what
+    enters the next, for :data:`CONTINUOUS_PATIENCE` steps where it is only read out.
     """
-    if model.is_watched():
-        return [torch.arange(len(lengths))]
+    patience = _patience(model)
+    unchanged = torch.zeros(len(initial), dtype=torch.int64, device=initial.device)
+    previous = initial
+    for logits, state in model.iterate(initial, bound, estimator):
+        yield logits, state
+        unchanged = torch.where((state == previous).flatten(1).all(-1), unchanged + 1, 0)
+        if bool((unchanged >= patience).all()):
+            return
+        previous = state
+
+
+def _patience(model: RecurrentTransformer) -> int:
+    return CONTINUOUS_PATIENCE if model.cfg.bottleneck == "continuous" else 1
+
+
+def _is_random(model: RecurrentTransformer) -> bool:
+    """Whether two calls on one state may differ: dropout or attention noise, in training mode."""
+    return model.training and (model.cfg.dropout > 0 or model.cfg.attention_noise > 0)
+
+
+def _chunks(model: RecurrentTransformer, lengths: Int[Tensor, " batch"]) -> list[Int[Tensor, " row"]]:
+    """Row indices, shortest graphs first, in chunks of similar length that fit into :data:`CHUNK_BYTES`."""
     chunks: list[Tensor] = []
     order = lengths.argsort(stable=True)
-    while len(order):
-        sizes = lengths[order]
-        fits = torch.arange(1, len(order) + 1) <= torch.tensor(
-            [_rows_per_chunk(model, int(n)) for n in sizes]
-        )
-        same = sizes <= LENGTH_SPREAD * sizes[0]
-        n_rows = max(1, int((fits & same).int().cumprod(0).sum()))
-        chunks.append(order[:n_rows])
-        order = order[n_rows:]
-    return chunks
+    most = {length: _rows_per_chunk(model, length) for length in set(_integers(lengths))}
+    chunk: list[int] = []
+    for row in _integers(order):
+        length = int(lengths[row])
+        if chunk and (len(chunk) >= most[length] or length > LENGTH_SPREAD * int(lengths[chunk[0]])):
+            chunks.append(torch.tensor(chunk))
+            chunk = []
+        chunk.append(row)
+    return [*chunks, torch.tensor(chunk)]
 
 
 def _rows_per_chunk(model: RecurrentTransformer, n_pos: int) -> int:
@@ -182,19 +209,16 @@ def _run_plainly(model: RecurrentTransformer, initial: Tensor, bound: int, settl
     """
     states = [initial]
     confidence: list[Tensor] = []
-    unchanged = torch.zeros(len(initial), dtype=torch.int64)
-    patience = CONTINUOUS_PATIENCE if model.cfg.bottleneck == "continuous" else 1
-    for logits, snapped in model.iterate(initial.to(model.W_E.device), bound):
+    on_device = initial.to(model.W_E.device)
+    steps = iterate_until_settled(model, on_device, bound) if settle else model.iterate(on_device, bound)
+    for logits, snapped in steps:
         states.append(snapped.cpu())
         confidence.append(symbol_probabilities(model.vocabulary, logits, snapped).cpu())
-        same = (states[-1] == states[-2]).flatten(1).all(-1)
-        unchanged = torch.where(same, unchanged + 1, 0)
-        if settle and bool((unchanged >= patience).all()):
-            break
-    settled = unchanged >= patience
-    last_change = len(states) - 2 - unchanged
-    fixed_point = torch.where(settled, last_change.clamp_min(0), -1)
-    return _Rows(torch.stack(states), _stack(confidence, initial), fixed_point, settled.long())
+    same = [(after == before).flatten(1).all(-1) for before, after in pairwise(states)]
+    unchanged = torch.stack(same[::-1]).int().cumprod(0).sum(0) if same else torch.zeros(len(initial))
+    settled = unchanged >= _patience(model)
+    fixed_point = torch.where(settled, (len(same) - 1 - unchanged).clamp_min(0), -1)
+    return _Rows(torch.stack(states), _stack(confidence, initial), fixed_point.long(), settled.long())
 
 
 def _stack(confidence: list[Tensor], like: Tensor) -> Float[Tensor, "step batch pos factor"]:

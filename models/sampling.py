@@ -1,4 +1,4 @@
-"""Random graphs with the distribution of the paper's generator (paper.md, section 1)."""
+"""Random graphs with the distribution of the paper's generator (Altabaa et al. 2025)."""
 
 from __future__ import annotations
 

@@ -21,14 +21,13 @@ from transformer_lens.hook_points import HookPoint
 from models.config import RecurrentConfig
 from models.hooks import layer_of
 from models.memory import keep_freed_memory
+from models.step_tree import Hook, HookNameError
 from models.tokens import ModelInput, TokenAccess
 from models.vocabulary import FactoredVocabulary
 from models.weights import WeightAccess
 
 if TYPE_CHECKING:
     from models.recurrent import RecurrentTransformer
-
-Hook = tuple[str | Callable[[str], bool], Callable[..., Any]]
 
 
 class ViewedHookPoint:
@@ -98,32 +97,20 @@ class _View(WeightAccess, TokenAccess, HookedRootModule):
             if isinstance(name, str):
                 if name not in self._names:
                     known = ", ".join(sorted(self._names))
-                    raise KeyError(f"{type(self).__name__} has no hook point {name!r}; there are {known}")
+                    raise HookNameError(
+                        f"{type(self).__name__} has no hook point {name!r}; there are {known}"
+                    )
                 plain_names = [name]
             else:
                 plain_names = [plain for plain in self._names if name(plain)]
             translated += [(self._names[plain], _renamed(hook, plain)) for plain in plain_names]
         return translated
 
-    def set_use_attn_result(self, use_attn_result: bool) -> None:
-        """Whether ``attn.hook_result`` fires, here and in the model."""
-        self.original_model.set_use_attn_result(use_attn_result)
-        self.cfg.use_attn_result = use_attn_result
-
-    def set_use_hook_mlp_in(self, use_hook_mlp_in: bool) -> None:
-        """Whether ``hook_mlp_in`` fires, here and in the model."""
-        self.original_model.set_use_hook_mlp_in(use_hook_mlp_in)
-        self.cfg.use_hook_mlp_in = use_hook_mlp_in
-
-    def set_use_split_qkv_input(self, use_split_qkv_input: bool) -> None:
-        """Whether the split q, k and v inputs fire, here and in the model."""
-        self.original_model.set_use_split_qkv_input(use_split_qkv_input)
-        self.cfg.use_split_qkv_input = use_split_qkv_input
-
-    def set_use_attn_in(self, use_attn_in: bool) -> None:
-        """Whether ``hook_attn_in`` fires, here and in the model."""
-        self.original_model.set_use_attn_in(use_attn_in)
-        self.cfg.use_attn_in = use_attn_in
+    def _set_flag(self, **flag: bool) -> None:
+        """Here and in the model, whose blocks read it; an unrolled view has a configuration of its own."""
+        for name, value in flag.items():
+            setattr(self.original_model.cfg, name, value)
+            setattr(self.cfg, name, value)
 
     def run_with_cache(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -142,18 +129,32 @@ class _View(WeightAccess, TokenAccess, HookedRootModule):
             return out, cache
         return out, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)
 
-    def _state(self, input: ModelInput) -> Int[Tensor, "batch pos factor"]:
-        return self.vocabulary.unpack(self.to_tokens(input)).to(self.W_E.device)
+    def forward(
+        self, input: ModelInput, return_type: Literal["logits", "state"] | None = "logits"
+    ) -> Float[Tensor, "batch pos d_vocab"] | Int[Tensor, "batch pos factor"] | None:
+        """Logits [batch, pos, d_vocab] of the view's last step, or the state they are snapped to; None with
+        ``return_type=None``.
+        """
+        if return_type not in ("logits", "state", None):
+            raise ValueError(f"return_type must be 'logits', 'state' or None, got {return_type!r}")
+        logits, state = self._run(self.original_model.entering_state(input))
+        return {"logits": logits, "state": state, None: None}[return_type]
+
+    def _run(
+        self, state: Int[Tensor, "batch pos factor"]
+    ) -> tuple[Float[Tensor, "batch pos d_vocab"], Int[Tensor, "batch pos factor"]]:
+        """Logits and following state of the last step, entered by ``state``."""
+        raise TypeError(f"{type(self).__name__} does not say what it runs")
 
 
 def _renamed(hook: Callable[..., Any], plain: str) -> Callable[..., Any]:
-    def call(activation: Any, hook_point: HookPoint) -> Any:
-        return hook(activation, hook=ViewedHookPoint(plain, hook_point))
+    """``hook`` as the model calls it, given the point under its plain name."""
 
-    def full(activation: Any, *, hook: HookPoint) -> Any:
-        return call(activation, hook)
+    def renamed(activation: Any, *, hook: HookPoint) -> Any:
+        return given(activation, hook=ViewedHookPoint(plain, hook))
 
-    return full
+    given = hook
+    return renamed
 
 
 class StepView(_View):
@@ -173,20 +174,15 @@ class StepView(_View):
         super().__init__(model, model.cfg, names, n_repeats=1)
         self.step = step
 
-    def forward(
-        self, input: ModelInput, return_type: Literal["logits", "state"] | None = "logits"
-    ) -> Float[Tensor, "batch pos d_vocab"] | Int[Tensor, "batch pos factor"] | None:
-        """The step's logits, or the state they are snapped to; None with ``return_type=None``."""
-        model, state = self.original_model, self._state(input)
+    def _run(
+        self, state: Int[Tensor, "batch pos factor"]
+    ) -> tuple[Float[Tensor, "batch pos d_vocab"], Int[Tensor, "batch pos factor"]]:
+        model = self.original_model
         if model.cfg.bottleneck == "continuous" and self.step:
-            *_, (logits, _) = model.iterate(state, self.step + 1)
-        else:
-            logits = model.transition(state, self.step)
-        if return_type is None:
-            return None
-        if return_type not in ("logits", "state"):
-            raise ValueError(f"return_type must be 'logits', 'state' or None, got {return_type!r}")
-        return logits if return_type == "logits" else model.discretise(logits)
+            *_, last = model.iterate(state, self.step + 1)
+            return last
+        logits = model.transition(state, self.step)
+        return logits, model.discretise(logits)
 
 
 class UnrolledView(_View):
@@ -218,13 +214,8 @@ class UnrolledView(_View):
         super().__init__(model, cfg, names, n_repeats=n_steps)
         self.n_steps = n_steps
 
-    def forward(
-        self, input: ModelInput, return_type: Literal["logits", "state"] | None = "logits"
-    ) -> Float[Tensor, "batch pos d_vocab"] | Int[Tensor, "batch pos factor"] | None:
-        """The last step's logits [batch, pos, d_vocab], or the state they are snapped to."""
-        *_, (logits, state) = self.original_model.iterate(self._state(input), self.n_steps)
-        if return_type is None:
-            return None
-        if return_type not in ("logits", "state"):
-            raise ValueError(f"return_type must be 'logits', 'state' or None, got {return_type!r}")
-        return logits if return_type == "logits" else state
+    def _run(
+        self, state: Int[Tensor, "batch pos factor"]
+    ) -> tuple[Float[Tensor, "batch pos d_vocab"], Int[Tensor, "batch pos factor"]]:
+        *_, last = self.original_model.iterate(state, self.n_steps)
+        return last

@@ -1,4 +1,5 @@
-"""Text <-> four factors per position <-> one packed id per position (paper.md, section 2).
+"""Text <-> four factors per position <-> one packed id per position (Altabaa et al. 2025,
+arXiv 2510.14095).
 
 A position carries one symbol of each factor. A leaf `20 = x_7` is three tokens, a node of k operands 2k + 1,
 and one `[sep]` stands between two equations. The value factor is the value itself at a leaf's value token,

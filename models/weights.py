@@ -154,11 +154,11 @@ class WeightAccess:
 
     def set_use_attn_result(self, use_attn_result: bool) -> None:
         """Whether ``attn.hook_result`` (every head's own output, [batch, pos, head, d_model]) fires."""
-        self.cfg.use_attn_result = use_attn_result
+        self._set_flag(use_attn_result=use_attn_result)
 
     def set_use_hook_mlp_in(self, use_hook_mlp_in: bool) -> None:
         """Whether ``hook_mlp_in`` fires."""
-        self.cfg.use_hook_mlp_in = use_hook_mlp_in
+        self._set_flag(use_hook_mlp_in=use_hook_mlp_in)
 
     def set_use_split_qkv_input(self, use_split_qkv_input: bool) -> None:
         """Whether ``attn.hook_q_input``, ``hook_k_input`` and ``hook_v_input`` fire, one residual copy per
@@ -168,7 +168,7 @@ class WeightAccess:
             raise ValueError(
                 "use_split_qkv_input and use_attn_in exclude each other; switch use_attn_in off first"
             )
-        self.cfg.use_split_qkv_input = use_split_qkv_input
+        self._set_flag(use_split_qkv_input=use_split_qkv_input)
 
     def set_use_attn_in(self, use_attn_in: bool) -> None:
         """Whether ``hook_attn_in`` fires, one residual copy per head shared by q, k and v."""
@@ -176,4 +176,8 @@ class WeightAccess:
             raise ValueError(
                 "use_attn_in and use_split_qkv_input exclude each other; switch use_split_qkv_input off first"
             )
-        self.cfg.use_attn_in = use_attn_in
+        self._set_flag(use_attn_in=use_attn_in)
+
+    def _set_flag(self, **flag: bool) -> None:
+        for name, value in flag.items():
+            setattr(self.cfg, name, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -116,9 +117,8 @@ def test_offset_heads_attend_where_the_circuit_says(compiled: CompiledTransforme
     pattern = cache["blocks.0.attn.hook_pattern"]
     offsets = [head for head in compiled.circuit.heads if head.kind == "offset"]
     assert [head.offset for head in offsets] == [1, 2, 3, 4, 5, 6]
-    for head in offsets:
-        assert head.offset is not None
-        weights = pattern[:, 0, head.head].diagonal(offset=-head.offset, dim1=-2, dim2=-1)
+    for offset, head in enumerate(offsets, start=1):
+        weights = pattern[:, 0, head.head].diagonal(offset=-offset, dim1=-2, dim2=-1)
         assert torch.equal(weights, torch.ones_like(weights))
 
 
@@ -165,6 +165,12 @@ def test_heads_are_necessary(compiled: CompiledTransformer) -> None:
         with compiled.hooks(fwd_hooks=[(lambda n, name=name: n.endswith(name), off)]):
             run = compiled.run(graphs, n_steps=7)
         assert bool(run.fully_solved.all()) == (head.kind == "idle"), head
+
+
+def test_a_copy_knows_its_circuit(compiled: CompiledTransformer) -> None:
+    clone = copy.deepcopy(compiled)
+    assert clone.circuit == compiled.circuit
+    assert all(torch.equal(a, b) for a, b in zip(clone.parameters(), compiled.parameters(), strict=True))
 
 
 def test_circuit_look_up_errors(compiled: CompiledTransformer) -> None:

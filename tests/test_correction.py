@@ -81,7 +81,13 @@ def test_rows_and_table_are_plain(compiled: RecurrentTransformer) -> None:
     result = measure_correction(compiled, [ComputationGraph.parse("4 = a")], 1.0, name="compiled")
     (row,) = result.to_dict()["sizes"]
     assert row["right_after"] == [1.0, 1.0, 1.0]
-    assert row["collateral"] != row["collateral"] or row["collateral"] == 0.0
+    assert row["collateral"] is None, "nobody stood by"
+    assert json.loads(json.dumps(result.to_dict(), allow_nan=False)) == {
+        "model": "compiled",
+        "corrupt": 1.0,
+        "at_step": None,
+        "sizes": [{**row, "right_after": [1.0] * 3, "right_after_clean": [1.0] * 3}],
+    }
     assert result.table().row_count == 1
     assert "1 of 1 graphs" in result.verdict()
 

@@ -65,6 +65,18 @@ def test_run_halts_at_the_fixed_point() -> None:
     assert len(model.calls) == 3 + 3, "settled rows are continued without computing them"
 
 
+def test_noise_in_training_mode_keeps_rows_from_being_called_settled() -> None:
+    """What happened once need not happen again there, so every step is computed."""
+    model = Scripted(table(v24=5), attention_noise=1.0)
+    stepped: list[int] = []
+    model.iterate = lambda *args: (
+        stepped.append(1) or pair for pair in RecurrentTransformer.iterate(model, *args)
+    )  # type: ignore[method-assign]
+    assert model.train().run([LEAF], n_steps=5).n_steps == len(stepped) == 5
+    model.eval().run([LEAF], n_steps=5)
+    assert (len(stepped), len(model.calls)) == (5, 2)
+
+
 def test_cycles_are_found_and_continued_exactly() -> None:
     model = Scripted(table(v24=3, v3=7, v7=8, v8=3))
     run = model.run([LEAF], n_steps=9)
@@ -202,6 +214,7 @@ def test_continuous_models_feed_their_hidden_state_back() -> None:
         assert torch.allclose(model.at_step(2)(model.to_tokens(graph)), logits[2], atol=1e-6)
     run = model.run(graph)
     assert run.n_steps <= run.bound
+    assert torch.equal(model(graph, return_type="states"), run.states), "forward stops where run does"
     fixed = RecurrentTransformer(RecurrentConfig.from_dict(cfg.to_dict() | {"default_steps": 4})).eval()
     assert fixed.run(graph).n_steps == 4
 

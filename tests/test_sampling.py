@@ -23,7 +23,7 @@ SEED_0 = (
 
 
 def plain_sample(rng: np.random.Generator, n_nodes: int) -> list[int]:
-    """The depths of a graph by paper.md's rules and networkx, in text order; written for the tests."""
+    """The depths of a graph by the paper's rules and networkx, in text order; written for the tests."""
     graph: networkx.DiGraph = networkx.DiGraph()
     names = rng.choice(128, n_nodes, replace=False).tolist()
     for number, name in enumerate(names):

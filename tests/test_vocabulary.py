@@ -202,7 +202,7 @@ def test_smallest_graphs() -> None:
 
 
 def test_token_counts_of_the_paper() -> None:
-    """Leaf 3 tokens, k operands 2k + 1, a separator between: about 180 at 32 nodes and 760 at 128 (paper.md)."""
+    """Leaf 3 tokens, k operands 2k + 1, a separator between: about 180 at 32 nodes and 760 at 128."""
     vocabulary = FactoredVocabulary()
     for n_nodes, tokens in ((32, 180), (128, 760)):
         graphs = [ComputationGraph.sample(n_nodes, seed=seed) for seed in range(100)]

@@ -60,7 +60,7 @@ def machine() -> dict[str, Any]:
 
 
 def report(title: str, ratios: dict[str, Ratio], max_abs_diff: float, path: Path | None) -> None:
-    """Print one line per comparison, and write the JSON that design.md section 4 describes if ``path`` is given."""
+    """Print one line per comparison, and write ratios, difference and machine as JSON if ``path`` is given."""
     print(title)
     for name, ratio in ratios.items():
         print(

@@ -1,1 +1,1 @@
-"""Training: objectives, curriculum, trainer, checkpoints (training.md)."""
+"""Training: objectives, curriculum, trainer, checkpoints."""

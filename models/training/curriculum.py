@@ -1,5 +1,4 @@
-"""What to train on, when: a schedule of phases driven by the learning curve (training.md, section "What
-worked").
+"""What to train on, when: a schedule of phases driven by the learning curve.
 
 A phase fixes the graphs (sizes, leaves, operand weights) and the tokens per batch. The skew of the values
 starts at the first phase's `skew` and falls by `skew_step` at every step at which the running accuracy of

@@ -1,6 +1,6 @@
 """Settings of a run: `TrainingConfig`, and the presets `cpu`, `paper`, `smoke` for each method.
 
-`cpu` is what the zoo is trained with (training.md); `paper` has the sizes and the schedule of the paper's
+`cpu` is what the zoo is trained with; `paper` has the sizes and the schedule of the paper's
 published configuration, for a GPU; `smoke` runs in seconds, for tests.
 """
 

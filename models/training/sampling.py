@@ -40,7 +40,7 @@ SYNTAX, NAME, OPERATOR, NUMBER = range(4)
 
 @dataclass(frozen=True)
 class Recipe:
-    """What graphs to draw. The defaults are the paper's training distribution (paper.md, section 1).
+    """What graphs to draw. The defaults are the paper's training distribution (Altabaa et al. 2025).
 
     sizes: smallest and largest number of nodes, drawn uniformly.
     leaves: smallest and largest number of leaves, drawn uniformly (never more than the number of nodes).

@@ -49,7 +49,7 @@ def random_values(
 
 
 def identities(rng: np.random.Generator, batch: GraphBatch, vocabulary: FactoredVocabulary) -> Ints:
-    """A value for every node that leaves others as they are, int64 [batch, node] (training.md, point 4).
+    """A value for every node that leaves others as they are, int64 [batch, node].
 
     The identity of the operation in front of the node in one of the equations that use it, drawn at random
     (behind it where the node comes first); of any operation where nothing uses the node.
@@ -107,7 +107,7 @@ def paper_examples(
     corrupt_batch: float = 0.0,
     corrupt_value: float = 0.5,
 ) -> Examples:
-    """Every step 0..depth of every graph, true values as targets (paper.md, section 3).
+    """Every step 0..depth of every graph, true values as targets (Altabaa et al. 2025).
 
     With probability `corrupt_batch` the whole batch is corrupted: each value computed in the step just
     before is replaced, with probability `corrupt_value`, by a uniform symbol out of 0..modulus-1 and EMPTY.

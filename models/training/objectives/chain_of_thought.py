@@ -1,5 +1,4 @@
-"""Chain of thought: the solution is written token by token, each equation followed by its value (paper.md,
-section 3).
+"""Chain of thought: the solution is written token by token, each equation followed by its value (Altabaa et al. 2025).
 
 A sequence is the graph's text, [sep], then for every node in text order its equation, `=`, its value, with
 [sep] between nodes:

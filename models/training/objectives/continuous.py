@@ -1,5 +1,5 @@
 """Continuous latent supervision: the hidden state enters the next step, every step is supervised
-(paper.md, section 3)."""
+(Altabaa et al. 2025)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Discrete latent supervision: every step is one independent transition between two discrete states
-(paper.md, section 3).
+(Altabaa et al. 2025).
 
 No back-propagation through time: the state before a step is known from the graph. Two supervisions:
 
-- `transitions` (default; training.md, points 1 and 2): one step of one state per graph, the target is the
+- `transitions` (default): one step of one state per graph, the target is the
   synchronous step of the symbolic algorithm on that very state. For `discrete` the states are those of real
   runs; `discrete-corrected` adds random ones.
 - `paper`: all steps 0..depth of each graph in one batch, targets always the true values.

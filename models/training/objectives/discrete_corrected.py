@@ -1,6 +1,6 @@
 """Discrete latent supervision with self-correction: `discrete`, also from states that no real run would show.
 
-With supervision `transitions`, most examples start from random states (training.md, point 2), so a wrong
+With supervision `transitions`, most examples start from random states, so a wrong
 value is overwritten one step later because its operands say otherwise. With supervision `paper`, a few
 values are corrupted and the target stays true.
 """

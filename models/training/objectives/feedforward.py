@@ -1,4 +1,4 @@
-"""End-to-end feed-forward: one pass through the layers, no recurrence (paper.md, section 3)."""
+"""End-to-end feed-forward: one pass through the layers, no recurrence (Altabaa et al. 2025)."""
 
 from __future__ import annotations
 

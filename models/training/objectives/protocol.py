@@ -72,7 +72,7 @@ class Objective(Protocol):
         ...
 
     def draw(self, rng: np.random.Generator, recipe: Recipe, n_graphs: int, skew: float) -> Batch:
-        """Draw a batch; `skew` is the probability that a value is an operation's identity (training.md, point 4)."""
+        """Draw a batch; `skew` is the probability that a value is an operation's identity."""
         ...
 
     def loss(self, model: RecurrentTransformer, batch: Batch) -> Outcome:

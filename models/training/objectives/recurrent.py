@@ -1,5 +1,5 @@
 """End-to-end recurrent: a fixed number of steps on the hidden state, only the end is supervised
-(paper.md, section 3)."""
+(Altabaa et al. 2025)."""
 
 from __future__ import annotations
 
