@@ -23,6 +23,9 @@ from models.hooks import AttentionHooks, BlockHooks, MLPHooks
 from models.norm import make_norm
 from models.positions import Disentangled, RelativeBias, rotate, uniform_fan_in
 
+KeysAndValues = tuple[Tensor, Tensor]
+"""Keys and values of one layer, [batch, pos, head, d_head] each."""
+
 
 @dataclass(frozen=True)
 class AttentionContext:
@@ -31,13 +34,15 @@ class AttentionContext:
     ``mask``: what is added to the scores to forbid a pair (0 or -inf), [1 or batch, 1, query, key]; None
     where nothing is forbidden. ``query_scale``: factor on the scores of a query, [query, 1], None for 1.
     ``relative``: embeddings of the distances, [distance, d_model], for ``deberta`` only. ``plain_causal``:
-    the mask is causality and nothing else.
+    the mask is causality and nothing else. ``past``: keys and values of the positions before the queries'
+    first, [1 or batch, past, head, d_head] each, where only the last positions of a step are computed.
     """
 
     mask: Float[Tensor, "one_or_batch 1 query key"] | None
     query_scale: Float[Tensor, "query 1"] | None
     relative: Float[Tensor, "distance d_model"] | None
     plain_causal: bool
+    past: KeysAndValues | None = None
 
 
 def attention_context(
@@ -45,15 +50,17 @@ def attention_context(
     resid: Float[Tensor, "batch pos d_model"],
     relative: Float[Tensor, "distance d_model"] | None,
     key_mask: Bool[Tensor, "batch pos"] | None,
+    n_past: int = 0,
 ) -> AttentionContext:
     """Masks and scales for ``resid``; ``key_mask`` is True at positions that may be attended to
-    (None: all).
+    (None: all). With ``n_past``, ``resid`` holds the positions from ``n_past`` on.
     """
-    n = resid.shape[1]
+    n = n_past + resid.shape[1]
     mask = None
     if cfg.attention_dir == "causal":
-        mask = torch.full((n, n), -math.inf, device=resid.device, dtype=resid.dtype).triu_(1)[None, None]
-    plain = mask is not None and key_mask is None
+        mask = torch.full((n - n_past, n), -math.inf, device=resid.device, dtype=resid.dtype)
+        mask = mask.triu_(n_past + 1)[None, None]
+    plain = mask is not None and key_mask is None and n_past == 0
     if key_mask is not None:
         blocked = torch.zeros(key_mask.shape, device=resid.device, dtype=resid.dtype)
         blocked = blocked.masked_fill(~key_mask, -math.inf)[:, None, None]
@@ -61,7 +68,7 @@ def attention_context(
     query_scale = None
     if cfg.attention_scale == "log":
         if cfg.attention_dir == "causal":
-            n_keys = torch.arange(1, n + 1, device=resid.device, dtype=resid.dtype)
+            n_keys = torch.arange(n_past + 1, n + 1, device=resid.device, dtype=resid.dtype)
         else:
             n_keys = torch.full((n,), n, device=resid.device, dtype=resid.dtype)
         query_scale = (n_keys.log() / math.log(cfg.attention_scale_reference)).clamp_min(1.0)[:, None]
@@ -123,6 +130,11 @@ class Attention(nn.Module):
         q = hooks.hook_q(_per_head(query_input, self.W_Q, self.b_Q))
         k = hooks.hook_k(_per_head(key_input, self.W_K, self.b_K))
         v = hooks.hook_v(_per_head(value_input, self.W_V, self.b_V))
+        if context.past is not None:
+            k, v = (
+                torch.cat([past.expand(len(now), -1, -1, -1), now], dim=1)
+                for past, now in zip(context.past, (k, v), strict=True)
+            )
         if self.cfg.positions == "rotary":
             q = hooks.hook_rot_q(rotate(q, self.cfg.rotary_base))
             k = hooks.hook_rot_k(rotate(k, self.cfg.rotary_base))
@@ -138,8 +150,8 @@ class Attention(nn.Module):
     def _attend(
         self,
         q: Float[Tensor, "batch head pos d_head"],
-        k: Float[Tensor, "batch head pos d_head"],
-        v: Float[Tensor, "batch head pos d_head"],
+        k: Float[Tensor, "batch head key d_head"],
+        v: Float[Tensor, "batch head key d_head"],
         hooks: AttentionHooks,
         context: AttentionContext,
     ) -> Float[Tensor, "batch pos head d_head"]:
@@ -171,7 +183,7 @@ class Attention(nn.Module):
     def _position_scores(self, q: Tensor, k: Tensor, context: AttentionContext) -> Tensor | None:
         """What positions add to the scaled scores, [1 or batch, head, query, key]."""
         if isinstance(self.pos, RelativeBias):
-            return self.pos.scores(q.shape[-2])
+            return self.pos.scores(k.shape[-2])[..., k.shape[-2] - q.shape[-2] :, :]
         if isinstance(self.pos, Disentangled):
             if context.relative is None:
                 raise ValueError("deberta positions need the relative embeddings in the attention context")

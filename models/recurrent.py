@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 
 from models import bottleneck, running, storage
 from models.cache import NamesFilter, PositionsFilter, StepCache, StepRecorder
-from models.components import Block, attention_context
+from models.components import Block, KeysAndValues, attention_context
 from models.config import Estimator, RecurrentConfig
 from models.embedding import FactoredEmbed, FactoredUnembed
 from models.graph import ComputationGraph
@@ -99,6 +100,46 @@ class RecurrentTransformer(
         for block, block_hooks in zip(self.layers, hooks.blocks, strict=True):
             resid = block(resid, cast(BlockHooks, block_hooks), context)
         return self.ln_final(resid, hooks.ln_final)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether :meth:`resume` can be used: causal attention, and positions told by distance or not at all."""
+        return self.cfg.attention_dir == "causal" and self.cfg.positions in ("relative_bias", "none")
+
+    def resume(
+        self,
+        resid: Float[Tensor, "batch pos d_model"],
+        past: Sequence[KeysAndValues],
+        layer: int = 0,
+        step: int = 0,
+    ) -> Float[Tensor, "batch pos d_vocab"]:
+        """Logits of the last positions of a step, entered before block ``layer``.
+
+        In a causal model, positions before the first that differs keep their keys and values, so a change is
+        computed from there on and from its layer on.
+
+        Args:
+            resid: what enters block ``layer`` at the positions that follow the past.
+            past: for every layer from ``layer`` on, keys and values of the positions before,
+                [1 or batch, past, head, d_head] (``hook_k``, ``hook_v``).
+
+        Raises:
+            ValueError: a model that is not :attr:`resumable`.
+        """
+        if not self.resumable:
+            raise ValueError(
+                "only causal models with positions 'relative_bias' or 'none' can be resumed within a step; "
+                f"this one has {self.cfg.attention_dir!r} attention and positions {self.cfg.positions!r}"
+            )
+        self.grow_steps(step + 1)
+        hooks = self.step_hooks(step)
+        if layer == 0:
+            resid = hooks.hook_embed(resid)
+        context = attention_context(self.cfg, resid, None, None, n_past=past[0][0].shape[1])
+        for index, before in zip(range(layer, self.cfg.n_layers), past, strict=True):
+            block_hooks = cast(BlockHooks, hooks.blocks[index])
+            resid = self.layers[index](resid, block_hooks, replace(context, past=before))
+        return hooks.hook_logits(self.unembed(self.ln_final(resid, hooks.ln_final)))
 
     def discretise(self, logits: Float[Tensor, "batch pos d_vocab"]) -> Int[Tensor, "batch pos factor"]:
         """The most likely symbol of every factor: the state that enters the next step."""

@@ -24,6 +24,9 @@ from models.vocabulary import EncodedGraphs, FactoredVocabulary
 if TYPE_CHECKING:
     from models.recurrent import RecurrentTransformer
 
+CHAIN_OF_THOUGHT = "chain-of-thought"
+"""The method (``cfg.method``) whose models predict the next token of a text instead of the next state."""
+
 CHUNK_BYTES = 200 * 2**20
 """Working memory a chunk of rows may take in one step."""
 
@@ -50,6 +53,11 @@ def run(
     n_steps: int | None,
 ) -> Trajectory:
     """Run every graph; see :meth:`models.RecurrentTransformer.run`."""
+    if model.cfg.method == CHAIN_OF_THOUGHT:
+        raise ValueError(
+            "a chain-of-thought model writes its solution as text, token by token, so it has no states to run; "
+            "models.solving.solve follows what it writes"
+        )
     fixed = n_steps if n_steps is not None else model.cfg.default_steps
     bound = fixed if fixed is not None else step_bound(model.vocabulary, initial)
     lengths = encoded.mask.sum(-1)
@@ -189,7 +197,7 @@ def _run_discrete(model: RecurrentTransformer, initial: Tensor, bound: int, sett
             logits = model.transition(state, t, padding[active])
             snapped = torch.where(padding[active, :, None], state, model.discretise(logits))
             following[active] = model.vocabulary.pack(snapped.cpu())
-            written[active] = symbol_probabilities(model.vocabulary, logits, snapped).cpu()
+            written[active] = symbol_probabilities(model.vocabulary, logits, snapped).float().cpu()
         packed.append(following)
         confidence.append(written)
         for row in _integers(active):
@@ -213,7 +221,7 @@ def _run_plainly(model: RecurrentTransformer, initial: Tensor, bound: int, settl
     steps = iterate_until_settled(model, on_device, bound) if settle else model.iterate(on_device, bound)
     for logits, snapped in steps:
         states.append(snapped.cpu())
-        confidence.append(symbol_probabilities(model.vocabulary, logits, snapped).cpu())
+        confidence.append(symbol_probabilities(model.vocabulary, logits, snapped).float().cpu())
     same = [(after == before).flatten(1).all(-1) for before, after in pairwise(states)]
     unchanged = torch.stack(same[::-1]).int().cumprod(0).sum(0) if same else torch.zeros(len(initial))
     settled = unchanged >= _patience(model)
