@@ -20,6 +20,7 @@ from analyses.evaluate import batches
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from models.config import RecurrentConfig
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
     from models.vocabulary import EncodedGraphs
@@ -108,6 +109,11 @@ def _null(share: float) -> float | None:
     return None if math.isnan(share) else share
 
 
+def passes_states(cfg: RecurrentConfig) -> bool:
+    """Whether a model steps from one discrete state to the next until nothing changes."""
+    return cfg.bottleneck == "discrete" and cfg.default_steps is None
+
+
 def corrupt_values(
     state: Tensor, encoded: EncodedGraphs, fraction: float, modulus: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
@@ -140,8 +146,14 @@ def measure_correction(
 ) -> Correction:
     """Corrupt `fraction` of the known values in the state entering `at_step` (None: the last state of each run).
 
-    Raises ValueError for a fraction outside (0, 1], a negative step, or an empty list.
+    Raises ValueError for a model that passes no discrete state from step to step, a fraction outside (0, 1], a
+    negative step, or an empty list.
     """
+    if not passes_states(model.cfg):
+        raise ValueError(
+            f"Values are corrupted in the discrete state between two steps, and a model of method {model.cfg.method!r} "
+            "has none. Allowed: discrete, discrete-corrected, and the compiled model"
+        )
     if not 0 < fraction <= 1:
         raise ValueError(f"The share to corrupt is {fraction}. Allowed: above 0 and at most 1")
     if at_step is not None and at_step < 1:

@@ -32,8 +32,10 @@ class SizeResult:
     `fully_solved_high`; `node_accuracy`: fraction of their nodes; `solved_by_step`: fraction of graphs whose nodes all
     show their true values after step 0, 1, ..., up to the last step any graph of the size took;
     `mean_steps`, `max_steps`: steps that changed the state, over graphs; the bound on steps where it never came to
-    rest, which is so for `unsettled` graphs; `mean_levels`: 1 + the depth of the deepest node, over graphs, which is
-    the number of steps a model needs that computes one level of the graph in each.
+    rest, which is so for `unsettled` graphs; where the method fixes the number of steps (`recurrent`, `feedforward`)
+    that number. A step of a `chain-of-thought` model is one equation written out with its value, up to its first
+    mistake (`models.solving`), so its `node_accuracy` counts the nodes before that. `mean_levels`: 1 + the depth of the
+    deepest node, over graphs, which is the number of steps a model needs that computes one level of the graph in each.
     """
 
     n_nodes: int
@@ -173,24 +175,27 @@ def evaluate(
 ) -> Evaluation:
     """Run `model` on `graphs` and count what it solves, by size.
 
-    `n_steps`: steps of every run; None runs each until its state stops changing. `name` labels the result. Raises
-    ValueError for an empty list.
+    `n_steps`: steps of every run; None solves each graph as the model's method does (`models.solving`). `name` labels
+    the result. Raises ValueError for an empty list.
     """
+    from models.solving import fixed_steps, solve
+
     if not graphs:
         raise ValueError("There is nothing to evaluate: the list of graphs is empty.")
+    fixed = n_steps is None and fixed_steps(model.cfg) is not None
     outcomes: dict[int, list[_Outcome]] = {}
     for batch in batches(graphs):
-        run = model.run([graphs[index] for index in batch], n_steps=n_steps)
+        run = solve(model, [graphs[index] for index in batch], n_steps)
         right = run.solved.sum(-1).tolist()
         wrong = ~(run.right[1:] | (run.encoded.rhs < 0)).all(-1)
         for row, index in enumerate(batch):
-            fixed_point = int(run.fixed_point[row])
+            settled = not fixed and int(run.fixed_point[row]) >= 0
             outcome = _Outcome(
                 right=right[row],
                 solved=tuple((~wrong[:, row]).tolist()),
-                steps=run.bound if fixed_point < 0 else fixed_point + 1,
+                steps=int(run.fixed_point[row]) + 1 if settled else run.bound,
                 levels=max(graphs[index].depths_by_node) + 1,
-                unsettled=fixed_point < 0,
+                unsettled=not fixed and not settled,
             )
             outcomes.setdefault(len(graphs[index]), []).append(outcome)
     sizes = tuple(_summary(n_nodes, outcomes[n_nodes]) for n_nodes in sorted(outcomes))

@@ -3,7 +3,8 @@
     python -m analyses.generalisation [--out DIR]
 
 Our curves come from the `evaluation.json` beside each bundled checkpoint, which `recurlens evaluate --json` wrote
-(its card has the command); the paper's six from `analyses/data`. The two are never mixed in one curve.
+(its card has the command); the paper's six from `analyses/data`. The two are never mixed in one curve. Six of ours
+have the same budget of wall-clock; the table of the ablation compares those (`analyses.equal_budget`).
 """
 
 from __future__ import annotations
@@ -41,10 +42,12 @@ def paper_curves(path: Path = PAPER) -> list[Curve]:
 
 def our_curves(zoo: Path = ZOO) -> list[Curve]:
     """One curve per bundled checkpoint that has been evaluated, in alphabetical order."""
-    return [
-        evaluation_curve(path.parent.name, json.loads(path.read_text()))
-        for path in sorted(zoo.glob(f"*/{EVALUATION}"))
-    ]
+    curves: list[Curve] = []
+    for path in sorted(zoo.glob(f"*/{EVALUATION}")):
+        settings = path.parent / "training.json"
+        training = json.loads(settings.read_text())["training"] if settings.is_file() else {}
+        curves.append(evaluation_curve(path.parent.name, json.loads(path.read_text()), training))
+    return curves
 
 
 def solved_by_step(name: str, zoo: Path = ZOO) -> dict[int, list[float]]:
@@ -55,12 +58,17 @@ def solved_by_step(name: str, zoo: Path = ZOO) -> dict[int, list[float]]:
     return {size["n_nodes"]: size["solved_by_step"] for size in json.loads(path.read_text())["sizes"]}
 
 
-def evaluation_curve(name: str, evaluation: dict[str, Any]) -> Curve:
-    """The curve in what `recurlens evaluate --json` wrote."""
+def evaluation_curve(name: str, evaluation: dict[str, Any], training: dict[str, Any] | None = None) -> Curve:
+    """The curve in what `recurlens evaluate --json` wrote, with method and budget from the settings of the training.
+
+    A model of other operations than the paper's ADD is a method of its own.
+    """
+    training = training or {}
     sizes = evaluation["sizes"]
     return Curve(
-        method=name,
+        method=training["method"] if training.get("ops") == ["ADD"] else name,
         name=name,
+        minutes=training.get("minutes"),
         n_nodes=[size["n_nodes"] for size in sizes],
         fully_solved=[size["fully_solved"] for size in sizes],
         low=[size["fully_solved_low"] for size in sizes],
@@ -69,7 +77,7 @@ def evaluation_curve(name: str, evaluation: dict[str, Any]) -> Curve:
 
 
 def to_frame(ours: Sequence[Curve], paper: Sequence[Curve]) -> pd.DataFrame:
-    """A tidy table: source ("ours" or "paper"), method, model, n_nodes, fully_solved, low, high (if known)."""
+    """A tidy table: source ("ours" or "paper"), method, model, minutes, n_nodes, fully_solved, low, high (if known)."""
     import pandas as pd
 
     records: list[dict[str, Any]] = []
@@ -81,6 +89,7 @@ def to_frame(ours: Sequence[Curve], paper: Sequence[Curve]) -> pd.DataFrame:
                         "source": source,
                         "method": curve.method,
                         "model": curve.name,
+                        "minutes": curve.minutes,
                         "n_nodes": n_nodes,
                         "fully_solved": solved,
                         "low": curve.low[index] if curve.low else None,
@@ -91,16 +100,28 @@ def to_frame(ours: Sequence[Curve], paper: Sequence[Curve]) -> pd.DataFrame:
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="Folder for generalisation.html and .csv.")] = Path("."),
+    out: Annotated[Path, typer.Option(help="Folder for generalisation.html, .csv and ablation.csv.")] = Path(
+        "."
+    ),
 ) -> None:
-    """Write the figure and the table."""
+    """Write the figure and the tables; print the ablation at equal budget."""
+    from analyses.equal_budget import BUDGET, equal_budget
+    from analyses.options import wide_console
+
     ours, paper = our_curves(), paper_curves()
+    ablation = equal_budget(paper)
     out.mkdir(parents=True, exist_ok=True)
     to_frame(ours, paper).to_csv(out / "generalisation.csv", index=False)
-    generalisation_figure(ours, paper).write_html(out / "generalisation.html", include_plotlyjs=True)
-    typer.echo(
-        f"Wrote {out / 'generalisation.csv'} and {out / 'generalisation.html'} ({len(ours)} models of ours)"
+    ablation.to_frame().to_csv(out / "ablation.csv", index=False)
+    figure = generalisation_figure(ours, paper, BUDGET)
+    figure.write_html(out / "generalisation.html", include_plotlyjs=True)
+    wide_console().print(ablation.table())
+    for line in ablation.sentences():
+        typer.echo(line)
+    written = ", ".join(
+        str(out / name) for name in ("generalisation.html", "generalisation.csv", "ablation.csv")
     )
+    typer.echo(f"Wrote {written} ({len(ours)} models of ours)")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ _EQUATION_WIDTH = 24
 class Solution:
     """The run of `model` (its name) on some graphs, to be shown node by node.
 
-    `n_steps`: the number of steps asked for, None where each run went on until its state stopped changing.
+    `n_steps`: the number of steps asked for, or that the method fixes; None where each run went on until its state
+    stopped changing.
     """
 
     model: str
@@ -89,8 +90,11 @@ def solve(
     n_steps: int | None = None,
     name: str = "",
 ) -> Solution:
-    """Run `model`, labelled `name`, on `graphs`: `n_steps` steps, or with None until the state stops changing."""
-    return Solution(model=name, run=model.run(list(graphs), n_steps=n_steps), n_steps=n_steps)
+    """Let `model`, labelled `name`, solve `graphs` as its method does (`models.solving`), or for `n_steps` steps."""
+    from models import solving
+
+    steps = solving.fixed_steps(model.cfg) if n_steps is None else n_steps
+    return Solution(model=name, run=solving.solve(model, list(graphs), steps), n_steps=steps)
 
 
 def _n_columns(record: Mapping[str, Any], n_steps: int | None) -> int:
@@ -106,7 +110,8 @@ def _verdict(record: Mapping[str, Any]) -> str:
     elif record["cycle"] > 1:
         end = f"and the state repeats every {record['cycle']} steps"
     else:
-        end = f"after {record['n_steps']} steps, with the state still changing"
+        steps = "1 step" if record["n_steps"] == 1 else f"{record['n_steps']} steps"
+        end = f"after {steps}, with the state still changing"
     nodes = record["nodes"]
     wrong = [node for node in nodes if node["values"][-1] != str(node["true_value"])]
     if not wrong:

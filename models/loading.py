@@ -6,6 +6,7 @@ from pathlib import Path
 
 from models import storage
 from models.compiled import compile_model
+from models.config import RecurrentConfig
 from models.recurrent import RecurrentTransformer
 from models.storage import CheckpointError
 
@@ -21,6 +22,18 @@ def available() -> list[str]:
         else []
     )
     return [COMPILED, *bundled]
+
+
+def config(name: str) -> RecurrentConfig:
+    """The configuration of a bundled checkpoint, without its weights.
+
+    Raises:
+        CheckpointError: no such checkpoint.
+    """
+    path = ZOO / name / storage.CONFIG_NAME
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {name!r}; bundled are {', '.join(available())}")
+    return RecurrentConfig.from_json(path.read_text())
 
 
 def load(name_or_path: str | Path) -> RecurrentTransformer:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from analyses.equal_budget import Ablation, Score, equal_budget
 from analyses.generalisation import evaluation_curve, our_curves, paper_curves, solved_by_step, to_frame
 from interp.figures.generalisation import METHOD_COLOURS, generalisation_figure, solved_by_step_figure
 
@@ -64,6 +65,74 @@ def test_solved_by_step_has_a_line_per_size(tmp_path: Path) -> None:
     assert solved_by_step("nobody", tmp_path) == {}
 
 
+def test_our_curves_have_the_method_and_the_budget_of_their_training(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "twin", "discrete", 20.0, 0.5)
+    write_checkpoint(tmp_path / "mixed", "discrete", 85.0, 0.5, ["ADD", "SUB"])
+    mixed, twin = our_curves(tmp_path)
+    assert (twin.method, twin.name, twin.minutes) == ("discrete", "twin", 20.0)
+    assert (mixed.method, mixed.minutes) == ("mixed", 85.0), "another task is not a method of the paper"
+    figure = generalisation_figure([mixed, twin], paper_curves(), budget=20.0)
+    own = {trace.name: trace for trace in figure.data if trace.line.dash is None}
+    assert {name: trace.legendgrouptitle.text for name, trace in own.items()} == {
+        "twin": "ours, 20 minutes each",
+        "mixed, 85 min": "ours, longer training",
+    }
+    assert own["twin"].marker.symbol != own["mixed, 85 min"].marker.symbol
+
+
+def write_checkpoint(
+    folder: Path, method: str, minutes: float, solved: float, ops: list[str] | None = None
+) -> None:
+    """The two files about a checkpoint that hold what was measured; 100 graphs at every size."""
+    folder.mkdir()
+    training = {"method": method, "minutes": minutes, "ops": ops or ["ADD"]}
+    (folder / "training.json").write_text(json.dumps({"training": training}))
+    size = {
+        "graphs": 100,
+        "fully_solved": solved,
+        "fully_solved_low": max(0.0, solved - 0.1),
+        "fully_solved_high": min(1.0, solved + 0.1),
+        "node_accuracy": solved,
+    }
+    sizes = [{"n_nodes": n_nodes, **size} for n_nodes in range(8, 129, 8)]
+    (folder / "evaluation.json").write_text(json.dumps({"sizes": sizes}))
+
+
+def test_the_ablation_is_of_one_budget_and_one_task(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "feedforward", "feedforward", 20.0, 0.0)
+    write_checkpoint(tmp_path / "discrete", "discrete", 20.0, 0.6)
+    write_checkpoint(tmp_path / "discrete-corrected", "discrete-corrected", 64.0, 1.0)
+    write_checkpoint(tmp_path / "mixed", "discrete-corrected", 20.0, 1.0, ["ADD", "MUL"])
+    (tmp_path / "not-evaluated").mkdir()
+    ablation = equal_budget(paper_curves(), tmp_path)
+    assert ablation.methods == ["discrete", "feedforward"]
+    assert ablation.at(128)["discrete"].paper == pytest.approx(0.9482)
+    wide = ablation.wide().set_index("method")
+    assert wide.loc["discrete", "32 nodes"] == "60.0% (50.0 to 70.0)"
+    assert wide.loc["feedforward", "paper, 32"] == "11.9%"
+    assert list(ablation.to_frame().columns)[:3] == ["method", "n_nodes", "graphs"]
+
+
+def test_whether_the_order_holds_is_read_from_the_intervals() -> None:
+    def score(method: str, low: float, high: float, paper: float) -> Score:
+        return Score(method, 8, 100, (low + high) / 2, low, high, 0.5, paper)
+
+    best, next_best = score("a", 0.8, 0.9, 1.0), score("b", 0.6, 0.79, 0.9)
+    assert Ablation((best, next_best)).sentence(8) == (
+        "8 nodes: the paper's order holds; 1 of 1 pairs hold: a over b."
+    )
+    overlapping = score("c", 0.78, 0.85, 0.5)
+    assert Ablation((best, next_best, overlapping)).sentence(8) == (
+        "8 nodes: the paper's order is not decided; 1 of 3 pairs hold, 2 open: a over b."
+    )
+    better = score("d", 0.95, 1.0, 0.5)
+    text = Ablation((best, overlapping, better)).sentence(8)
+    assert text.startswith("8 nodes: the paper's order does not hold; 0 of 2 pairs hold")
+    assert "1 reversed (a over d), 1 open" in text, (
+        "c and d are equal in the paper, so there is nothing to hold"
+    )
+
+
 def draw_page() -> None:
     from dashboards.generalisation import generalisation_page
 
@@ -80,3 +149,13 @@ def test_the_page_corrects_errors_live() -> None:
     assert not app.exception
     (text,) = [m.value for m in app.markdown if "corrupted in the last state of 3 graphs" in m.value]
     assert "Graphs fully solved in the end: **100.0%**" in text
+
+
+def test_the_page_shows_the_ablation_and_offers_what_can_be_corrected() -> None:
+    app = AppTest.from_function(draw_page, default_timeout=60).run()
+    assert not app.exception
+    assert any("128 nodes: the paper's order" in text.value for text in app.markdown)
+    assert any("discrete-corrected" in list(frame.value.get("method", [])) for frame in app.dataframe)
+    (models,) = [box.options for box in app.selectbox if box.label == "Model"]
+    assert {"compiled", "discrete-corrected", "discrete"} <= set(models)
+    assert not {"continuous", "recurrent", "feedforward", "chain-of-thought"} & set(models)

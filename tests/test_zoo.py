@@ -9,12 +9,18 @@ import torch
 
 from models import ComputationGraph, available, load
 from models.loading import ZOO
+from models.loading import config as load_config
+from models.solving import solve
+from models.training.presets import METHODS
 
 BUNDLED = [name for name in available() if name != "compiled"]
 
 
-def test_the_trained_model_is_bundled() -> None:
-    assert "discrete-corrected" in BUNDLED
+def test_every_method_is_bundled() -> None:
+    assert {load_config(name).method for name in BUNDLED} == set(METHODS)
+    assert set(METHODS) <= set(BUNDLED)
+    assert {"discrete-corrected-mixed", "discrete-corrected-20min"} <= set(BUNDLED)
+    assert load_config("discrete-corrected-mixed").ops == ("ADD", "SUB", "MUL")
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -40,8 +46,9 @@ def test_it_does_what_its_evaluation_says(name: str) -> None:
     model = load(name)
     sizes = json.loads((ZOO / name / "evaluation.json").read_text())["sizes"]
     (measured,) = [size["fully_solved"] for size in sizes if size["n_nodes"] == 24]
-    run = model.run(
-        [ComputationGraph.sample(24, ops=model.vocabulary.ops, seed=7_000_000 + i) for i in range(24)]
+    run = solve(
+        model,
+        [ComputationGraph.sample(24, ops=model.vocabulary.ops, seed=7_000_000 + i) for i in range(24)],
     )
     solved = int(run.fully_solved.sum())
     slack = 4 * (24 * max(measured * (1 - measured), 0.02)) ** 0.5
@@ -53,5 +60,5 @@ def test_it_is_no_untrained_model(name: str) -> None:
     """Guard: fresh weights of the same shape solve nothing."""
     model = load(name)
     graphs = [ComputationGraph.sample(12, ops=model.vocabulary.ops, seed=i) for i in range(4)]
-    assert not model.untrained(seed=1).run(graphs, n_steps=6).fully_solved.any()
+    assert not solve(model.untrained(seed=1), graphs, n_steps=6).fully_solved.any()
     assert torch.isfinite(model.W_U).all()

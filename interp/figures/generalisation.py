@@ -27,7 +27,9 @@ TRAINED_UP_TO: Final = 32
 
 @dataclass(frozen=True)
 class Curve:
-    """Fraction fully solved by size. ``low`` and ``high`` are interval bounds, or empty where none is known."""
+    """Fraction fully solved by size. ``low`` and ``high`` are interval bounds, or empty where none is known;
+    ``minutes`` is the wall-clock budget of the training, if known.
+    """
 
     method: str
     name: str
@@ -35,13 +37,27 @@ class Curve:
     fully_solved: Sequence[float]
     low: Sequence[float] = ()
     high: Sequence[float] = ()
+    minutes: float | None = None
 
 
-def generalisation_figure(ours: Sequence[Curve], paper: Sequence[Curve]) -> go.Figure:
-    """Our curves solid, with their 95 % intervals as bars; the paper's dashed and without markers."""
-    traces = [*map(_paper_trace, paper), *map(_our_trace, ours)]
+def generalisation_figure(
+    ours: Sequence[Curve], paper: Sequence[Curve], budget: float | None = None
+) -> go.Figure:
+    """Our curves solid, with their 95 % intervals as bars; the paper's dashed and without markers.
+
+    Those of ours that were trained for ``budget`` minutes are a group of the legend with open circles; the others have
+    diamonds and their own minutes in the legend.
+    """
+    equal = [curve for curve in ours if budget is not None and curve.minutes == budget]
+    others = [curve for curve in ours if curve not in equal]
+    traces = [
+        *(_our_trace(curve, "ours, longer training" if equal else "ours", "diamond") for curve in others),
+        *(_our_trace(curve, f"ours, {budget:g} minutes each", "circle-open") for curve in equal),
+        *map(_paper_trace, paper),
+    ]
     layout: dict[str, Any] = {
         "title": {"text": "Graphs fully solved, by size (trained on at most 32 nodes)"},
+        "height": 560,
         "xaxis": {"title": {"text": "nodes in the graph"}, "dtick": 16},
         "yaxis": {"title": {"text": "fraction of graphs fully solved"}, "range": [-0.03, 1.03]},
         "margin": {"l": 70, "r": 12, "t": 60, "b": 60},
@@ -89,16 +105,18 @@ def _paper_trace(curve: Curve) -> dict[str, Any]:
     }
 
 
-def _our_trace(curve: Curve) -> dict[str, Any]:
+def _our_trace(curve: Curve, group: str, symbol: str) -> dict[str, Any]:
+    own_budget = symbol == "diamond" and curve.minutes is not None
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines+markers",
         "x": list(curve.n_nodes),
         "y": list(curve.fully_solved),
-        "name": curve.name,
-        "legendgroup": "ours",
-        "legendgrouptitle": {"text": "our models"},
+        "name": f"{curve.name}, {curve.minutes:g} min" if own_budget else curve.name,
+        "legendgroup": group,
+        "legendgrouptitle": {"text": group},
         "line": {"width": 2.5, "color": _colour(curve)},
+        "marker": {"symbol": symbol, "size": 8},
     }
     if curve.low and curve.high:
         trace["error_y"] = {

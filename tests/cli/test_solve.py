@@ -73,7 +73,7 @@ def test_solve_runs_the_steps_asked_for():
     ]
     last = recurlens("solve", TEXT, "--steps", 1).out.splitlines()[-1]
     assert "x_23 is EMPTY, should be 22" in last
-    assert "after 1 steps, with the state still changing" in last
+    assert "after 1 step, with the state still changing" in last
 
 
 def test_solve_writes_json_and_folder(tmp_path: Path):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from models.recurrent import RecurrentTransformer
 from models.training.objectives.protocol import Batch, Outcome, count_right, to_tensor, value_at
@@ -36,6 +37,8 @@ from models.training.sampling import (
 from models.training.states import skew_leaves
 from models.training.transition import empty_values, true_values
 from models.vocabulary import FactoredVocabulary
+
+Floats = NDArray[np.float32]
 
 LONGEST_EQUATION = 7
 PAIRS_AT_ONCE = 2**23
@@ -114,29 +117,38 @@ class ChainOfThought:
         predicted = value_at(logits, np.where(places > 0, places - 1, -1), vocabulary)
         return Outcome(loss, *count_right(batch, predicted, vocabulary))
 
-    @torch.no_grad()
     def solve(self, model: RecurrentTransformer, graphs: GraphBatch) -> Ints:
-        """The values of greedy decoding as long as it writes the solution's text, int64 [batch, node]; -1
-        after its first mistake.
+        """The values of `write_out`, int64 [batch, node]."""
+        return write_out(model, graphs)[0]
 
-        Greedy decoding reproduces the solution up to a token exactly if the most likely token is the right
-        one at every place before it, given the right text so far. So one pass over the right text is
-        enough, and no token has to be generated.
-        """
-        truth = true_values(graphs, self.vocabulary)
-        at_once = max(1, PAIRS_AT_ONCE // (3 * graphs.factors.shape[1]) ** 2)
-        parts = [
-            np.arange(start, min(start + at_once, len(graphs))) for start in range(0, len(graphs), at_once)
-        ]
-        return np.concatenate([self._solve_part(model, graphs.rows(rows), truth[rows]) for rows in parts])
 
-    def _solve_part(self, model: RecurrentTransformer, graphs: GraphBatch, truth: Ints) -> Ints:
-        thoughts = write_thoughts(graphs, truth, self.vocabulary)
-        logits = model.transition(to_tensor(thoughts.tokens[:, :-1], model.W_E.device))
-        written = model.discretise(logits).cpu().numpy()
-        wrong = (written != thoughts.tokens[:, 1:]).any(axis=-1) & thoughts.solution[:, 1:]
-        mistakes = np.cumsum(wrong, axis=1)  # [batch, pos]: up to and including the token after pos
-        rows = np.arange(len(graphs))[:, None]
-        places = np.maximum(thoughts.values - 1, 0)
-        before = mistakes[rows, places] - wrong[rows, places]
-        return np.where(graphs.exists & (before == 0), written[rows, places, NUMBER], -1)
+@torch.no_grad()
+def write_out(model: RecurrentTransformer, graphs: GraphBatch) -> tuple[Ints, Floats]:
+    """The values of greedy decoding as long as it writes the solution's text, int64 [batch, node]; -1 after its
+    first mistake. And the probability the model gave to each of them, float32 [batch, node].
+
+    Greedy decoding reproduces the solution up to a token exactly if the most likely token is the right
+    one at every place before it, given the right text so far. So one pass over the right text is
+    enough, and no token has to be generated.
+    """
+    truth = true_values(graphs, model.vocabulary)
+    at_once = max(1, PAIRS_AT_ONCE // (3 * graphs.factors.shape[1]) ** 2)
+    parts = [np.arange(start, min(start + at_once, len(graphs))) for start in range(0, len(graphs), at_once)]
+    values, probabilities = zip(
+        *(_write_part(model, graphs.rows(rows), truth[rows]) for rows in parts), strict=True
+    )
+    return np.concatenate(values), np.concatenate(probabilities)
+
+
+def _write_part(model: RecurrentTransformer, graphs: GraphBatch, truth: Ints) -> tuple[Ints, Floats]:
+    thoughts = write_thoughts(graphs, truth, model.vocabulary)
+    logits = model.transition(to_tensor(thoughts.tokens[:, :-1], model.W_E.device))
+    written = model.discretise(logits).cpu().numpy()
+    wrong = (written != thoughts.tokens[:, 1:]).any(axis=-1) & thoughts.solution[:, 1:]
+    mistakes = np.cumsum(wrong, axis=1)  # [batch, pos]: up to and including the token after pos
+    rows = np.arange(len(graphs))[:, None]
+    places = np.maximum(thoughts.values - 1, 0)
+    before = mistakes[rows, places] - wrong[rows, places]
+    values = np.where(graphs.exists & (before == 0), written[rows, places, NUMBER], -1)
+    at_values = logits[to_tensor(rows), to_tensor(places)][..., model.vocabulary.slice("value")]
+    return values, at_values.softmax(dim=-1).amax(dim=-1).cpu().numpy()

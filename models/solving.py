@@ -1,0 +1,67 @@
+"""Solving graphs the way a model was trained to, whatever its method.
+
+Five of the six methods iterate (:meth:`models.RecurrentTransformer.run`): ``discrete``, ``discrete-corrected`` and
+``continuous`` until nothing changes, ``recurrent`` and ``feedforward`` for the number of steps the method fixes. A
+``chain-of-thought`` model writes the solution as text after the question (Altabaa et al. 2025); here one step is one
+equation together with its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from models.config import RecurrentConfig
+from models.graph import ComputationGraph
+from models.recurrent import RecurrentTransformer
+from models.running import CHAIN_OF_THOUGHT
+from models.training.objectives.chain_of_thought import write_out
+from models.training.sampling import batch_of
+from models.trajectory import Trajectory
+
+
+def fixed_steps(cfg: RecurrentConfig) -> int | None:
+    """The number of steps that the method of a model fixes; None where it depends on the graph."""
+    return None if cfg.method == CHAIN_OF_THOUGHT else cfg.default_steps
+
+
+def solve(
+    model: RecurrentTransformer, graphs: Sequence[ComputationGraph], n_steps: int | None = None
+) -> Trajectory:
+    """The run of ``model`` on ``graphs``; ``n_steps`` steps, or with None as many as its method takes.
+
+    For ``chain-of-thought`` the values of the first t nodes in text order stand in ``states[t]``, as greedy decoding
+    writes them, up to its first mistake: a wrong value is shown, what would follow it is not, and of an equation
+    copied wrongly nothing is.
+
+    Raises:
+        GraphError: a graph outside the vocabulary. ValueError: negative ``n_steps``.
+    """
+    if model.cfg.method != CHAIN_OF_THOUGHT:
+        return model.run(graphs, n_steps=n_steps)
+    if n_steps is not None and n_steps < 0:
+        raise ValueError(f"n_steps must be 0 or more, got {n_steps}")
+    encoded = model.to_encoded(graphs)
+    written_out = write_out(model, batch_of(encoded.graphs, model.vocabulary))
+    values, probabilities = (torch.as_tensor(array) for array in written_out)
+    bound = encoded.rhs.shape[1] if n_steps is None else n_steps
+    states = encoded.factors.repeat(bound + 1, 1, 1, 1)
+    confidence = torch.ones(bound, *encoded.factors.shape)
+    written = values >= 0
+    for node in range(min(bound, encoded.rhs.shape[1])):
+        (rows,) = written[:, node].nonzero(as_tuple=True)
+        places = encoded.rhs[rows, node]
+        states[node + 1 :, rows, places, 3] = values[rows, node]
+        confidence[node:, rows, places, 3] = probabilities[rows, node]
+    finished = written.sum(-1) <= bound
+    return Trajectory(
+        states=states,
+        confidence=confidence,
+        encoded=encoded,
+        vocabulary=model.vocabulary,
+        fixed_point=torch.where(finished, (written.sum(-1) - 1).clamp_min(0), -1),
+        cycle=finished.long(),
+        hit_bound=~finished,
+        bound=bound,
+    )
