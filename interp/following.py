@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from interp.interventions import Edit, Recording
 from interp.sites import BY_DESTINATION
-from interp.writing import write_hooks
+from interp.writing import attached, write_hooks
 from models.recurrent import RecurrentTransformer
 
 WASTE = 0.25
@@ -172,12 +172,9 @@ def _batches(spans: Sequence[_Span], tokens: int) -> Iterator[list[int]]:
 def _run(base: BaseRun, t: int, items: Sequence[Item], span: _Span) -> Tensor:
     """Logits [row, end - start, d_vocab] of the span."""
     model = base.model
-    hooks: list[tuple[str, Callable[..., Any]]] = [
-        (f"steps.{t}.{name}", hook)
-        for name, hook in write_hooks(model.vocabulary, [item.edits for item in items], span.start, span.end)
-    ]
+    hooks = write_hooks(model.vocabulary, [item.edits for item in items], span.start, span.end)
     entering = [base.packed[t] if item.entering is None else item.entering for item in items]
-    with model.hooks(fwd_hooks=hooks):
+    with attached(model, t, hooks):
         if not model.resumable:
             state = model.vocabulary.unpack(torch.stack(entering)).to(model.W_E.device)
             return model.transition(state, t, model.is_padding(base.states[:1]).expand(len(items), -1))

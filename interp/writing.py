@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,9 +11,27 @@ from torch import Tensor
 
 from interp.interventions import Edit, factor_slice
 from interp.sites import BY_DESTINATION
+from models.recurrent import RecurrentTransformer
 from models.vocabulary import FactoredVocabulary
 
 NamedHook = tuple[str, Callable[..., Any]]
+
+
+@contextmanager
+def attached(model: RecurrentTransformer, step: int, hooks: Sequence[NamedHook]) -> Generator[None]:
+    """Hooks at the points of one step, of a model that has no others.
+
+    ``model.hooks`` visits every hook point of every step when it ends, which costs more than a small forward pass.
+    """
+    model.grow_steps(step + 1)
+    points = [model.hook_dict[f"steps.{step}.{name}"] for name, _ in hooks]
+    try:
+        for point, (_, hook) in zip(points, hooks, strict=True):
+            point.add_hook(hook)
+        yield
+    finally:
+        for point in points:
+            point.remove_hooks("fwd")
 
 
 def write_hooks(
