@@ -28,6 +28,16 @@ def generalisation() -> None:
     generalisation_page()
 
 
+def patching() -> None:
+    """The Patching page."""
+    st.html("<style>.stMainBlockContainer {padding: 2.5rem 2.5rem 4rem}</style>")
+    st.header("Where does a patch matter?", anchor=False)
+    with st.spinner("Loading PyTorch and TransformerLens ...", show_time=True):
+        from dashboards.patching.page import patching_page
+
+    patching_page()
+
+
 def _load() -> None:
     """The heavy imports, while an empty chart makes the browser fetch the drawing library."""
     empty = go.Figure(layout={"height": 40, "xaxis": {"visible": False}, "yaxis": {"visible": False}})
@@ -42,6 +52,7 @@ st.set_page_config(page_title="recurlens", page_icon="🔁", layout="wide")
 st.navigation(
     [
         st.Page(trajectory, title="Trajectory", url_path="trajectory", default=True),
+        st.Page(patching, title="Patching", url_path="patching"),
         st.Page(generalisation, title="Generalisation", url_path="generalisation"),
     ]
 ).run()

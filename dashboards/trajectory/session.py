@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-import time
 from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
+from dashboards.address import Address
 from dashboards.cached import available
 from dashboards.trajectory.view import EXAMPLE, View
 
-_VIEW, _WRITTEN = "trajectory view", "trajectory addresses"
-_IN_FLIGHT = 3.0
-"""Seconds for which the browser may still send an address that was replaced meanwhile."""
+_ADDRESS: Address[View] = Address("trajectory")
 SAMPLE, TYPE = "Sample", "Type"
 
 
@@ -26,8 +23,7 @@ def default_view() -> View:
 
 def current_view() -> View:
     """The view last shown."""
-    view: View = st.session_state[_VIEW]
-    return view
+    return _ADDRESS.current
 
 
 def read_address() -> tuple[bool, list[str]]:
@@ -36,19 +32,17 @@ def read_address() -> tuple[bool, list[str]]:
     Widgets are set to the view whenever they are not there yet.
     """
     problems: list[str] = []
-    given = st.query_params.to_dict()
-    is_new = _VIEW not in st.session_state or (bool(given) and not _is_ours(given))
-    if is_new:
+    given = _ADDRESS.news()
+    if given is not None:
         view, problems = View.from_params(given, default_view())
         if view.model not in available():
             problems.append(f"There is no model {view.model!r}; there are {', '.join(available())}.")
             view = replace(view, model=default_view().model)
-        st.session_state[_VIEW] = view
-        st.session_state[_WRITTEN] = [(time.monotonic(), given)]
+        _ADDRESS.take_over(view, given)
         _fill_widgets(view)
     elif "model" not in st.session_state:
         _fill_widgets(current_view())
-    return is_new, problems
+    return given is not None, problems
 
 
 def update_view(**changes: Any) -> View:
@@ -58,20 +52,7 @@ def update_view(**changes: Any) -> View:
 
 def show_view(view: View) -> View:
     """Make this the view, and write it into the address."""
-    st.session_state[_VIEW] = view
-    params = view.to_params()
-    if st.query_params.to_dict() != params:
-        st.query_params.from_dict(params)
-        st.session_state[_WRITTEN] = [*st.session_state[_WRITTEN][-50:], (time.monotonic(), params)]
-    return view
-
-
-def _is_ours(given: dict[str, str]) -> bool:
-    """Whether the address is the one last written, or one that was replaced only just now."""
-    written: list[tuple[float, dict[str, str]]] = st.session_state[_WRITTEN]
-    since = time.monotonic() - _IN_FLIGHT
-    replaced = [old for (_, old), (when, _) in itertools.pairwise(written) if when > since]
-    return given in [written[-1][1], *replaced]
+    return _ADDRESS.show(view)
 
 
 def _fill_widgets(view: View) -> None:

@@ -11,9 +11,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from dashboards.address import ParamReader
 from interp.figures.template import state_label
 from interp.overwrite import Overwrite
-from models.graph import OPERATIONS, ComputationGraph
+from models.graph import ComputationGraph
 from models.trajectory import Trajectory
 
 EXAMPLE = "20 = x_7; 2 = x_42; x_7 + x_42 = x_23"
@@ -95,43 +96,25 @@ class View:
     @classmethod
     def from_params(cls, params: Mapping[str, str], default: View) -> tuple[View, list[str]]:
         """The view of an address, and a message for every parameter that could not be read (and was left out)."""
-        problems: list[str] = []
-        view = replace(default, model=params.get("model", default.model), text=params.get("text"))
-
-        def number(name: str, low: int, high: int, otherwise: int | None) -> int | None:
-            given = params.get(name)
-            if given is None:
-                return otherwise
-            if not re.fullmatch(r"\d{1,10}", given) or not low <= int(given) <= high:
-                problems.append(f"{name}={given} in the address was ignored; allowed: {low} to {high}.")
-                return otherwise
-            return int(given)
-
-        given = [part for part in params.get("ops", "").upper().split(",") if part]
-        if unknown := [part for part in given if part not in OPERATIONS]:
-            allowed = ", ".join(OPERATIONS)
-            problems.append(
-                f"{', '.join(unknown)} in the address was ignored; allowed operations: {allowed}."
-            )
-        ops = [name for name in OPERATIONS if name in given] or default.ops
+        reader = ParamReader(params)
         view = replace(
-            view,
-            n=number("n", *SIZES, default.n),
-            seed=number("seed", *SEEDS, default.seed),
-            ops=tuple(ops),
-            at=number("at", 0, 10**6, None),
+            default,
+            model=params.get("model", default.model),
+            text=params.get("text"),
+            n=reader.number("n", *SIZES, default.n),
+            seed=reader.number("seed", *SEEDS, default.seed),
+            ops=reader.ops(default.ops),
+            at=reader.number("at", 0, 10**6, None),
         )
         if params.get("step") == START:
             view = replace(view, state=0)
-        elif (step := number("step", 0, 10**6, None)) is not None:
+        elif (step := reader.number("step", 0, 10**6, None)) is not None:
             view = replace(view, state=step + 1)
         if "edit" in params:
             match = _EDIT.fullmatch(params["edit"])
             if match is None:
-                problems.append(
-                    f"edit={params['edit']} in the address was ignored; allowed: for example x_7@3=12."
-                )
+                reader.ignored("edit", "for example x_7@3=12")
             else:
                 state = 0 if match["step"] == START else int(match["step"]) + 1
                 view = replace(view, edit=Edit(match["node"], state, match["value"]))
-        return view, problems
+        return view, reader.problems

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Sequence
 
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from jaxtyping import Bool
 from torch import Tensor
 
+from interp.figures.cells import frame_traces, number_traces
+from interp.figures.depths import depth_marks
 from interp.figures.template import (
     INK,
     MARK_COLOUR,
@@ -17,7 +17,6 @@ from interp.figures.template import (
     discrete_scale,
     make_figure,
     state_label,
-    text_colour,
     value_colours,
     value_signs,
 )
@@ -73,11 +72,11 @@ def trajectory_figure(
     }
     traces = [heatmap]
     if n_nodes <= _NUMBERS_UP_TO:
-        traces += _numbers(cells, value_signs(run.vocabulary), colours)
+        traces += number_traces(cells, value_signs(run.vocabulary), colours)
     n_plain = len(traces)
     if changed is not None:
         marked = [(int(step), int(node)) for step, node in changed.nonzero()]
-        traces += _frames(marked, INK, "differs from the original run", 0.46)
+        traces += frame_traces(marked, INK, "differs from the original run", 0.46)
     allowed = [{run.vocabulary.empty, true} for true in graph.values_by_node]
     wrong = [
         (step, node)
@@ -85,8 +84,8 @@ def trajectory_figure(
         for node, code in enumerate(line)
         if code not in allowed[node]
     ]
-    traces += _frames(wrong, WRONG_COLOUR, "wrong value", 0.45 if changed is None else 0.38)
-    shapes, annotations = _depths(graph.depths_by_node, n_states)
+    traces += frame_traces(wrong, WRONG_COLOUR, "wrong value", 0.45 if changed is None else 0.38)
+    shapes, annotations = depth_marks(graph.depths_by_node, n_states)
     if state is not None and 0 <= state - first_state < n_states:
         y = state - first_state
         mark = {"type": "rect", "x0": -0.5, "x1": n_nodes - 0.5, "y0": y - 0.5, "y1": y + 0.5}
@@ -151,62 +150,3 @@ def _hover(run: Trajectory, row: int, cells: list[list[int]], labels: Sequence[s
             texts.append(f"<b>{graph.equation(node)}</b><br>{shown}<br>{sure}")
         hover.append(texts)
     return hover
-
-
-def _numbers(cells: list[list[int]], signs: Sequence[str], colours: Sequence[str]) -> list[dict[str, Any]]:
-    """The value in every cell, dark or light as its colour needs; one trace per ink."""
-    inks = [text_colour(colour) for colour in colours]
-    traces: list[dict[str, Any]] = []
-    for ink in sorted(set(inks)):
-        inside = [
-            (node, step, signs[code])
-            for step, line in enumerate(cells)
-            for node, code in enumerate(line)
-            if inks[code] == ink and signs[code]
-        ]
-        traces.append(
-            {
-                "type": "scatter",
-                "x": [node for node, _, _ in inside],
-                "y": [step for _, step, _ in inside],
-                "text": [sign for _, _, sign in inside],
-                "mode": "text",
-                "textfont": {"size": 11, "color": ink},
-                "hoverinfo": "skip",
-                "showlegend": False,
-            }
-        )
-    return traces
-
-
-def _frames(cells: Iterable[tuple[int, int]], colour: str, name: str, half: float) -> list[dict[str, Any]]:
-    """A frame in each cell (step, node), all in one trace; no trace without a cell."""
-    x: list[float | None] = []
-    y: list[float | None] = []
-    for step, node in cells:
-        x += [node - half, node + half, node + half, node - half, node - half, None]
-        y += [step - half, step - half, step + half, step + half, step - half, None]
-    if not x:
-        return []
-    line = {"color": colour, "width": 2}
-    frame = {"type": "scatter", "name": name, "x": x, "y": y, "mode": "lines", "line": line}
-    return [frame | {"hoverinfo": "skip"}]
-
-
-def _depths(depths: tuple[int, ...], n_states: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Lines where the depth changes, and the depth above each stretch that has room."""
-    shapes: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    begin = 0
-    for depth, group in groupby(depths):
-        length = len(list(group))
-        if begin:
-            line = {"type": "line", "x0": begin - 0.5, "x1": begin - 0.5, "y0": -0.5, "y1": n_states - 0.5}
-            shapes.append(line | {"line": {"color": INK, "width": 1, "dash": "dot"}})
-        share = length / len(depths)
-        if share > 0.014:
-            text = f"depth {depth}" if share > 0.06 else str(depth)
-            above = {"x": begin + (length - 1) / 2, "y": -0.5, "yshift": 9, "showarrow": False}
-            annotations.append(above | {"text": text, "font": {"size": 11}})
-        begin += length
-    return shapes, annotations

@@ -1,0 +1,87 @@
+"""The sidebar: which model, and which pair of graphs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from dashboards.cached import available, operations
+from dashboards.patching.session import MAKE, TYPE, current_view
+from dashboards.patching.view import SEEDS, SIZES, View
+from interp.pairs import KINDS
+from models.graph import ComputationGraph, GraphError
+
+_KINDS = dict(
+    zip(KINDS, ("a leaf's value", "an operand", "an operation", "two leaves' values swapped"), strict=True)
+)
+
+
+def chosen_view() -> View:
+    """What the sidebar asks for; not yet known to be a pair that the model can read."""
+    st.sidebar.selectbox(
+        "Model", available(), key="patch_model", help="Weights to run; `compiled` is exact by design."
+    )
+    st.sidebar.segmented_control(
+        "Pair", [MAKE, TYPE], key="patch_source", required=True, width="stretch", label_visibility="collapsed"
+    )
+    view = replace(current_view(), model=st.session_state["patch_model"])
+    if st.session_state["patch_source"] == TYPE:
+        return _typed(view)
+    return _made(view)
+
+
+def _typed(view: View) -> View:
+    for name in ("clean", "corrupt"):
+        st.sidebar.text_area(
+            f"{name.capitalize()} equations",
+            key=f"patch_{name}",
+            height=150,
+            help="Separated by `;`, `,` or a new line. Both texts need the same nodes with as many operands each.",
+        )
+    st.sidebar.caption("Ctrl+Enter to apply.")
+    return replace(view, clean=st.session_state["patch_clean"], corrupt=st.session_state["patch_corrupt"])
+
+
+def _made(view: View) -> View:
+    left, right = st.sidebar.columns(2)
+    n = left.number_input("Nodes", *SIZES, key="patch_n", help="Equations of the graph, six of them leaves.")
+    seed = right.number_input("Seed", *SEEDS, key="patch_seed", help="Draws the graph, and the edit.")
+    known = operations(view.model)
+    chosen = [name for name in known if name in st.session_state["patch_ops"]] or [known[0]]
+    st.session_state["patch_ops"] = chosen
+    st.sidebar.pills(
+        "Operations", known, selection_mode="multi", key="patch_ops", help="What the model's vocabulary has."
+    )
+    ops = tuple(name for name in known if name in st.session_state["patch_ops"]) or known[:1]
+    kind = st.sidebar.selectbox("What differs", KINDS, key="patch_kind", format_func=_KINDS.__getitem__)
+    node = _node(n, seed, ops, kind)
+    return replace(view, clean=None, corrupt=None, n=n, seed=seed, ops=ops, kind=kind, node=node)
+
+
+def _node(n: int, seed: int, ops: tuple[str, ...], kind: str) -> str | None:
+    """Choice of the node to edit: any of the right sort, or drawn; a name from a link is kept as it is."""
+    try:
+        graph = ComputationGraph.sample(n, ops=ops, seed=seed)
+    except GraphError:
+        return None
+    leaf = kind in ("leaf-value", "leaf-swap")
+    names = [node.name for node in graph.nodes if (node.value is not None) == leaf]
+    equations = dict(zip((node.name for node in graph.nodes), graph.equations, strict=True))
+    given = st.session_state.get("patch_node")
+    shown = current_view()
+    if given is not None and given not in names:
+        if (n, seed, ops, kind) == (shown.n, shown.seed, shown.ops, shown.kind):
+            names = [given, *names]
+        else:
+            st.session_state["patch_node"] = None
+    chosen: str | None = st.sidebar.selectbox(
+        "Node",
+        names,
+        index=None,
+        key="patch_node",
+        format_func=lambda name: equations.get(name, str(name)),
+        placeholder="drawn by the seed",
+        help="The node that is edited. Cleared: drawn by the seed.",
+    )
+    return chosen

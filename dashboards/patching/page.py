@@ -1,0 +1,148 @@
+"""The Patching page: one run's activations put into another, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from dashboards.cached import run_graph, shared
+from dashboards.patching.controls import chosen_view
+from dashboards.patching.jobs import SweepJob, SweepRequest, jobs
+from dashboards.patching.pair_view import show_pair
+from dashboards.patching.results import ENDED, progress_fragment, results_fragment
+from dashboards.patching.session import current_view, default_view, read_address, show_view
+from dashboards.patching.settings import checked_settings, choose_look, settings_form
+from dashboards.patching.view import View
+from interp.pairs import Pair, PairError
+from interp.sites import SiteError
+from models.graph import GraphError
+from models.storage import CheckpointError
+from models.trajectory import Trajectory
+from models.vocabulary import VocabularyError
+
+GOOD = "patching last good view"
+AT_ONCE = 1000
+"""Patched runs up to which a sweep starts without being asked for."""
+
+_PATIENCE = 0.6
+"""Seconds for which the page waits for a sweep before it shows progress instead."""
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """The pair and both runs, equally long."""
+
+    pair: Pair
+    clean: Trajectory
+    corrupt: Trajectory
+
+    @property
+    def n_steps(self) -> int:
+        return self.clean.n_steps
+
+
+def patching_page() -> None:
+    """Draw the page for this visitor's view."""
+    is_new, problems = read_address()
+    # A sweep that ends runs the page again, which is no reason to take a message away.
+    if st.session_state.pop(ENDED, False):
+        problems = [*st.session_state["patching problems"]]
+    st.session_state["patching problems"] = tuple(problems)
+    view, runs = _runs(chosen_view(), is_new, problems)
+    for problem in problems:
+        st.error(problem)
+    show_pair(runs.pair, runs.clean, runs.corrupt)
+    cfg = shared(view.model).model.cfg
+    settings = choose_look(view.settings)
+    if settings.look != view.settings.look or (not is_new and not view.same_pair(current_view())):
+        _forget_form()
+        view = replace(view, cell=None)
+    settings, problems = checked_settings(settings, runs.pair, cfg.n_layers, runs.n_steps)
+    for problem in problems:
+        st.error(problem)
+    submitted = settings_form(settings, runs.pair, cfg.n_layers, runs.n_steps)
+    if submitted is not None and submitted != settings:
+        view, settings = replace(view, cell=None), submitted
+    view = replace(view, settings=settings)
+    show_view(view)
+    try:
+        request = _request(view, runs)
+    except SiteError as error:
+        st.error(str(error))
+        return
+    job = jobs().of(request, shared(view.model))
+    _leave_other(job)
+    if submitted is not None or not (len(request.sites) > AT_ONCE or job.cancelled or job.problem):
+        job.start()
+    _show(job, runs)
+
+
+def _show(job: SweepJob, runs: _Runs) -> None:
+    if not job.wait(_PATIENCE):
+        progress_fragment(job)
+        return
+    if job.problem is not None:
+        st.error(job.problem)
+    sweep = job.result()
+    total = f"{len(job.request.sites):,} patched runs"
+    if sweep is None and job.problem is None:
+        st.info(f"This sweep is {total}. Press **Run the sweep** to start it.")
+    elif sweep is not None and not job.finished:
+        st.warning(
+            f"Stopped after {job.n_kept:,} of {total}, which are kept. **Run the sweep** continues it."
+        )
+    if sweep is not None:
+        results_fragment(sweep, job.n_kept, runs.clean, runs.corrupt)
+
+
+def _runs(wanted: View, is_new: bool, problems: list[str]) -> tuple[View, _Runs]:
+    """The pair of the wanted view and its runs; where there is none, a message and the last good view's."""
+    good: View = st.session_state.get(GOOD, default_view())
+    try:
+        runs = _run_both(wanted)
+    except (GraphError, PairError, VocabularyError, CheckpointError) as error:
+        problems.append(str(error))
+        plain = replace(good, settings=current_view().settings, cell=current_view().cell)
+        return plain, _run_both(good)
+    st.session_state[GOOD] = wanted
+    return wanted, runs
+
+
+def _run_both(view: View) -> _Runs:
+    pair = view.pair()
+    if not pair.differing:
+        raise PairError("No true value differs between the two graphs, so there is no effect to measure.")
+    alone = [run_graph(view.model, graph).n_steps for graph in (pair.clean, pair.corrupt)]
+    clean, corrupt = (run_graph(view.model, graph, max(alone)) for graph in (pair.clean, pair.corrupt))
+    return _Runs(pair, clean, corrupt)
+
+
+def _request(view: View, runs: _Runs) -> SweepRequest:
+    names = [node.name for node in runs.pair.clean.nodes]
+    read = tuple(names.index(name) for name in view.settings.read)
+    sites = view.settings.sites(shared(view.model).model, runs.clean, runs.n_steps)
+    return SweepRequest(
+        model=view.model,
+        clean=runs.pair.clean,
+        corrupt=runs.pair.corrupt,
+        n_steps=runs.n_steps,
+        sites=sites,
+        metric=view.settings.metric,
+        direction=view.settings.direction,
+        nodes=read or None,
+    )
+
+
+def _leave_other(job: SweepJob) -> None:
+    """Stop the sweep this visitor has turned away from."""
+    before: SweepJob | None = st.session_state.get("patching job")
+    if before is not None and before is not job:
+        before.pause()
+    st.session_state["patching job"] = job
+
+
+def _forget_form() -> None:
+    """Let the form be filled anew, from the view."""
+    for key in [key for key in st.session_state if str(key).startswith("patch_set_")]:
+        del st.session_state[key]

@@ -1,0 +1,219 @@
+"""A sweep in progress, and a finished one: heatmap, downloads, and the patched run of the cell clicked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+from torch import Tensor
+
+from dashboards.cached import locked, run_graph
+from dashboards.patching.jobs import SweepJob
+from dashboards.patching.session import current_view, update_view
+from dashboards.patching.snippet import cell_snippet, sweep_snippet
+from dashboards.patching.words import cell_sentence, sweep_sentence
+from interp.figures.patched_run import patched_run_figure
+from interp.figures.patching import patching_figure
+from interp.interventions import Recording, SetFrom
+from interp.patching import PatchSweep
+from interp.replay import run_interventions
+from interp.sites import Site
+from models.graph import ComputationGraph
+from models.trajectory import Trajectory
+
+CHART = {"displayModeBar": False, "displaylogo": False}
+ENDED = "patching sweep has ended"
+_WIDTH = 1060
+_DRAWN_LIVE = 4000
+"""Sites up to which the heatmap is drawn while the sweep runs."""
+
+
+@st.fragment(run_every=1.0)
+def progress_fragment(job: SweepJob) -> None:
+    """Bar, cancel button and the cells so far; the whole page is run again when the sweep has ended."""
+    if not job.running:
+        st.session_state[ENDED] = True
+        st.rerun()
+    done, total = job.n_done, len(job.request.sites)
+    left, right = st.columns([6, 1], vertical_alignment="center")
+    left.progress(min(1.0, done / total), f"{done:,} of {total:,} patched runs")
+    if right.button("Cancel", key="patch_cancel", on_click=job.cancel, width="stretch"):
+        job.wait(5.0)
+        st.session_state[ENDED] = True
+        st.rerun()
+    sweep = job.result()
+    if sweep is not None and total <= _DRAWN_LIVE:
+        st.plotly_chart(patching_figure(sweep, width=_WIDTH), theme=None, config=CHART, key="patch so far")
+
+
+@st.fragment
+def results_fragment(sweep: PatchSweep, n_done: int, clean: Trajectory, corrupt: Trajectory) -> None:
+    """The heatmap; a click on a cell draws the patched run below, and reruns nothing else."""
+    st.markdown(sweep_sentence(sweep, n_done))
+    figure = patching_figure(sweep, selectable=True, width=_WIDTH)
+    _point_out(figure, _first_cell(sweep))
+    event: Any = st.plotly_chart(
+        figure,
+        theme=None,
+        config=CHART,
+        key="patch heatmap",
+        on_select="rerun",
+        selection_mode="points",
+    )
+    points = event["selection"]["points"]
+    if points:
+        update_view(cell=int(points[0]["customdata"][2]))
+    _downloads(sweep)
+    view = current_view()
+    if view.cell is None:
+        st.caption("Click a cell to see the run it stands for, beside the clean and the corrupt one.")
+    elif view.cell >= len(sweep.sites):
+        st.error(f"There is no cell {view.cell}; this sweep has 0 to {len(sweep.sites) - 1}.")
+        update_view(cell=None)
+    else:
+        _show_cell(sweep, view.cell, clean, corrupt)
+    with st.expander("View the code that drew this"):
+        nodes = tuple(sweep.nodes) if view.settings.read else None
+        code = [sweep_snippet(view, sweep.n_steps, nodes)]
+        cell = current_view().cell
+        if cell is not None:
+            code.append(
+                cell_snippet(sweep, cell, _apart(sweep, cell, clean, corrupt), first_state(sweep.sites[cell]))
+            )
+        st.code("\n\n".join(code), language="python")
+
+
+def first_state(site: Site) -> int:
+    """Index of the first state that a patch at the site can change."""
+    step = 0 if site.step == "all" else site.step
+    return step if site.name == "state" else step + 1
+
+
+@st.cache_data(
+    show_spinner="Running the patched run ...",
+    max_entries=64,
+    hash_funcs={ComputationGraph: ComputationGraph.to_json, Site: str},
+)
+def patched_values(
+    name: str, base: ComputationGraph, source: ComputationGraph, n_steps: int, site: Site
+) -> Tensor:
+    """Int [state, node]: value symbols of the run on ``base`` with ``source``'s activation put in at the site."""
+    runs = [run_graph(name, graph, n_steps) for graph in (base, source)]
+    with locked(name) as model:
+        into, taken = (Recording(model, run) for run in runs)
+        (replay,) = run_interventions(model, into, [SetFrom(site, taken)], n_steps, logits_at=None)
+    return replay.values
+
+
+def _show_cell(sweep: PatchSweep, cell: int, clean: Trajectory, corrupt: Trajectory) -> None:
+    patched = _patched(sweep, cell)
+    site = sweep.sites[cell]
+    st.markdown(cell_sentence(sweep, cell, patched, clean, corrupt))
+    every = st.toggle("Every node, also those that are the same in all three runs", key="patch_every_node")
+    nodes = list(range(len(sweep.clean_graph))) if every else _apart(sweep, cell, clean, corrupt)
+    figure = patched_run_figure(clean, patched, corrupt, _base(sweep), nodes, first_state(site))
+    st.plotly_chart(figure, theme=None, config=CHART, key="patched run")
+    st.download_button(
+        "Download the three runs (JSON)",
+        lambda: _runs_json(sweep, cell, patched, clean, corrupt),
+        file_name="recurlens-patched-run.json",
+        mime="application/json",
+        on_click="ignore",
+    )
+
+
+def _patched(sweep: PatchSweep, cell: int) -> Tensor:
+    graphs = (sweep.corrupt_graph, sweep.clean_graph)
+    base, source = graphs if _base(sweep) == "corrupt" else graphs[::-1]
+    return patched_values(current_view().model, base, source, sweep.n_steps, sweep.sites[cell])
+
+
+def _base(sweep: PatchSweep) -> str:
+    return "corrupt" if sweep.direction == "denoise" else "clean"
+
+
+def _apart(sweep: PatchSweep, cell: int, clean: Trajectory, corrupt: Trajectory) -> list[int]:
+    """Nodes that are not the same in all three runs at every step."""
+    patched = _patched(sweep, cell)
+    apart = (clean.values[:, 0] != corrupt.values[:, 0]) | (patched != clean.values[:, 0])
+    return [int(node) for node in apart.any(0).nonzero().flatten()]
+
+
+def _first_cell(sweep: PatchSweep) -> int | None:
+    """The cell that was open when this sweep was first drawn, so that a click does not draw the heatmap anew."""
+    now = (sweep.clean_graph, sweep.corrupt_graph, sweep.metric, sweep.direction, sweep.nodes, sweep.sites)
+    drawn: tuple[object, int | None] | None = st.session_state.get("patching drawn")
+    if drawn is None or drawn[0] != now:
+        st.session_state["patching drawn"] = drawn = (now, current_view().cell)
+    return drawn[1]
+
+
+def _point_out(figure: go.Figure, cell: int | None) -> None:
+    """Show a cell as selected, as a click would."""
+    traces: Any = figure.select_traces(selector={"name": "cells"})
+    for trace in traces:
+        found = [place for place, point in enumerate(trace.customdata) if point[2] == cell]
+        if found:
+            trace.selectedpoints = found
+
+
+def _downloads(sweep: PatchSweep) -> None:
+    model = current_view().model
+    table, data, page, _ = st.columns([1, 1, 1, 3])
+    table.download_button(
+        "Table (CSV)",
+        lambda: sweep.to_frame().to_csv(index=False),
+        file_name="recurlens-patching.csv",
+        mime="text/csv",
+        on_click="ignore",
+        width="stretch",
+    )
+    data.download_button(
+        "Sweep (JSON)",
+        lambda: sweep_json(model, sweep),
+        file_name="recurlens-patching.json",
+        mime="application/json",
+        on_click="ignore",
+        width="stretch",
+    )
+    page.download_button(
+        "Figure (HTML)",
+        lambda: patching_figure(sweep).to_html(include_plotlyjs=True),
+        file_name="recurlens-patching.html",
+        mime="text/html",
+        on_click="ignore",
+        width="stretch",
+    )
+
+
+def sweep_json(model: str, sweep: PatchSweep) -> str:
+    """The sweep as JSON text: the pair, what was measured, and one record a site."""
+    records = json.loads(str(sweep.to_frame().to_json(orient="records", double_precision=15)))
+    data = {
+        "format": "recurlens.patching.1",
+        "model": model,
+        "clean_graph": sweep.clean_graph.equations,
+        "corrupt_graph": sweep.corrupt_graph.equations,
+        "metric": sweep.metric,
+        "direction": sweep.direction,
+        "nodes": [sweep.clean_graph.nodes[node].name for node in sweep.nodes],
+        "n_steps": sweep.n_steps,
+        "clean": sweep.clean,
+        "corrupt": sweep.corrupt,
+        "sites": records,
+    }
+    return json.dumps(data, indent=1, allow_nan=False) + "\n"
+
+
+def _runs_json(sweep: PatchSweep, cell: int, patched: Tensor, clean: Trajectory, corrupt: Trajectory) -> str:
+    symbols = clean.vocabulary.symbols("value")
+    values = {"clean": clean.values[:, 0], "patched": patched, "corrupt": corrupt.values[:, 0]}
+    nodes = []
+    for index, node in enumerate(sweep.clean_graph.nodes):
+        own = {name: [symbols[int(code)] for code in run[:, index]] for name, run in values.items()}
+        nodes.append({"name": node.name} | own)
+    site = sweep.sites[cell].to_dict()
+    data = {"format": "recurlens.patched-run.1", "site": site, "direction": sweep.direction, "nodes": nodes}
+    return json.dumps(data, indent=1) + "\n"

@@ -1,0 +1,133 @@
+"""The form of a sweep: nothing is computed before it is submitted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from dashboards.patching.view import DIRECTIONS, LOOKS, METRICS, POSITIONS, Settings, allowed_sites
+from interp.pairs import Pair
+from interp.sites import rhs
+
+
+def choose_look(settings: Settings) -> Settings:
+    """The axes of the heatmap, which decide what the form asks for."""
+    look = st.segmented_control(
+        "Heatmap",
+        list(LOOKS),
+        key="patch_look",
+        required=True,
+        format_func=LOOKS.__getitem__,
+        label_visibility="collapsed",
+    )
+    return settings if look is None else settings.with_look(look)
+
+
+def settings_form(settings: Settings, pair: Pair, n_layers: int, n_steps: int) -> Settings | None:
+    """The form, filled with ``settings``; what was asked for when it is submitted, else None."""
+    names = [node.name for node in pair.clean.nodes]
+    _fill(settings, n_layers, n_steps)
+    with st.form("patch_form"):
+        places = iter(st.columns([5, 4, 6, 5]))
+        next(places).selectbox("Site", allowed_sites(settings.look), key="patch_set_site")
+        if settings.rows == "step":
+            next(places).selectbox("Layer", range(n_layers), key="patch_set_layer")
+        else:
+            steps: list[int | None] = [None, *range(n_steps)]
+            next(places).selectbox("Step", steps, key="patch_set_step", format_func=_step_label)
+        if settings.columns == "pos":
+            next(places).selectbox(
+                "Positions", POSITIONS, key="patch_set_pos", format_func=POSITIONS.__getitem__
+            )
+        else:
+            where = {"all": "all positions at once"}
+            where |= {rhs(i): f"rhs of {name}" for i, name in enumerate(names)}
+            next(places).selectbox("At", where, key="patch_set_pos", format_func=where.__getitem__)
+        next(places).selectbox(
+            "Direction", DIRECTIONS, key="patch_set_direction", format_func=_direction_label
+        )
+        left, middle, right = st.columns([9, 7, 4], vertical_alignment="bottom")
+        left.selectbox("Metric", METRICS, key="patch_set_metric", format_func=_metric_label)
+        middle.multiselect(
+            "Read at",
+            [names[node] for node in pair.differing],
+            key="patch_set_read",
+            placeholder="every node at which the runs end differently",
+        )
+        if not right.form_submit_button("Run the sweep", type="primary", width="stretch"):
+            return None
+    chosen = st.session_state
+    changes: dict[str, Any] = {
+        "site": chosen["patch_set_site"],
+        "pos": chosen["patch_set_pos"],
+        "direction": chosen["patch_set_direction"],
+        "metric": chosen["patch_set_metric"],
+        "read": tuple(chosen["patch_set_read"]),
+    }
+    changes["layer" if settings.rows == "step" else "step"] = chosen[
+        "patch_set_layer" if settings.rows == "step" else "patch_set_step"
+    ]
+    return replace(settings, **changes)
+
+
+def checked_settings(
+    settings: Settings, pair: Pair, n_layers: int, n_steps: int
+) -> tuple[Settings, list[str]]:
+    """Settings that the model and the pair have, and a message for each that was not."""
+    problems: list[str] = []
+    names = [node.name for node in pair.clean.nodes]
+    if settings.layer >= n_layers:
+        problems.append(f"There is no layer {settings.layer}; the model has layers 0 to {n_layers - 1}.")
+        settings = replace(settings, layer=0)
+    if settings.rows == "layer" and settings.step is not None and settings.step >= n_steps:
+        problems.append(f"There is no step {settings.step}; the run has steps 0 to {n_steps - 1}.")
+        settings = replace(settings, step=0)
+    if settings.pos.startswith("rhs:") and int(settings.pos[4:]) >= len(names):
+        problems.append(f"There is no node {settings.pos[4:]}; there are 0 to {len(names) - 1}.")
+        settings = replace(settings, pos="all")
+    differing = [names[node] for node in pair.differing]
+    if unknown := [name for name in settings.read if name not in differing]:
+        problems.append(
+            f"{', '.join(unknown)} cannot be read: the nodes that differ are {', '.join(differing) or 'none'}."
+        )
+        settings = replace(settings, read=tuple(name for name in settings.read if name in differing))
+    return settings, problems
+
+
+def _fill(settings: Settings, n_layers: int, n_steps: int) -> None:
+    """Set the form's widgets where they are not there yet, or hold what is no longer on offer."""
+    state = st.session_state
+    wanted = {
+        "patch_set_site": settings.site,
+        "patch_set_layer": settings.layer,
+        "patch_set_step": settings.step,
+        "patch_set_pos": settings.pos,
+        "patch_set_direction": settings.direction,
+        "patch_set_metric": settings.metric,
+        "patch_set_read": list(settings.read),
+    }
+    for key, value in wanted.items():
+        if key not in state:
+            state[key] = value
+    if state["patch_set_site"] not in allowed_sites(settings.look):
+        state["patch_set_site"] = settings.site
+    if state["patch_set_layer"] is None or state["patch_set_layer"] >= n_layers:
+        state["patch_set_layer"] = settings.layer
+    if state["patch_set_step"] is not None and state["patch_set_step"] >= n_steps:
+        state["patch_set_step"] = settings.step
+    if (state["patch_set_pos"] in POSITIONS) != (settings.columns == "pos") and settings.pos != "all":
+        state["patch_set_pos"] = settings.pos
+
+
+def _step_label(step: int | None) -> str:
+    return "every step at once" if step is None else str(step)
+
+
+def _metric_label(metric: str) -> str:
+    return f"{metric}: {METRICS[metric]}"
+
+
+def _direction_label(direction: str) -> str:
+    return f"{direction}: {DIRECTIONS[direction]}"

@@ -1,0 +1,70 @@
+"""The lines of Python that draw what the page shows, ready to be pasted into a notebook."""
+
+from __future__ import annotations
+
+from dashboards.patching.view import View
+from interp.patching import PatchSweep
+
+
+def sweep_snippet(view: View, n_steps: int, nodes: tuple[int, ...] | None) -> str:
+    """Code of the pair, the sweep and the heatmap."""
+    settings = view.settings
+    by_head = settings.columns == "head"
+    steps = (
+        "range(n_steps)"
+        if settings.rows == "step"
+        else repr(["all" if settings.step is None else settings.step])
+    )
+    layers = repr("all") if settings.rows == "layer" else repr([settings.layer])
+    grid = (
+        f"Site.grid(model, pair.clean, {settings.site!r}, step={steps}, layer={layers}, pos={settings.pos!r}, "
+        f"head={'all' if by_head else None!r}, n_steps=n_steps)"
+    )
+    options = f"metric={settings.metric!r}, direction={settings.direction!r}, nodes={nodes}, n_steps=n_steps"
+    return "\n".join(
+        [
+            "from interp.figures.patching import patching_figure",
+            "from interp.pairs import Pair, make_pair",
+            "from interp.patching import patch_sweep",
+            "from interp.sites import Site",
+            "from models import ComputationGraph, load",
+            "",
+            f"model = load({view.model!r})",
+            *_pair(view),
+            f"n_steps = {n_steps}",
+            f"sites = {grid}",
+            f"sweep = patch_sweep(model, pair.clean, pair.corrupt, sites, {options})",
+            "patching_figure(sweep).show()",
+        ]
+    )
+
+
+def cell_snippet(sweep: PatchSweep, index: int, nodes: list[int], state: int) -> str:
+    """Code of the patched run, to follow that of the sweep."""
+    base, source = ("corrupt", "clean") if sweep.direction == "denoise" else ("clean", "corrupt")
+    return "\n".join(
+        [
+            "from interp.figures.patched_run import patched_run_figure",
+            "from interp.interventions import SetFrom, record",
+            "from interp.replay import run_interventions",
+            "",
+            "clean, corrupt = (record(model, graph, n_steps) for graph in (pair.clean, pair.corrupt))",
+            f"patch = SetFrom(sites[{index}], {source})  # {sweep.sites[index]}",
+            f"(patched,) = run_interventions(model, {base}, [patch], n_steps)",
+            "patched_run_figure(",
+            f"    clean.trajectory, patched.values, corrupt.trajectory, base={base!r}, nodes={nodes}, state={state}",
+            ").show()",
+        ]
+    )
+
+
+def _pair(view: View) -> list[str]:
+    if view.clean is None or view.corrupt is None:
+        sample = f"ComputationGraph.sample(n_nodes={view.n}, seed={view.seed}, ops={view.ops})"
+        arguments = f"{view.kind!r}, seed={view.seed}, node={view.node!r}, ops={view.ops}"
+        return [f"pair = make_pair({sample}, {arguments})"]
+    return [
+        f"clean = ComputationGraph.parse({view.clean!r})",
+        f"corrupt = ComputationGraph.parse({view.corrupt!r})",
+        f"pair = Pair(clean, corrupt, {view.pair().kind!r})",
+    ]

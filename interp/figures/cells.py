@@ -1,0 +1,52 @@
+"""What stands in the cells of a step x node heatmap: values as text, and frames around cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from interp.figures.template import text_colour
+
+
+def number_traces(
+    cells: list[list[int]], signs: Sequence[str], colours: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The value in every cell, dark or light as its colour needs; one trace per ink."""
+    inks = [text_colour(colour) for colour in colours]
+    traces: list[dict[str, Any]] = []
+    for ink in sorted(set(inks)):
+        inside = [
+            (node, step, signs[code])
+            for step, line in enumerate(cells)
+            for node, code in enumerate(line)
+            if inks[code] == ink and signs[code]
+        ]
+        traces.append(
+            {
+                "type": "scatter",
+                "x": [node for node, _, _ in inside],
+                "y": [step for _, step, _ in inside],
+                "text": [sign for _, _, sign in inside],
+                "mode": "text",
+                "textfont": {"size": 11, "color": ink},
+                "hoverinfo": "skip",
+                "showlegend": False,
+            }
+        )
+    return traces
+
+
+def frame_traces(
+    cells: Iterable[tuple[int, int]], colour: str, name: str, half: float
+) -> list[dict[str, Any]]:
+    """A frame in each cell (step, node), all in one trace; no trace without a cell."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for step, node in cells:
+        x += [node - half, node + half, node + half, node - half, node - half, None]
+        y += [step - half, step - half, step + half, step + half, step - half, None]
+    if not x:
+        return []
+    line = {"color": colour, "width": 2}
+    frame = {"type": "scatter", "name": name, "x": x, "y": y, "mode": "lines", "line": line}
+    return [frame | {"hoverinfo": "skip"}]
