@@ -1,0 +1,57 @@
+"""What the studies of one script each have in common: which options repeat them, and the files they write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import typer
+
+from analyses.inputs import Outputs
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+_NOT_WHAT_WAS_RUN = {"out", "json_file", "quiet", "config", "jobs", "backend"}
+
+
+class Study(Protocol):
+    """A result that can be written."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+    def to_frame(self) -> pd.DataFrame: ...
+
+    def figure(self) -> go.Figure: ...
+
+
+def used_options(context: typer.Context) -> dict[str, Any]:
+    """The options that say what was run, under the names that --config takes; GRAPH becomes --graph."""
+    used = {name: value for name, value in context.params.items() if name not in _NOT_WHAT_WAS_RUN}
+    text = used.pop("text", None)
+    if text is not None:
+        used["graph"] = text
+    if used.get("graphs_file") is not None:
+        used["graphs_file"] = str(Path(used["graphs_file"]).resolve())
+    options = {param.name: param for param in context.command.params}
+    flags = {name: options[name].opts[0].removeprefix("--") for name in used}
+    return {flags[name]: value for name, value in used.items()}
+
+
+def write_files(outputs: Outputs, command: str, study: Study, options: Mapping[str, Any]) -> list[Path]:
+    """NAME.json and .csv, .parquet, .html, .png and config.yaml into the folder asked for; says on stderr where no PNG
+    can be made. Returns the paths.
+    """
+    frame = study.to_frame()
+    plain = frame.astype(object).where(frame.notna(), None)
+    written = outputs.write(study.to_dict(), plain.to_dict("records"))
+    if outputs.folder is None:
+        return written
+    from analyses.export import write_study
+
+    more, problem = write_study(outputs.folder, outputs.name, frame, study.figure(), command, options)
+    if problem is not None:
+        typer.echo(f"No {outputs.folder / outputs.name}.png was written: {problem}", err=True)
+    return [*written, *more]

@@ -1,0 +1,87 @@
+"""The symbolic algorithm of Altabaa et al. 2025 on one text, state by state, with tokens put in by hand.
+
+At every step all nodes take, at the same time, what their operands' CURRENT values give; a node is EMPTY where an
+operand is. From all EMPTY, a node of depth d shows its true value from the state after step d on. A state here holds
+the text too: a model copies it from step to step, so a token that is replaced in a state stays replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from models.graph import ComputationGraph
+from models.parsing import OPERATIONS, Node
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SymbolicState:
+    """What a discrete state says: the equations, and the value at every right-hand side, None where it is EMPTY."""
+
+    nodes: tuple[Node, ...]
+    values: tuple[int | None, ...]
+    modulus: int
+
+    def after(self, operands: Mapping[tuple[int, int], int | None] | None = None) -> SymbolicState:
+        """The state that one step makes of this; ``operands``: (node, place) -> value that is read there instead."""
+        read = operands or {}
+        return replace(self, values=tuple(self._computed(index, read) for index in range(len(self.nodes))))
+
+    def with_tokens(self, other: SymbolicState, tokens: Sequence[tuple[int, int]]) -> SymbolicState:
+        """This state with some tokens of another: (node, place) as :func:`token_places` counts them."""
+        nodes, shown = list(self.nodes), list(self.values)
+        for index, place in tokens:
+            mine, theirs = nodes[index], other.nodes[index]
+            if place == 2 * max(len(mine.operands), 1):
+                shown[index] = other.values[index]
+            elif mine.value is not None:
+                nodes[index] = replace(mine, value=theirs.value) if place == 0 else mine
+            elif place % 2 == 0:
+                nodes[index] = replace(mine, operands=_put(mine.operands, place // 2, theirs.operands))
+            elif place // 2 < len(mine.operations):
+                nodes[index] = replace(mine, operations=_put(mine.operations, place // 2, theirs.operations))
+        return replace(self, nodes=tuple(nodes), values=tuple(shown))
+
+    def _computed(self, index: int, read: Mapping[tuple[int, int], int | None]) -> int | None:
+        node = self.nodes[index]
+        if node.value is not None:
+            return node.value
+        known: list[int] = []
+        for place, operand in enumerate(node.operands):
+            value = read.get((index, place), self.values[operand])
+            if value is None:
+                return None
+            known.append(value)
+        total = known[0]
+        for name, value in zip(node.operations, known[1:], strict=True):
+            total = OPERATIONS[name](total, value) % self.modulus
+        return total
+
+
+def symbolic_run(graph: ComputationGraph, n_steps: int) -> list[SymbolicState]:
+    """The states before and after every step, from all EMPTY: n_steps + 1 of them."""
+    states = [SymbolicState(graph.nodes, (None,) * len(graph), graph.modulus)]
+    for _ in range(n_steps):
+        states.append(states[-1].after())
+    return states
+
+
+def token_places(graph: ComputationGraph) -> list[tuple[int, int]]:
+    """(node, place in its equation) of every position of the text; a separator is a place of the equation before it.
+
+    A leaf's value is at place 0; operands are at 0, 2, ..., operations between them; the right-hand side of a node of
+    k operands is at 2k (of a leaf at 2), behind its '='.
+    """
+    places = [
+        (index, place)
+        for index, node in enumerate(graph.nodes)
+        for place in range(2 * max(len(node.operands), 1) + 2)
+    ]
+    return places[:-1]
+
+
+def _put(own: tuple[T, ...], place: int, others: tuple[T, ...]) -> tuple[T, ...]:
+    return (*own[:place], others[place], *own[place + 1 :])
