@@ -33,6 +33,7 @@ from analyses.options import (
     reports_bad_input,
     wide_console,
 )
+from analyses.patch_command import patch_command
 from analyses.train import train_command
 
 HOST = "127.0.0.1"
@@ -155,6 +156,7 @@ def evaluate_command(
 
 
 app.command("train")(train_command)
+app.command("patch")(patch_command)
 
 
 @app.command("dashboard")

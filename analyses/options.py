@@ -113,7 +113,9 @@ OpsOption = Annotated[
 StepsOption = Annotated[
     int | None,
     typer.Option(
-        "--steps", callback=at_least(1), help="Recurrence steps to run.  [default: until the state is stable]"
+        "--steps",
+        callback=at_least(1),
+        help="Recurrence steps to run.  [default: until the state is stable, or as many as the method fixes]",
     ),
 ]
 JsonOption = Annotated[
