@@ -137,7 +137,7 @@ def study_cross_step(
     """The matrix of every pair, with the model of a name or path.
 
     name: the site. n_steps: side of the matrices; None: as many steps as the longest of all runs has. options: as for
-    `interp.cross_step`. jobs, backend: as for `analyses.sweeps`.
+    `interp.cross_step_matrix`. jobs, backend: as for `analyses.sweeps`.
 
     Raises:
         InputError: no pair, or a pair, site, metric or backend that cannot be used.
@@ -159,9 +159,9 @@ def cross_step_of(
     model: RecurrentTransformer, pair: TextPair, name: str, n_steps: int, options: dict[str, Any]
 ) -> CrossStep:
     """The matrix of one pair."""
-    from interp.cross_step import cross_step
+    from interp.cross_step import cross_step_matrix
 
-    return cross_step(model, *pair, name, n_steps=n_steps, **options)
+    return cross_step_matrix(model, *pair, name, n_steps=n_steps, **options)
 
 
 def _plain(number: float) -> float | None:

@@ -151,7 +151,7 @@ class CrossStep:
         )
 
 
-def cross_step(
+def cross_step_matrix(
     model: RecurrentTransformer,
     clean: ComputationGraph,
     corrupt: ComputationGraph,

@@ -210,12 +210,17 @@ def record_pair(
     """Both runs, equally long (default: as long as the longer one needs); recorded ones of that length are kept.
 
     Raises:
-        PatchingError: texts of different length.
+        PatchingError: texts of different length, or graphs of different size.
     """
     given = [run if isinstance(run, Recording) else record(model, run, n_steps) for run in (clean, corrupt)]
     steps = max(1, *(run.n_steps for run in given)) if n_steps is None else n_steps
     first, second = (run if run.n_steps == steps else record(model, run.graph, steps) for run in given)
     runs = first, second
+    if len(first.graph) != len(second.graph):
+        raise PatchingError(
+            f"the clean graph has {len(first.graph)} nodes and the corrupt one {len(second.graph)}; "
+            "a metric reads the same nodes in both"
+        )
     lengths = [int(run.encoded.mask.sum()) for run in runs]
     if lengths[0] != lengths[1]:
         raise PatchingError(

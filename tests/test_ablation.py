@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from analyses import export
+from analyses.ablation import ablation_command
 from interp.ablation import TIED, Component, ablate, components
 from interp.figures.ablation import ablation_by_step_figure
 from interp.sites import SiteError
@@ -119,3 +125,28 @@ def test_bad_input(model: CompiledTransformer) -> None:
     result = ablate(model, GRAPHS[:1], [Component(0, 0)], at_steps=[], n_steps=2)
     with pytest.raises(ValueError, match="head 1.1 was not ablated"):
         result.lost_nodes(Component(1, 1))
+
+
+def test_the_script_joins_components_and_repeats_itself(
+    model: CompiledTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "write_png", lambda figure, path: "there is no browser")
+    model.save_pretrained(tmp_path / "small")
+    application = typer.Typer()
+    application.command()(ablation_command)
+    sizes = ["--n-nodes", "8", "--n-graphs", "2", "--model", str(tmp_path / "small")]
+    done = CliRunner().invoke(
+        application, [*sizes, "--components", "2.0,mlp2,2.5", "--out", str(tmp_path / "a")]
+    )
+    assert done.exit_code == 0 and "2 of 3 components cost right nodes" in done.output
+    config = ["--config", str(tmp_path / "a" / "config.yaml"), "--out", str(tmp_path / "b")]
+    assert CliRunner().invoke(application, config).exit_code == 0
+    assert (tmp_path / "a/ablation.csv").read_text() == (tmp_path / "b/ablation.csv").read_text()
+    small = {"modulus": 5, "n_variables": 16, "n_leaves": 6}
+    drawn = [ComputationGraph.sample(8, seed=seed, **small) for seed in (0, 1)]
+    alone = ablate(model, drawn, [Component(2, 0), Component(2), Component(2, 5)])
+    frame = pd.read_parquet(tmp_path / "a/ablation.parquet")
+    assert np.allclose(frame["nodes_effect"], alone.to_frame()["nodes_effect"])
+    for given, message in (("1.x", "LAYER.HEAD"), ("9.0", "no layer 9")):
+        refused = CliRunner().invoke(application, [*sizes, "--components", given])
+        assert refused.exit_code == 2 and message in refused.output

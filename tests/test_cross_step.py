@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from interp.cross_step import cross_step
+from analyses import export
+from analyses.cross_step import cross_step_command
+from interp.cross_step import cross_step_matrix
 from interp.figures.cross_step import cross_step_figure
 from interp.pairs import leaf_swap, leaf_value, make_pair
 from interp.sites import SiteError
@@ -49,7 +55,7 @@ def graph(seed: int) -> ComputationGraph:
 def test_compiled_is_as_predicted(model: CompiledTransformer, kind: str, site: dict[str, Any]) -> None:
     pair = make_pair(graph(2), kind, 1)
     for lag, metric in ((None, "accuracy"), (1, "logit_diff")):
-        result = cross_step(model, pair.clean, pair.corrupt, lag=lag, metric=metric, n_steps=5, **site)
+        result = cross_step_matrix(model, pair.clean, pair.corrupt, lag=lag, metric=metric, n_steps=5, **site)
         assert result.predicted is not None
         assert np.allclose(result.normalised, result.predicted, atol=1e-4), (lag, metric)
         assert result.matched() == 1
@@ -59,7 +65,7 @@ def test_every_text_token_is_as_predicted(model: CompiledTransformer) -> None:
     text = "1 = x_1; 2 = x_2; x_1 + x_2 = x_3; x_3 - x_1 + x_2 = x_4"
     pair = make_pair(ComputationGraph.parse(text, **SIZES), "operation", 1)
     for pos in range(len(token_places(pair.clean))):
-        result = cross_step(model, pair.clean, pair.corrupt, "state", pos=pos, n_steps=3)
+        result = cross_step_matrix(model, pair.clean, pair.corrupt, "state", pos=pos, n_steps=3)
         assert np.allclose(result.normalised, result.predicted, atol=1e-6), pos
 
 
@@ -69,13 +75,13 @@ def test_the_rule_in_words(model: CompiledTransformer) -> None:
     n = 6
     source, target = np.indices((n, n))
     args: dict[str, Any] = {"pos": "rhs:x_3", "n_steps": n}
-    here = cross_step(model, *texts(pair), "resid_post", LAST, nodes=[2], lag=0, **args)
+    here = cross_step_matrix(model, *texts(pair), "resid_post", LAST, nodes=[2], lag=0, **args)
     assert np.array_equal(here.normalised == 1, source >= 2)
-    entering = cross_step(model, *texts(pair), "state", nodes=[3], lag=0, **args)
+    entering = cross_step_matrix(model, *texts(pair), "state", nodes=[3], lag=0, **args)
     assert np.array_equal(entering.normalised == 1, source > 2)
-    following = cross_step(model, *texts(pair), "resid_post", LAST, nodes=[3], lag=1, **args)
+    following = cross_step_matrix(model, *texts(pair), "resid_post", LAST, nodes=[3], lag=1, **args)
     assert np.array_equal(following.normalised == 1, source >= 2)
-    end = cross_step(model, *texts(pair), "resid_post", LAST, nodes=[3], **args)
+    end = cross_step_matrix(model, *texts(pair), "resid_post", LAST, nodes=[3], **args)
     assert np.array_equal(end.normalised == 1, (source >= 2) & (target == n - 2))
 
 
@@ -83,7 +89,7 @@ def test_all_positions_continue_the_clean_run(model: CompiledTransformer) -> Non
     """With k steps left after j, the node of depth 3 is right iff i + k >= 3."""
     pair, n = leaf_value(CHAIN, "x_1", value=2), 6
     source, target = np.indices((n, n))
-    result = cross_step(model, *texts(pair), "resid_post", LAST, nodes=[3], n_steps=n)
+    result = cross_step_matrix(model, *texts(pair), "resid_post", LAST, nodes=[3], n_steps=n)
     assert np.array_equal(result.normalised == 1, source + (n - 1 - target) >= 3)
     for i, j in np.ndindex(n - 1, n - 1):
         assert result.normalised[i, j] == result.normalised[i + 1, j + 1]
@@ -93,8 +99,8 @@ def test_a_wrong_hypothesis_is_not_matched(model: CompiledTransformer) -> None:
     """The head that carries the last operand does not carry the one before it."""
     pair = leaf_swap(graph(2), seed=1)
     args: dict[str, Any] = {"name": "z", "layer": 2, "head": 0, "pos": "rhs", "lag": 0}
-    right = cross_step(model, *texts(pair), carries="operand:-1", **args)
-    wrong = cross_step(model, *texts(pair), carries="operand:-2", **args)
+    right = cross_step_matrix(model, *texts(pair), carries="operand:-1", **args)
+    wrong = cross_step_matrix(model, *texts(pair), carries="operand:-2", **args)
     assert right.matched() == 1 and right.correlation > 0.999
     assert right.matched_by_nothing() < 0.6
     assert wrong.matched() < 0.7
@@ -105,7 +111,7 @@ def test_an_untrained_model_is_not_as_predicted() -> None:
     cfg = RecurrentConfig(n_layers=2, d_model=16, n_heads=2, d_head=8, d_mlp=16, seed=1, **SIZES)
     untrained = RecurrentTransformer(cfg).eval()
     pair = leaf_value(CHAIN, "x_1", value=2)
-    result = cross_step(untrained, *texts(pair), "state", metric="logit_diff", n_steps=4)
+    result = cross_step_matrix(untrained, *texts(pair), "state", metric="logit_diff", n_steps=4)
     assert result.predicted is not None and not result.matched() > 0.5
 
 
@@ -129,7 +135,7 @@ def test_token_places_are_the_texts(model: CompiledTransformer) -> None:
 
 def test_frame_and_figure(model: CompiledTransformer) -> None:
     pair = leaf_value(CHAIN, "x_1", value=2)
-    result = cross_step(model, *texts(pair), "state", lag=0, n_steps=3)
+    result = cross_step_matrix(model, *texts(pair), "state", lag=0, n_steps=3)
     frame = result.to_frame()
     assert len(frame) == 9 and list(frame["read_after"]) == list(frame["to_step"])
     cell = frame[(frame.from_step == 2) & (frame.to_step == 1)].iloc[0]
@@ -144,7 +150,7 @@ def test_frame_and_figure(model: CompiledTransformer) -> None:
         cross_step_figure([])
     axis = result.figure().layout.coloraxis
     assert axis.cmid == 0 and axis.cmin == -axis.cmax
-    plain = cross_step(model, *texts(pair), "resid_mid", 1, n_steps=2)
+    plain = cross_step_matrix(model, *texts(pair), "resid_mid", 1, n_steps=2)
     assert plain.predicted is None and "predicted" not in plain.to_frame() and "no prediction" in str(plain)
     assert len([trace for trace in plain.figure().data if trace.type == "heatmap"]) == 1
 
@@ -163,14 +169,39 @@ def test_frame_and_figure(model: CompiledTransformer) -> None:
 def test_bad_input(model: CompiledTransformer, changes: dict[str, Any], message: str) -> None:
     pair = leaf_value(CHAIN, "x_1", value=2)
     with pytest.raises((ValueError, SiteError), match=message):
-        cross_step(model, *texts(pair), **({"name": "state", "n_steps": 2} | changes))
+        cross_step_matrix(model, *texts(pair), **({"name": "state", "n_steps": 2} | changes))
 
 
 def test_graphs_of_different_size_are_refused(model: CompiledTransformer) -> None:
     shorter = ComputationGraph.parse("1 = x_1; x_1 = x_2", **SIZES)
     with pytest.raises(ValueError, match="4 and 2 nodes"):
-        cross_step(model, CHAIN, shorter, "state")
+        cross_step_matrix(model, CHAIN, shorter, "state")
 
 
 def texts(pair: Any) -> tuple[ComputationGraph, ComputationGraph]:
     return pair.clean, pair.corrupt
+
+
+def test_the_script_writes_its_study_and_repeats_it(
+    model: CompiledTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "write_png", lambda figure, path: "there is no browser")
+    model.save_pretrained(tmp_path / "small")
+    first, again = tmp_path / "first", tmp_path / "again"
+    arguments = ["--n-nodes", "8", "--n-pairs", "2", "--model", str(tmp_path / "small"), "--pos", "rhs"]
+    done = run(cross_step_command, *arguments, "--lag", "0", "--out", str(first))
+    assert done.exit_code == 0 and "100.0% of" in done.output
+    assert {path.suffix for path in first.iterdir()} == {".csv", ".json", ".parquet", ".html", ".yaml"}
+    assert run(cross_step_command, "--config", str(first / "config.yaml"), "--out", str(again)).exit_code == 0
+    table = (first / "cross_step.csv").read_text()
+    assert table == (again / "cross_step.csv").read_text()
+    frame = pd.read_parquet(first / "cross_step.parquet")
+    assert set(frame["pair"]) == {0, 1} and (frame["normalised"] - frame["predicted"]).abs().max() < 1e-6
+    refused = run(cross_step_command, *arguments, "--metric", "loss")
+    assert refused.exit_code == 2 and "allowed are accuracy" in refused.output
+
+
+def run(command: Any, *arguments: str) -> Any:
+    application = typer.Typer()
+    application.command()(command)
+    return CliRunner().invoke(application, list(arguments))

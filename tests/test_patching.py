@@ -113,9 +113,11 @@ def test_grid_frame_and_storage(tmp_path: Path) -> None:
 
 def test_bad_input_says_what_is_allowed() -> None:
     clean, corrupt = graphs(CLEAN, CORRUPT)
-    (longer,) = graphs(f"{CLEAN}; e + d = f")
+    more, longer = graphs(f"{CLEAN}; e + d = f", CLEAN.replace("c = d", "c + a = d"))
     with pytest.raises(PatchingError, match=r"the clean text has \d+ tokens and the corrupt one \d+"):
         patch_sweep(MODEL, clean, longer, [])
+    with pytest.raises(PatchingError, match="the clean graph has 6 nodes and the corrupt one 7"):
+        patch_sweep(MODEL, clean, more, [])
     with pytest.raises(PatchingError, match="the same value at every node"):
         patch_sweep(MODEL, clean, clean, [])
     with pytest.raises(PatchingError, match="allowed are denoise, noise"):

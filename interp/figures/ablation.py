@@ -31,7 +31,7 @@ def ablation_figure(result: Ablation, width: int = 1000) -> go.Figure:
     n_nodes = sum(len(graph) for graph in result.graphs)
     reading = (
         f"One component off ({result.method} ablation, all positions) at every step or at one; {len(result.graphs)} "
-        f"graphs, {n_nodes} nodes, {result.n_steps} steps. Accuracy with minus without the ablation: 0 no change, "
+        f"graph{'s' * (len(result.graphs) != 1)}, {n_nodes} nodes, {result.n_steps} steps. Accuracy with minus without the ablation: 0 no change, "
         f"-1 all lost. Without: {result.nodes_without[-1]:.1%} of nodes, {result.solved_without[-1]:.1%} of graphs."
     )
     title = "Tied against per-step ablation"
@@ -88,14 +88,18 @@ def _by_condition(
     ]
     return Panel(
         title=title,
-        rows=tuple(str(component) for component in result.components),
+        rows=tuple(_short(component) for component in result.components),
         columns=result.conditions,
-        row_title="",
+        row_title="layer.head, or MLP",
         column_title="off at step",
         values=values,
         hover=hover,
         sites=np.arange(values.size).reshape(values.shape),
     )
+
+
+def _short(component: Component) -> str:
+    return f"MLP{component.layer}" if component.head is None else f"{component.layer}.{component.head}"
 
 
 def _when(label: str) -> str:

@@ -32,8 +32,10 @@ def cross_step_figure(results: Sequence[CrossStep], width: int = 1000) -> go.Fig
     site = first.sites[0]
     where = site.name if site.layer is None else f"{site.name} of layer {site.layer}"
     where += "" if site.head is None else f", head {site.head}"
-    places = f"position {site.pos}" if len(first.sites) == 1 else "several positions together"
-    lag = "in the same step" if first.lag == 0 else f"{first.lag} steps later"
+    places = f"{len(first.sites)} positions" if len(first.sites) > 1 else f"position {site.pos}"
+    if site.pos == "all" or len({len(result.sites) for result in results}) > 1:
+        places = "all positions" if site.pos == "all" else "several positions"
+    lag = "in the same step" if first.lag == 0 else f"{first.lag} step{'s' * (first.lag != 1)} later"
     read = "at the end of the run" if first.lag is None else lag
     what = "" if len(results) == 1 else f" Mean over {len(results)} pairs."
     reading = (
