@@ -13,6 +13,8 @@ from typing import Annotated
 
 import typer
 
+from analyses.ablation import ablation_command
+from analyses.cross_step import cross_step_command
 from analyses.inputs import InputError, Outputs, load_model, parse_operations, parse_sizes
 from analyses.options import (
     ConfigOption,
@@ -157,6 +159,8 @@ def evaluate_command(
 
 app.command("train")(train_command)
 app.command("patch")(patch_command)
+app.command("cross-step")(cross_step_command)
+app.command("ablate")(ablation_command)
 
 
 @app.command("dashboard")

@@ -31,7 +31,7 @@ def ablation_figure(result: Ablation, width: int = 1000) -> go.Figure:
     n_nodes = sum(len(graph) for graph in result.graphs)
     reading = (
         f"One component off ({result.method} ablation, all positions) at every step or at one; {len(result.graphs)} "
-        f"graph{'s' * (len(result.graphs) != 1)}, {n_nodes} nodes, {result.n_steps} steps. Accuracy with minus without the ablation: 0 no change, "
+        f"graphs, {n_nodes} nodes, {result.n_steps} steps. Accuracy with minus without the ablation: 0 no change, "
         f"-1 all lost. Without: {result.nodes_without[-1]:.1%} of nodes, {result.solved_without[-1]:.1%} of graphs."
     )
     title = "Tied against per-step ablation"

@@ -41,7 +41,9 @@ def test_the_command_line_imports_nothing_heavy():
     assert not loaded & {"torch", "transformer_lens", "transformers", "numpy", "pandas", "streamlit", "yaml"}
 
 
-@pytest.mark.parametrize("command", [[], ["solve"], ["evaluate"], ["patch"], ["dashboard"]])
+@pytest.mark.parametrize(
+    "command", [[], ["solve"], ["evaluate"], ["patch"], ["cross-step"], ["ablate"], ["dashboard"]]
+)
 def test_help_answers_at_once(command: list[str]):
     """In processor time, so that other work on the machine does not count; on an idle one it is the time waited."""
     seconds = []
