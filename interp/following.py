@@ -8,10 +8,11 @@ from typing import cast
 
 import torch
 from torch import Tensor
+from transformer_lens.hook_points import HookPoint
 
 from interp.interventions import Edit, Recording
-from interp.sites import BY_DESTINATION
-from interp.writing import attached, write_hooks
+from interp.sites import BY_DESTINATION, Place, Site
+from interp.writing import NamedHook, attached, write_hooks
 from models.recurrent import RecurrentTransformer
 
 WASTE = 0.25
@@ -113,6 +114,18 @@ class BaseRun:
         packed = self.model.vocabulary.pack(state)
         return packed, [edit for edit in edits if edit.place.site.name != "state"]
 
+    def liftable(self, item: Item) -> bool:
+        """Whether an item writes at one position of one layer before the last only, after its keys and values."""
+        places = {(edit.place.layer, edit.place.pos) for edit in item.edits}
+        return (
+            self.model.resumable
+            and item.entering is None
+            and len(places) == 1
+            and None not in next(iter(places))
+            and next(iter(places))[0] < self.model.cfg.n_layers - 1
+            and all(edit.place.local and edit.place.site.name not in BY_DESTINATION for edit in item.edits)
+        )
+
     def span(self, t: int, item: Item) -> _Span:
         """What has to be computed of step t for an item."""
         n_pos, n_layers = self.packed.shape[1], self.model.cfg.n_layers
@@ -137,6 +150,7 @@ class BaseRun:
 
 def evaluate_items(base: BaseRun, t: int, items: Sequence[Item], tokens: int) -> list[Result]:
     """Step t of every item, in their order."""
+    items = _lifted(base, t, items, tokens)
     spans = [base.span(t, item) for item in items]
     results: dict[int, Result] = {}
     for batch in _batches(spans, tokens):
@@ -150,6 +164,36 @@ def evaluate_items(base: BaseRun, t: int, items: Sequence[Item], tokens: int) ->
         for row, index in enumerate(batch):
             results[index] = Result(following[row], logits[row].cpu(), span.start)
     return [results[index] for index in range(len(items))]
+
+
+class _Kept:
+    """A hook that keeps what it sees."""
+
+    activation: Tensor
+
+    def take(self, activation: Tensor, hook: HookPoint) -> None:
+        """The hook function."""
+        self.activation = activation.clone()
+
+
+def _lifted(base: BaseRun, t: int, items: Sequence[Item], tokens: int) -> list[Item]:
+    """Items whose edits touch one position of one layer before the last, as edits of what enters the next layer.
+
+    Until the next layer's attention nothing else changes, so the layer is computed at that position alone.
+    """
+    lifted, indices = list(items), [i for i, item in enumerate(items) if base.liftable(item)]
+    places = [items[i].edits[0].place for i in indices]
+    spans = [_Span(place.layer, cast(int, place.pos), cast(int, place.pos) + 1) for place in places]
+    for batch in _batches(spans, tokens):
+        span, chosen = spans[batch[0]], [indices[i] for i in batch]
+        name = f"blocks.{span.layer}.hook_resid_post"
+        kept = _Kept()
+        _run(base, t, [items[i] for i in chosen], span, [(name, kept.take)])
+        site = Site("resid_pre", t, span.layer + 1, span.start)
+        place = Place(site, site.hook_name, span.layer + 1, span.start)
+        for index, value in zip(chosen, kept.activation[:, 0], strict=True):
+            lifted[index] = Item(None, (Edit(place, t, value),))
+    return lifted
 
 
 def _batches(spans: Sequence[_Span], tokens: int) -> Iterator[list[int]]:
@@ -169,10 +213,13 @@ def _batches(spans: Sequence[_Span], tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _run(base: BaseRun, t: int, items: Sequence[Item], span: _Span) -> Tensor:
-    """Logits [row, end - start, d_vocab] of the span."""
+def _run(
+    base: BaseRun, t: int, items: Sequence[Item], span: _Span, watch: Sequence[NamedHook] = ()
+) -> Tensor:
+    """Logits [row, end - start, d_vocab] of the span; ``watch`` are further hooks, after those that write."""
     model = base.model
-    hooks = write_hooks(model.vocabulary, [item.edits for item in items], span.start, span.end)
+    edits = [item.edits for item in items]
+    hooks = [*write_hooks(model.vocabulary, edits, span.start, span.end), *watch]
     entering = [base.packed[t] if item.entering is None else item.entering for item in items]
     with attached(model, t, hooks):
         if not model.resumable:
