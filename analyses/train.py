@@ -34,7 +34,7 @@ def train(
 ) -> Path:
     """Train and return the folder that holds the model.
 
-    minutes: budget of wall-clock, over all parts of a resumed run. steps: budget in optimiser steps; the
+    minutes: budget of time, over all parts of a resumed run. steps: budget in optimiser steps; the
     preset's own where neither is given. changes: other fields of `TrainingConfig`.
 
     Raises:
@@ -69,7 +69,7 @@ def train_command(
     preset: Annotated[str, typer.Option("--preset", help="cpu, paper or smoke.")] = "cpu",
     ops: Annotated[str, typer.Option("--ops", metavar="ADD,SUB,MUL", help="Operations of the task.")] = "ADD",
     minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0.001, help="Budget of wall-clock.")
+        float | None, typer.Option("--minutes", min=0.001, help="Budget of time (see --clock).")
     ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", callback=at_least(1), help="Budget in optimiser steps.")
@@ -88,6 +88,10 @@ def train_command(
             "--snapshots", callback=at_least(0), help="Log-spaced fp16 copies of the weights to keep."
         ),
     ] = None,
+    clock: Annotated[
+        str | None,
+        typer.Option("--clock", help="wall or processor: what --minutes counts (default: wall)."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
     threads: Annotated[
         int | None, typer.Option("--threads", callback=at_least(1), help="Threads of torch.")
@@ -99,7 +103,7 @@ def train_command(
 ) -> None:
     """Train a model by one of the six methods."""
     operations = tuple(parse_operations(ops))
-    changes = {"supervision": supervision, "snapshots": snapshots}
+    changes = {"supervision": supervision, "snapshots": snapshots, "clock": clock}
     if threads is not None:
         import torch
 

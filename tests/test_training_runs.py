@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -136,6 +137,17 @@ def test_time_spent_is_counted_across_parts(tmp_path: Path) -> None:
     )
     whole.run()
     assert (whole.progress(), whole.step) == (1.0, 3)
+
+
+def test_a_budget_of_processor_time_does_not_see_the_wall_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr("models.training.trainer.time.process_time", lambda: 60.0 * next(ticks))
+    config = training_config("discrete", "smoke", minutes=6, clock="processor")
+    trainer = Trainer(config, tmp_path, quiet=True)
+    trainer.run()
+    assert trainer.seconds == 360.0 and 4 <= trainer.step <= 6
 
 
 def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

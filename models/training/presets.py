@@ -17,6 +17,7 @@ Method = Literal[
 ]
 Preset = Literal["cpu", "paper", "smoke"]
 Supervision = Literal["transitions", "paper"]
+Clock = Literal["wall", "processor"]
 METHODS: tuple[str, ...] = get_args(Method)
 PRESETS: tuple[str, ...] = get_args(Preset)
 OPERATION_ORDER = ("ADD", "SUB", "MUL")
@@ -31,6 +32,8 @@ class TrainingConfig(BaseModel):
 
     model: fields of `RecurrentConfig` that differ from its defaults.
     minutes, steps: the budget; a run ends at whichever comes first. Progress is the larger of the two shares.
+    clock: what minutes are counted in; `processor` is the time of the process on all its threads, so that
+    runs beside other work get equal budgets.
     learning_rate: warmed up linearly over `warmup` steps, constant, then linear to `final_rate` of it over
     the last `decay` of the progress.
     skew: probability, at the start, that a value is an operation's identity.
@@ -53,6 +56,7 @@ class TrainingConfig(BaseModel):
     model: dict[str, Any] = {}
     minutes: float | None = Field(default=None, gt=0)
     steps: int | None = Field(default=None, gt=0)
+    clock: Clock = "wall"
     supervision: Supervision = "transitions"
     phases: tuple[Phase, ...] = (Phase(name="all"),)
     skew: float = Field(default=0.0, ge=0, le=1)

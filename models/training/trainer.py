@@ -4,7 +4,8 @@ A step draws a batch from `(seed, step, process)` alone, so the data of a step n
 before and a resumed run needs no data state. Drawing takes 1 to 2 ms beside 150 ms and more for a step on
 one core, so it stays on the training thread. A checkpoint holds weights, optimiser, curriculum, torch's
 random state, step and time spent: after `kill -9`, `resume=True` repeats the steps since the last
-checkpoint exactly and goes on. Budgets in minutes count the time of all parts of a run.
+checkpoint exactly and goes on. Budgets in minutes count the time of all parts of a run, by the wall-clock
+or by the processor's.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ class Trainer:
             [p.detach().clone() for p in self.model.parameters()] if config.ema is not None else []
         )
         self.step, self.seconds, self.next_snapshot = 0, 0.0, 0
-        self.started = time.monotonic()
+        self.clock = time.process_time if config.clock == "processor" else time.monotonic
+        self.started = self.clock()
         torch.manual_seed(config.seed * 1009 + self.workers.index)  # pyright: ignore[reportUnknownMemberType]
         if resume:
             self._restore()
@@ -96,7 +98,7 @@ class Trainer:
         if self.step == 0:
             self.save()  # from here on, a killed run can be resumed
         journal = self._open()
-        self.started = time.monotonic() - self.seconds
+        self.started = self.clock() - self.seconds
         last = {"checkpoint": self.seconds, "validation": self.seconds}
         window_start, window_examples = time.monotonic(), 0
         self.model.train()
@@ -153,8 +155,8 @@ class Trainer:
         outcome.loss.backward()  # pyright: ignore[reportUnknownMemberType]
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         # One process's clock counts for all, so that all stop, decay and save at the same step.
-        clock = time.monotonic() - self.started if self.workers.leads else 0.0
-        measured = [*outcome.right, *outcome.total, outcome.loss.item(), clock]
+        spent = self.clock() - self.started if self.workers.leads else 0.0
+        measured = [*outcome.right, *outcome.total, outcome.loss.item(), spent]
         measured = self.workers.average(gradients, torch.tensor(measured, dtype=torch.float64))
         self.seconds = float(measured[9])
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
@@ -288,7 +290,8 @@ class Trainer:
 
     def _restore(self) -> None:
         state = load_checkpoint(self.out / CHECKPOINT)
-        _check_same(json.loads(state["settings"]), self.config.model_dump(mode="json"), self.out)
+        saved = TrainingConfig.model_validate_json(state["settings"])
+        _check_same(saved.model_dump(mode="json"), self.config.model_dump(mode="json"), self.out)
         try:
             self.model.load_state_dict(state["model"])
         except RuntimeError as error:
