@@ -23,7 +23,7 @@ import numpy as np
 
 from models.graph import ComputationGraph
 from models.graph_errors import check_whole_number
-from models.parsing import OPERATIONS, Node
+from models.parsing import OPERATIONS, Node, apply_operations
 
 KINDS: Final = ("leaf-value", "operand", "operation", "leaf-swap")
 
@@ -345,10 +345,7 @@ def _draw(
 
 def _result(node: Node, values: Sequence[int], modulus: int) -> int:
     """The value of a node that is no leaf, from the values of all nodes before it."""
-    total = values[node.operands[0]]
-    for name, operand in zip(node.operations, node.operands[1:], strict=True):
-        total = OPERATIONS[name](total, values[operand]) % modulus
-    return total
+    return apply_operations(node.operations, [values[operand] for operand in node.operands], modulus)
 
 
 def _shape(node: Node) -> tuple[str, int, int]:

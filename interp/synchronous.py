@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from models.graph import ComputationGraph
-from models.parsing import OPERATIONS, Node
+from models.parsing import Node, apply_operations
 
 T = TypeVar("T")
 
@@ -55,10 +55,7 @@ class SymbolicState:
             if value is None:
                 return None
             known.append(value)
-        total = known[0]
-        for name, value in zip(node.operations, known[1:], strict=True):
-            total = OPERATIONS[name](total, value) % self.modulus
-        return total
+        return apply_operations(node.operations, known, self.modulus)
 
 
 def symbolic_run(graph: ComputationGraph, n_steps: int) -> list[SymbolicState]:

@@ -27,7 +27,7 @@ from models.graph_errors import (
     check_whole_number,
     clip,
 )
-from models.parsing import OPERATIONS, Node, is_name, parse_nodes, variable_index
+from models.parsing import OPERATIONS, Node, apply_operations, is_name, parse_nodes, variable_index
 from models.sampling import sample_nodes
 
 if TYPE_CHECKING:
@@ -190,13 +190,9 @@ class ComputationGraph:
         """The value of every node, 0..modulus-1, in text order."""
         values: list[int] = []
         for node in self.nodes:
-            if node.value is not None:
-                values.append(node.value)
-                continue
-            total = values[node.operands[0]]
-            for operation, operand in zip(node.operations, node.operands[1:], strict=True):
-                total = OPERATIONS[operation](total, values[operand]) % self.modulus
-            values.append(total)
+            read = [values[operand] for operand in node.operands]
+            known = node.value
+            values.append(apply_operations(node.operations, read, self.modulus) if known is None else known)
         return tuple(values)
 
     @cached_property

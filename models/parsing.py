@@ -60,6 +60,15 @@ OPERATIONS: Final[dict[str, Callable[[int, int], int]]] = {
 }
 """The operations of the task, in their canonical order; each is followed by a reduction modulo p."""
 
+
+def apply_operations(operations: Sequence[str], values: Sequence[int], modulus: int) -> int:
+    """``values`` joined by ``operations`` from left to right, reduced modulo ``modulus`` after each."""
+    total = values[0]
+    for operation, value in zip(operations, values[1:], strict=True):
+        total = OPERATIONS[operation](total, value) % modulus
+    return total
+
+
 _WORDS = {"add": "ADD", "plus": "ADD", "sub": "SUB", "minus": "SUB", "mul": "MUL", "times": "MUL"}
 _SYMBOLS = {"+": "ADD"} | dict.fromkeys("-−–", "SUB") | dict.fromkeys("*×·⋅∗✕", "MUL")
 _ALLOWED_OPERATIONS = "Operations are ADD (+), SUB (-) and MUL (*, ×, ·, x)"
