@@ -1,0 +1,166 @@
+"""What a model learnt when, from the snapshots of its training run: `python -m analyses.training_dynamics --help`.
+
+Head roles, Fourier structure, commit times and accuracy of every snapshot (`interp.onsets`), and the order in which
+they appear. `--out` receives `training.csv`, `.parquet`, `.json`, `.html`, `.png`, `training_onsets.csv` and `.html`,
+and `config.yaml`, from which `--config` repeats the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analyses.inputs import GraphSource, InputError, Outputs, load_model, parse_operations
+from analyses.options import (
+    ConfigOption,
+    JsonOption,
+    OutOption,
+    QuietOption,
+    SeedOption,
+    at_least,
+    reports_bad_input,
+    wide_console,
+)
+from analyses.studies import used_options, write_files, write_more
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    from rich.table import Table
+
+    from interp.onsets import TrainingDynamics
+    from models.graph import ComputationGraph
+
+NAME = "training"
+
+
+@dataclass(frozen=True)
+class TrainingStudy:
+    """The training dynamics of `model` (its name)."""
+
+    model: str
+    dynamics: TrainingDynamics
+
+    def to_frame(self) -> pd.DataFrame:
+        """Columns `step, measure, value`."""
+        return self.dynamics.to_frame()
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """More tables: `onsets`."""
+        return {"onsets": self.dynamics.onsets()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        onsets = self.dynamics.onsets()
+        return {
+            "model": self.model,
+            "graphs": self.dynamics.graphs,
+            "steps": self.dynamics.steps.tolist(),
+            "measures": {name: values.tolist() for name, values in self.dynamics.measures.items()},
+            "onsets": onsets.astype(object).where(onsets.notna(), None).to_dict("records"),
+        }
+
+    def table(self) -> Table:
+        """A rich table, the measure that appears first on top."""
+        from rich.table import Table
+
+        table = Table(title=f"{self.model}: what is learnt when", title_justify="left")
+        for column in ("measure", "appears at step", "between snapshots", "lowest", "end"):
+            table.add_column(column, justify="left" if column == "measure" else "right")
+        for line in self.dynamics.onsets().to_dict("records"):
+            known = line["onset"] == line["onset"]
+            between = f"{line['before'] or 0:.0f} and {line['after']:.0f}" if known else "-"
+            at = f"{line['onset']:.0f}" if known else "does not"
+            table.add_row(line["what"], at, between, f"{line['lowest']:.2f}", f"{line['end']:.2f}")
+        return table
+
+    def verdict(self) -> str:
+        """One sentence: the order in which measures appear."""
+        onsets = self.dynamics.onsets()
+        known = onsets[onsets["onset"].notna()]
+        if known.empty:
+            return f"{self.model}: no measure rises by 0.1 over {len(self.dynamics.steps)} snapshots."
+        order = ", ".join(
+            f"{name} ({at:.0f})" for name, at in zip(known["measure"], known["onset"], strict=True)
+        )
+        return f"{self.model}: in order of the training step at which each appears: {order}."
+
+    def figure(self) -> go.Figure:
+        """Every measure over training."""
+        from interp.figures.onsets import training_figure
+
+        return training_figure(self.dynamics)
+
+    def figures(self) -> dict[str, go.Figure]:
+        """All figures: `training`, `onsets`."""
+        from interp.figures.onsets import onset_figure
+
+        return {"training": self.figure(), "onsets": onset_figure(self.dynamics)}
+
+
+def study_training(graphs: Sequence[ComputationGraph], model: str = "discrete-corrected") -> TrainingStudy:
+    """Measure the snapshots of a bundled model or of a folder, all on the same graphs.
+
+    Raises:
+        InputError: a model without snapshots, or graphs it cannot read.
+    """
+    from interp.onsets import training_dynamics
+    from models.snapshots import snapshots
+    from models.storage import CheckpointError
+
+    try:
+        return TrainingStudy(model, training_dynamics(snapshots(model), graphs))
+    except (CheckpointError, ValueError) as error:
+        raise InputError(str(error)) from error
+
+
+@reports_bad_input
+def training_command(
+    context: typer.Context,
+    n_nodes: Annotated[
+        int, typer.Option("--n-nodes", "-n", callback=at_least(8, 64), help="Nodes a graph.")
+    ] = 16,
+    graphs: Annotated[int, typer.Option("--graphs", callback=at_least(1), help="Sampled graphs.")] = 8,
+    seed: SeedOption = 0,
+    ops: Annotated[
+        str | None, typer.Option("--ops", metavar="ADD,SUB,MUL", help="Operations.  [default: the model's]")
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A bundled model or a folder, with snapshots.")
+    ] = "discrete-corrected",
+    json_file: JsonOption = None,
+    out: OutOption = None,
+    quiet: QuietOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """When heads, Fourier structure and accuracy appear in training, from a run's snapshots."""
+    outputs = Outputs(NAME, json_file, out)
+    outputs.check()
+    loaded = load_model(model)
+    operations = loaded.vocabulary.ops if ops is None else parse_operations(ops)
+
+    source = GraphSource(n_nodes=n_nodes, seed=seed, ops=tuple(operations))
+    study = study_training(source.many(loaded, graphs), model)
+    written = write_files(outputs, "training-dynamics", study, used_options(context))
+    if out is not None:
+        written += write_more(out, NAME, study.frames(), {"onsets": study.figures()["onsets"]})
+    console = wide_console()
+    if not quiet:
+        console.print(study.table())
+        for path in written:
+            console.print(f"Wrote {path}", soft_wrap=True)
+    console.print(study.verdict(), soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of `python -m analyses.training_dynamics`."""
+    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    application.command()(training_command)
+    application()
+
+
+if __name__ == "__main__":
+    main()
