@@ -14,8 +14,11 @@ from typing import Annotated
 import typer
 
 from analyses.ablation import ablation_command
+from analyses.codes import codes_command
 from analyses.cross_step import cross_step_command
+from analyses.dynamics import dynamics_command
 from analyses.inputs import InputError, Outputs, load_model, parse_operations, parse_sizes
+from analyses.lens import lens_command
 from analyses.options import (
     ConfigOption,
     GraphArgument,
@@ -36,7 +39,10 @@ from analyses.options import (
     wide_console,
 )
 from analyses.patch_command import patch_command
+from analyses.probing import probe_command
+from analyses.story import story_command
 from analyses.train import train_command
+from analyses.training_dynamics import training_command
 
 HOST = "127.0.0.1"
 APP = Path(__file__).resolve().parent.parent / "dashboards" / "app.py"
@@ -161,6 +167,12 @@ app.command("train")(train_command)
 app.command("patch")(patch_command)
 app.command("cross-step")(cross_step_command)
 app.command("ablate")(ablation_command)
+app.command("lens")(lens_command)
+app.command("codes")(codes_command)
+app.command("dynamics")(dynamics_command)
+app.command("probe")(probe_command)
+app.command("story")(story_command)
+app.command("training-dynamics")(training_command)
 
 
 @app.command("dashboard")

@@ -54,6 +54,12 @@ class GraphSource:
         check_fits(graph, model)
         return [graph]
 
+    def many(self, model: RecurrentTransformer, count: int) -> list[ComputationGraph]:
+        """As `graphs`; where they are sampled, `count` of them, of seeds seed, seed + 1, ..."""
+        if self.n_nodes is None:
+            return self.graphs(model)
+        return [sample_graph(model, self.n_nodes, self.ops, self.seed + index) for index in range(count)]
+
 
 def parse_operations(text: str) -> tuple[str, ...]:
     """ "ADD,SUB" as ("ADD", "SUB"), in the order of OPERATIONS; raises InputError for an unknown name."""

@@ -8,12 +8,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
 
 from analyses.inputs import GraphSource, InputError, parse_operations
+
+if TYPE_CHECKING:
+    from models.graph import ComputationGraph
+    from models.recurrent import RecurrentTransformer
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -110,6 +114,12 @@ SeedOption = Annotated[int, typer.Option("--seed", callback=at_least(0), help="S
 OpsOption = Annotated[
     str, typer.Option("--ops", metavar="ADD,SUB,MUL", help="Operations of the sampled graphs.")
 ]
+GraphCountOption = Annotated[
+    int,
+    typer.Option(
+        "--graphs", callback=at_least(1), help="Sampled graphs (with --n-nodes), of seed, seed + 1, ..."
+    ),
+]
 StepsOption = Annotated[
     int | None,
     typer.Option(
@@ -176,6 +186,18 @@ def graph_source(context: typer.Context) -> GraphSource:
     if chosen == "n_nodes":
         return GraphSource(n_nodes=value, seed=seed, ops=ops)
     return GraphSource(text=value, seed=seed, ops=ops)
+
+
+def many_graphs(context: typer.Context, model: RecurrentTransformer) -> list[ComputationGraph]:
+    """The graphs that `graph_source` and the parameter `n_graphs` (a GraphCountOption) ask for; fit for `model`.
+
+    Raises InputError as `graph_source`, and where --graphs is given and nothing is sampled.
+    """
+    source = graph_source(context)
+    asked = context.get_parameter_source("n_graphs")
+    if source.n_nodes is None and asked is not None and asked.name == "COMMANDLINE":
+        raise InputError(f"--graphs {context.params['n_graphs']} samples graphs, so it needs --n-nodes.")
+    return source.many(model, context.params["n_graphs"])
 
 
 def wide_console() -> Console:

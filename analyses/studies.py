@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from analyses.inputs import Outputs
+from analyses.inputs import InputError, Outputs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,3 +55,23 @@ def write_files(outputs: Outputs, command: str, study: Study, options: Mapping[s
     if problem is not None:
         typer.echo(f"No {outputs.folder / outputs.name}.png was written: {problem}", err=True)
     return [*written, *more]
+
+
+def write_more(
+    folder: Path, name: str, frames: Mapping[str, pd.DataFrame], figures: Mapping[str, go.Figure]
+) -> list[Path]:
+    """Further tables as NAME_TABLE.csv and figures as NAME_FIGURE.html; returns the paths.
+
+    Raises InputError where the folder cannot be written.
+    """
+    written: list[Path] = []
+    try:
+        for title, frame in frames.items():
+            written.append(folder / f"{name}_{title}.csv")
+            frame.to_csv(written[-1], index=False)
+        for title, figure in figures.items():
+            written.append(folder / f"{name}_{title}.html")
+            figure.write_html(written[-1], include_plotlyjs=True)
+    except OSError as error:
+        raise InputError(f"Cannot write into {folder}: {(error.strerror or str(error)).lower()}.") from error
+    return written

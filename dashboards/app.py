@@ -5,13 +5,14 @@ import sys
 import plotly.graph_objects as go
 import streamlit as st
 
+LOADING = "Loading PyTorch and TransformerLens ..."
+
 
 def trajectory() -> None:
     """The Trajectory page; its title is on screen before PyTorch and TransformerLens are imported."""
-    st.html("<style>.stMainBlockContainer {padding: 2.5rem 2.5rem 4rem}</style>")
-    st.header("A graph solves itself", anchor=False)
+    _title("A graph solves itself")
     if "dashboards.trajectory.page" not in sys.modules:
-        with st.spinner("Loading PyTorch and TransformerLens ...", show_time=True):
+        with st.spinner(LOADING, show_time=True):
             _load()
     from dashboards.trajectory.page import trajectory_page
 
@@ -20,9 +21,8 @@ def trajectory() -> None:
 
 def generalisation() -> None:
     """The Generalisation page."""
-    st.html("<style>.stMainBlockContainer {padding: 2.5rem 2.5rem 4rem}</style>")
-    st.header("Does it generalise to larger graphs?", anchor=False)
-    with st.spinner("Loading PyTorch and TransformerLens ...", show_time=True):
+    _title("Does it generalise to larger graphs?")
+    with st.spinner(LOADING, show_time=True):
         from dashboards.generalisation import generalisation_page
 
     generalisation_page()
@@ -30,12 +30,52 @@ def generalisation() -> None:
 
 def patching() -> None:
     """The Patching page."""
-    st.html("<style>.stMainBlockContainer {padding: 2.5rem 2.5rem 4rem}</style>")
-    st.header("Where does a patch matter?", anchor=False)
-    with st.spinner("Loading PyTorch and TransformerLens ...", show_time=True):
+    _title("Where does a patch matter?")
+    with st.spinner(LOADING, show_time=True):
         from dashboards.patching.page import patching_page
 
     patching_page()
+
+
+def probing() -> None:
+    """The Probing page."""
+    _title("What can be read from the hidden state?")
+    with st.spinner(LOADING, show_time=True):
+        from dashboards.probing import probing_page
+
+    probing_page()
+
+
+def codes() -> None:
+    """The Codes page."""
+    _title("Which codes are used, and how do they follow each other?")
+    with st.spinner(LOADING, show_time=True):
+        from dashboards.codes import codes_page
+
+    codes_page()
+
+
+def lens() -> None:
+    """The Lens page."""
+    _title("Where inside a step does the answer appear?")
+    with st.spinner(LOADING, show_time=True):
+        from dashboards.lens import lens_page
+
+    lens_page()
+
+
+def dynamics() -> None:
+    """The Dynamics page."""
+    _title("How does the state move?")
+    with st.spinner(LOADING, show_time=True):
+        from dashboards.dynamics import dynamics_page
+
+    dynamics_page()
+
+
+def _title(text: str) -> None:
+    st.html("<style>.stMainBlockContainer {padding: 2.5rem 2.5rem 4rem}</style>")
+    st.header(text, anchor=False)
 
 
 def _load() -> None:
@@ -53,6 +93,10 @@ st.navigation(
     [
         st.Page(trajectory, title="Trajectory", url_path="trajectory", default=True),
         st.Page(patching, title="Patching", url_path="patching"),
+        st.Page(probing, title="Probing", url_path="probing"),
+        st.Page(codes, title="Codes", url_path="codes"),
+        st.Page(lens, title="Lens", url_path="lens"),
+        st.Page(dynamics, title="Dynamics", url_path="dynamics"),
         st.Page(generalisation, title="Generalisation", url_path="generalisation"),
     ]
 ).run()

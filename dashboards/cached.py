@@ -7,10 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import streamlit as st
 import torch
 
+from dashboards.precomputed import model_digest
 from interp.overwrite import Overwrite, OverwrittenRun, overwrite_value
 from models.graph import ComputationGraph
 from models.loading import COMPILED, config, load
@@ -33,6 +35,11 @@ class SharedModel:
 
     model: RecurrentTransformer
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @cached_property
+    def digest(self) -> str:
+        """What results of this model are kept under; see `dashboards.precomputed`."""
+        return model_digest(self.model)
 
     @contextmanager
     def use(self) -> Iterator[RecurrentTransformer]:

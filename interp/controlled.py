@@ -11,7 +11,7 @@ and what a variable stands for is taken apart:
     operation:K       the operation before operand K + 1 is another one
 
 K counts from 0. A step of a discrete model depends on nothing but the state that enters it, so these are states that
-are written down, not graphs; what the algorithm makes of each is :func:`interp.oracle.oracle_step`'s answer.
+are written down, not graphs; what the algorithm makes of each is :func:`interp.oracle_step.oracle_step`'s answer.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboards.cached import available, operations
+from dashboards.cached import available
+from dashboards.graph_inputs import choose_operations
 from dashboards.patching.session import MAKE, TYPE, current_view
 from dashboards.patching.view import SEEDS, SIZES, View
 from interp.pairs import KINDS
@@ -47,13 +48,7 @@ def _made(view: View) -> View:
     left, right = st.sidebar.columns(2)
     n = left.number_input("Nodes", *SIZES, key="patch_n", help="Equations of the graph, six of them leaves.")
     seed = right.number_input("Seed", *SEEDS, key="patch_seed", help="Draws the graph, and the edit.")
-    known = operations(view.model)
-    chosen = [name for name in known if name in st.session_state["patch_ops"]] or [known[0]]
-    st.session_state["patch_ops"] = chosen
-    st.sidebar.pills(
-        "Operations", known, selection_mode="multi", key="patch_ops", help="What the model's vocabulary has."
-    )
-    ops = tuple(name for name in known if name in st.session_state["patch_ops"]) or known[:1]
+    ops = choose_operations(view.model, "patch_ops")
     kind = st.sidebar.selectbox("What differs", KINDS, key="patch_kind", format_func=_KINDS.__getitem__)
     node = _node(n, seed, ops, kind)
     return replace(view, clean=None, corrupt=None, n=n, seed=seed, ops=ops, kind=kind, node=node)

@@ -10,6 +10,7 @@ import streamlit as st
 from torch import Tensor
 
 from dashboards.cached import locked, run_graph
+from dashboards.downloads import Download, download_row, figures_html
 from dashboards.patching.jobs import SweepJob
 from dashboards.patching.session import current_view, update_view
 from dashboards.patching.snippet import cell_snippet, sweep_snippet
@@ -161,30 +162,16 @@ def _point_out(figure: go.Figure, cell: int | None) -> None:
 
 def _downloads(sweep: PatchSweep) -> None:
     model = current_view().model
-    table, data, page, _ = st.columns([1, 1, 1, 3])
-    table.download_button(
-        "Table (CSV)",
-        lambda: sweep.to_frame().to_csv(index=False),
-        file_name="recurlens-patching.csv",
-        mime="text/csv",
-        on_click="ignore",
-        width="stretch",
-    )
-    data.download_button(
-        "Sweep (JSON)",
-        lambda: sweep_json(model, sweep),
-        file_name="recurlens-patching.json",
-        mime="application/json",
-        on_click="ignore",
-        width="stretch",
-    )
-    page.download_button(
-        "Figure (HTML)",
-        lambda: patching_figure(sweep).to_html(include_plotlyjs=True),
-        file_name="recurlens-patching.html",
-        mime="text/html",
-        on_click="ignore",
-        width="stretch",
+    download_row(
+        [
+            Download("Table (CSV)", "recurlens-patching.csv", lambda: sweep.to_frame().to_csv(index=False)),
+            Download("Sweep (JSON)", "recurlens-patching.json", lambda: sweep_json(model, sweep)),
+            Download(
+                "Figure (HTML)",
+                "recurlens-patching.html",
+                lambda: figures_html("Patching", [patching_figure(sweep)]),
+            ),
+        ]
     )
 
 

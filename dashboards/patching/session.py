@@ -2,57 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import streamlit as st
 
-from dashboards.address import Address
-from dashboards.cached import available
 from dashboards.patching.view import CLEAN_EXAMPLE, CORRUPT_EXAMPLE, View
+from dashboards.session import PageSession, default_model
 
-_ADDRESS: Address[View] = Address("patching")
 MAKE, TYPE = "Make a pair", "Type both"
 
 
 def default_view() -> View:
     """What a bare address shows."""
-    names = available()
-    return View(model="discrete-corrected" if "discrete-corrected" in names else names[0])
-
-
-def current_view() -> View:
-    """The view last shown."""
-    return _ADDRESS.current
-
-
-def read_address() -> tuple[bool, list[str]]:
-    """Take over the address where it is new: whether it was, and what it got wrong.
-
-    Widgets are set to the view whenever they are not there yet.
-    """
-    problems: list[str] = []
-    given = _ADDRESS.news()
-    if given is not None:
-        view, problems = View.from_params(given, default_view())
-        if view.model not in available():
-            problems.append(f"There is no model {view.model!r}; there are {', '.join(available())}.")
-            view = replace(view, model=default_view().model)
-        _ADDRESS.take_over(view, given)
-        _fill_widgets(view)
-    elif "patch_model" not in st.session_state:
-        _fill_widgets(current_view())
-    return given is not None, problems
-
-
-def update_view(**changes: Any) -> View:
-    """Change some fields of the view, and the address with it."""
-    return show_view(replace(current_view(), **changes))
-
-
-def show_view(view: View) -> View:
-    """Make this the view, and write it into the address."""
-    return _ADDRESS.show(view)
+    return View(model=default_model())
 
 
 def _fill_widgets(view: View) -> None:
@@ -68,3 +28,14 @@ def _fill_widgets(view: View) -> None:
     st.session_state["patch_kind"] = view.kind
     st.session_state["patch_node"] = view.node
     st.session_state["patch_look"] = view.settings.look
+
+
+_SESSION: PageSession[View] = PageSession(
+    "patching", lambda given: View.from_params(given, default_view()), _fill_widgets, widget="patch_model"
+)
+current_view, read_address, update_view, show_view = (
+    _SESSION.current,
+    _SESSION.read,
+    _SESSION.update,
+    _SESSION.show,
+)

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboards.cached import available, operations
+from dashboards.cached import available
+from dashboards.graph_inputs import choose_operations
 from dashboards.trajectory.session import SAMPLE, TYPE, current_view
 from dashboards.trajectory.view import SEEDS, SIZES, View
 
@@ -34,12 +35,5 @@ def chosen_view() -> View:
     left, right = st.sidebar.columns(2)
     left.number_input("Nodes", *SIZES, key="n", help="Equations of the graph, six of them leaves.")
     right.number_input("Seed", *SEEDS, key="seed", help="The same seed gives the same graph.")
-    known = operations(model)
-    if unknown := [name for name in st.session_state["ops"] if name not in known]:
-        st.sidebar.warning(f"{model} does not know {', '.join(unknown)}; it knows {', '.join(known)}.")
-    st.session_state["ops"] = [name for name in known if name in st.session_state["ops"]] or [known[0]]
-    st.sidebar.pills(
-        "Operations", known, selection_mode="multi", key="ops", help="What the model's vocabulary has."
-    )
-    ops = tuple(name for name in known if name in st.session_state["ops"]) or known[:1]
+    ops = choose_operations(model, "ops")
     return replace(view, text=None, n=st.session_state["n"], seed=st.session_state["seed"], ops=ops)

@@ -2,57 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import streamlit as st
 
-from dashboards.address import Address
-from dashboards.cached import available
+from dashboards.session import PageSession, default_model
 from dashboards.trajectory.view import EXAMPLE, View
 
-_ADDRESS: Address[View] = Address("trajectory")
 SAMPLE, TYPE = "Sample", "Type"
 
 
 def default_view() -> View:
     """What a bare address shows."""
-    names = available()
-    return View(model="discrete-corrected" if "discrete-corrected" in names else names[0])
-
-
-def current_view() -> View:
-    """The view last shown."""
-    return _ADDRESS.current
-
-
-def read_address() -> tuple[bool, list[str]]:
-    """Take over the address where it is new (first visit, or edited by hand): whether it was, and what it got wrong.
-
-    Widgets are set to the view whenever they are not there yet.
-    """
-    problems: list[str] = []
-    given = _ADDRESS.news()
-    if given is not None:
-        view, problems = View.from_params(given, default_view())
-        if view.model not in available():
-            problems.append(f"There is no model {view.model!r}; there are {', '.join(available())}.")
-            view = replace(view, model=default_view().model)
-        _ADDRESS.take_over(view, given)
-        _fill_widgets(view)
-    elif "model" not in st.session_state:
-        _fill_widgets(current_view())
-    return given is not None, problems
-
-
-def update_view(**changes: Any) -> View:
-    """Change some fields of the view, and the address with it."""
-    return show_view(replace(current_view(), **changes))
-
-
-def show_view(view: View) -> View:
-    """Make this the view, and write it into the address."""
-    return _ADDRESS.show(view)
+    return View(model=default_model())
 
 
 def _fill_widgets(view: View) -> None:
@@ -65,3 +25,14 @@ def _fill_widgets(view: View) -> None:
     st.session_state["overwriting"] = view.edit is not None
     for key in ("step", "at", "edit_node", "edit_state", "edit_value"):
         st.session_state.pop(key, None)
+
+
+_SESSION: PageSession[View] = PageSession(
+    "trajectory", lambda given: View.from_params(given, default_view()), _fill_widgets, widget="model"
+)
+current_view, read_address, update_view, show_view = (
+    _SESSION.current,
+    _SESSION.read,
+    _SESSION.update,
+    _SESSION.show,
+)

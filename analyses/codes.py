@@ -1,0 +1,322 @@
+"""Codebook usage of a model on many graphs: `python -m analyses.codes --help`.
+
+Which codes of each factor are used, how evenly and what they say (`interp.codes`), how they follow each other and what
+the oracle finds illegal in it (`interp.transitions`), how near the hidden states come to another code
+(`interp.margins`), and whether a code that is set by hand leads to what the oracle answers
+(`interp.code_interventions`). `--out` receives `codes.csv`, `.parquet`, `.json`, `.html`, `.png`, more tables and
+figures as `codes_NAME.csv` and `codes_NAME.html`, and `config.yaml`, from which `--config` repeats the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analyses.inputs import InputError, Outputs, load_model
+from analyses.options import (
+    ConfigOption,
+    GraphArgument,
+    GraphCountOption,
+    GraphOption,
+    GraphsFileOption,
+    JsonOption,
+    ModelOption,
+    NNodesOption,
+    OpsOption,
+    OutOption,
+    QuietOption,
+    SeedOption,
+    StepsOption,
+    at_least,
+    many_graphs,
+    reports_bad_input,
+    wide_console,
+)
+from analyses.studies import used_options, write_files, write_more
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    from rich.table import Table
+
+    from interp.code_interventions import CodeInterventions
+    from interp.codes import CodeUsage
+    from interp.margins import SnapMargins
+    from interp.transitions import Transitions
+    from models.graph import ComputationGraph
+
+NAME = "codes"
+
+
+@dataclass(frozen=True)
+class CodesStudy:
+    """The codes of `model` (its name) on some graphs.
+
+    Attributes:
+        usage: all tokens.
+        margins: of the same run.
+        interventions: edits of single codes; None where there are none, for the reason in `no_interventions`.
+        solved: share of right-hand sides that show their true value at the end.
+        n_graphs: how many graphs were run.
+    """
+
+    model: str
+    usage: CodeUsage
+    margins: SnapMargins
+    interventions: CodeInterventions | None
+    no_interventions: str
+    solved: float
+    n_graphs: int
+
+    @property
+    def rhs(self) -> CodeUsage:
+        """The right-hand sides alone."""
+        return self.usage.select(role="rhs")
+
+    def transitions(self, factor: str = "value") -> Transitions:
+        """Of all tokens."""
+        return self.usage.transitions(factor)
+
+    @property
+    def n_illegal(self) -> dict[str, int]:
+        """Illegal transitions of each factor."""
+        return {factor: self.transitions(factor).n_illegal for factor in self.usage.factors}
+
+    def to_frame(self) -> pd.DataFrame:
+        """`CodeUsage.to_frame` of all tokens and of right-hand sides (column `tokens`), and for the step that wrote the
+        state illegal, idempotence and reversion_rate.
+        """
+        import numpy as np
+        import pandas as pd
+
+        parts = []
+        for name, usage in (("all", self.usage), ("rhs", self.rhs)):
+            frame = usage.to_frame()
+            frame.insert(0, "tokens", name)
+            columns: dict[str, list[float]] = {"illegal": [], "idempotence": [], "reversion_rate": []}
+            for factor in usage.factors:
+                transitions = usage.transitions(factor)
+                columns["illegal"] += [np.nan, *transitions.illegal_share()]
+                columns["idempotence"] += [np.nan, *transitions.idempotence()]
+                columns["reversion_rate"] += [np.nan, *transitions.reversion_rate()]
+            parts.append(frame.assign(**columns))
+        return pd.concat(parts, ignore_index=True)
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """More tables: transitions, detectors (of values), commits, margins, interventions."""
+        import pandas as pd
+
+        usage = self.usage
+        found = {
+            "transitions": pd.concat([usage.transitions(factor).to_frame() for factor in usage.factors]),
+            "detectors": self.rhs.detectors("value"),
+            "commits": self.rhs.transitions("value").commits(),
+            "margins": self.margins.to_frame(),
+        }
+        if self.interventions is not None:
+            found["interventions"] = self.interventions.to_frame()
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: every number of the table, and summaries of all else."""
+        interventions = self.interventions
+        return {
+            "model": self.model,
+            "n_graphs": self.n_graphs,
+            "n_nodes": len(self.rhs),
+            "n_tokens": len(self.usage),
+            "n_steps": self.usage.n_states - 1,
+            "solved": self.solved,
+            "illegal": self.n_illegal,
+            "transitions": {
+                factor: int(self.transitions(factor).counts.sum()) for factor in self.usage.factors
+            },
+            "on_time": _plain(self.transitions().on_time()),
+            "usage": _records(self.to_frame()),
+            "margins": _records(self.margins.to_frame()),
+            "near": self.margins.near_share(),
+            "interventions": None if interventions is None else _records(interventions.by_kind()),
+            "no_interventions": self.no_interventions,
+        }
+
+    def table(self) -> Table:
+        """A rich table of the value factor at right-hand sides, a row a state."""
+        import numpy as np
+        from rich.table import Table
+
+        from interp.figures.template import state_label
+
+        rhs = self.rhs
+        transitions = rhs.transitions("value")
+        rows = _records(rhs.to_frame().query("factor == 'value'"))
+        boundary = np.quantile(self.margins.at_rhs("boundary"), [0.05, 0.5], axis=1)
+        title = f"{self.model}: value codes at {len(rhs)} right-hand sides of {self.n_graphs} graphs"
+        table = Table(title=title, title_justify="left")
+        for name in (
+            "written by", "used", "perplexity", "corrected", "information", "corrected", "shuffled", "purity",
+            "JS to last", "illegal", "idempotent", "boundary 5 %", "median",
+        ):  # fmt: skip
+            table.add_column(name, justify="right")
+        illegal, idempotent = transitions.illegal_share(), transitions.idempotence()
+        for state, row in enumerate(rows):
+            cells = [state_label(state), str(row["used"])]
+            cells += [f"{row[name]:.2f}" for name in ("perplexity", "perplexity_corrected")]
+            names = ("information", "information_corrected", "information_shuffled", "purity", "js_to_last")
+            cells += [f"{row[name]:.3f}" for name in names]
+            step = state - 1
+            cells += (
+                ["", "", "", ""]
+                if step < 0
+                else [
+                    f"{illegal[step]:.2%}",
+                    f"{idempotent[step]:.1%}",
+                    f"{boundary[0, step]:.3f}",
+                    f"{boundary[1, step]:.3f}",
+                ]
+            )
+            table.add_row(*cells)
+        return table
+
+    def verdict(self) -> str:
+        """One sentence: legality, commitment, interventions."""
+        from interp.margins import NEAR
+
+        total = sum(int(self.transitions(factor).counts.sum()) for factor in self.usage.factors)
+        parts = [
+            f"{sum(self.n_illegal.values())} of {total} transitions are illegal",
+            f"{self.transitions().on_time():.1%} of {len(self.rhs)} right-hand sides commit at their depth, "
+            f"{self.solved:.1%} end right",
+            f"{self.margins.near_share():.2%} of their snaps are within {NEAR:g} |h| of another code",
+        ]
+        done = self.interventions
+        if done is None:
+            return f"{'; '.join(parts)}; no code interventions: {self.no_interventions}."
+        affected = int(done.column("affected").sum())
+        return (
+            f"{'; '.join(parts)}; after {len(done)} edits of a code {done.exact:.1%} of the next states are the "
+            f"oracle's and {done.affected_agreement:.1%} of {affected} values that the edits affect."
+        )
+
+    def figure(self) -> go.Figure:
+        """Value codes at right-hand sides, by state."""
+        return self.rhs.figure("value")
+
+    def figures(self) -> dict[str, go.Figure]:
+        """All figures by name: usage, information, transitions, commits, margins, interventions (if there are any)."""
+        from interp.figures.codes import commit_figure, information_figure
+
+        transitions = self.rhs.transitions("value")
+        found = {
+            "usage": self.figure(),
+            "information": information_figure(self.usage),
+            "transitions": transitions.figure(),
+            "commits": commit_figure(transitions),
+            "margins": self.margins.figure(),
+        }
+        if self.interventions is not None:
+            found["interventions"] = self.interventions.figure()
+        return found
+
+
+def study_codes(
+    graphs: Sequence[ComputationGraph],
+    model: str = "compiled",
+    n_steps: int | None = None,
+    edits: int = 4,
+    seed: int = 0,
+) -> CodesStudy:
+    """Run the graphs once, and measure.
+
+    n_steps: length of the run; None: as `model.run` takes it. edits: code interventions of each kind in each graph,
+    drawn by `seed`; 0: none.
+
+    Raises:
+        InputError: no graphs, or a model, graph or number of steps that cannot be used.
+    """
+    from interp.code_interventions import code_interventions
+    from interp.codes import code_usage
+    from interp.margins import snap_margins
+
+    if not graphs:
+        raise InputError("There are no graphs to run: give at least one.")
+    loaded = load_model(model)
+    try:
+        run = loaded.run(list(graphs), n_steps)
+        usage, margins = code_usage(loaded, run), snap_margins(loaded, run)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    interventions, reason = None, "none were asked for"
+    if edits:
+        try:
+            interventions, reason = code_interventions(loaded, run, per_kind=edits, seed=seed), ""
+        except ValueError as error:
+            reason = str(error)
+    solved = float(run.solved[run.encoded.rhs >= 0].float().mean())
+    return CodesStudy(model, usage, margins, interventions, reason, solved, len(graphs))
+
+
+def _plain(number: Any) -> Any:
+    """A JSON value: infinite and missing numbers become None."""
+    return None if isinstance(number, float) and not math.isfinite(number) else number
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {name: _plain(value) for name, value in row.items()}
+        for row in frame.astype(object).to_dict("records")
+    ]
+
+
+@reports_bad_input
+def codes_command(
+    context: typer.Context,
+    text: GraphArgument = None,
+    graph: GraphOption = None,
+    graphs_file: GraphsFileOption = None,
+    n_nodes: NNodesOption = None,
+    n_graphs: GraphCountOption = 64,
+    seed: SeedOption = 0,
+    ops: OpsOption = "ADD",
+    model: ModelOption = "compiled",
+    steps: StepsOption = None,
+    edits: Annotated[
+        int,
+        typer.Option(
+            "--edits", callback=at_least(0), help="Code interventions of each kind in each graph; 0: none."
+        ),
+    ] = 4,
+    json_file: JsonOption = None,
+    out: OutOption = None,
+    quiet: QuietOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Count which codes a model uses, what they say, how they follow each other, and what edits of them lead to."""
+    outputs = Outputs(NAME, json_file, out)
+    outputs.check()
+    graphs = many_graphs(context, load_model(model))
+    study = study_codes(graphs, model, steps, edits, seed)
+    written = write_files(outputs, "codes", study, used_options(context))
+    if out is not None:
+        more = {name: figure for name, figure in study.figures().items() if name != "usage"}
+        written += write_more(out, NAME, study.frames(), more)
+    console = wide_console()
+    if not quiet:
+        console.print(study.table())
+        for path in written:
+            console.print(f"Wrote {path}", soft_wrap=True)
+    console.print(study.verdict(), soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of `python -m analyses.codes`."""
+    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    application.command()(codes_command)
+    application()
+
+
+if __name__ == "__main__":
+    main()

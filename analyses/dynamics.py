@@ -1,0 +1,369 @@
+"""How the state of a model moves on many graphs: `python -m analyses.dynamics --help`.
+
+Residual, angle, acceleration and distance to the last state by step (`interp.motion`), the speed of the frontier
+(`interp.frontier`), nodes that were right and became wrong (`interp.violations`), fixed points and cycles
+(`interp.cycles`), and drift over long runs (`interp.drift`), also beside another model on the same graphs. `--out`
+receives `dynamics.csv`, `.parquet`, `.json`, `.html`, `.png`, more tables and figures as `dynamics_NAME.csv` and
+`dynamics_NAME.html`, and `config.yaml`, from which `--config` repeats the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analyses.inputs import InputError, Outputs, check_fits, load_model
+from analyses.options import (
+    ConfigOption,
+    GraphArgument,
+    GraphCountOption,
+    GraphOption,
+    GraphsFileOption,
+    JsonOption,
+    ModelOption,
+    NNodesOption,
+    OpsOption,
+    OutOption,
+    QuietOption,
+    SeedOption,
+    at_least,
+    many_graphs,
+    reports_bad_input,
+    wide_console,
+)
+from analyses.studies import used_options, write_files, write_more
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    from rich.table import Table
+
+    from interp.cycles import Settling
+    from interp.drift import Drift
+    from interp.frontier import Frontier
+    from interp.motion import Dynamics
+    from models.graph import ComputationGraph
+
+NAME = "dynamics"
+LONGEST = 8
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class DynamicsStudy:
+    """The motion of `model` (its name) on some graphs, and of another model beside it.
+
+    Attributes:
+        runs: name of the model -> its run; the first is what the tables and the motion are about.
+        drifts: name -> its drift; empty where the runs are too short for one.
+        tolerance: relative, for fixed points and cycles of hidden states.
+    """
+
+    model: str
+    runs: dict[str, Dynamics]
+    drifts: dict[str, Drift]
+    tolerance: float
+
+    @property
+    def run(self) -> Dynamics:
+        """That of `model`."""
+        return self.runs[self.model]
+
+    @property
+    def frontiers(self) -> dict[str, Frontier]:
+        """Of every model."""
+        return {name: run.frontier for name, run in self.runs.items()}
+
+    def to_frame(self) -> pd.DataFrame:
+        """`Dynamics.summary` of every model: a row a model, step and status."""
+        import pandas as pd
+
+        return pd.concat([_named(run.summary(), name) for name, run in self.runs.items()], ignore_index=True)
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """More tables: frontier (a row a graph and step), speed (by depth), graphs (settling, violations), drift."""
+        import pandas as pd
+
+        found = {
+            "frontier": [_named(run.frontier.to_frame(), name) for name, run in self.runs.items()],
+            "speed": [_named(run.frontier.by_depth(), name) for name, run in self.runs.items()],
+            "graphs": [_named(self._graphs(run), name) for name, run in self.runs.items()],
+            "drift": [_named(drift.to_frame(), name) for name, drift in self.drifts.items()],
+        }
+        return {name: pd.concat(parts, ignore_index=True) for name, parts in found.items() if parts}
+
+    def _graphs(self, run: Dynamics) -> pd.DataFrame:
+        """A row a graph."""
+        import pandas as pd
+
+        hidden = run.hidden_settling(self.tolerance)
+        return pd.DataFrame(
+            {
+                "graph": range(len(run.graphs)),
+                "depth": run.needed - 1,
+                "solved_at": run.frontier.completed_at,
+                "state_settled_by": run.settling.settled_by,
+                "state_period": run.settling.period,
+                "hidden_settled_by": hidden.settled_by,
+                "hidden_period": hidden.period,
+                "violations": run.violations.due.sum((0, 2)),
+                "nodes_violated": run.violations.nodes.sum(1),
+                "nodes_violated_at_end": run.violations.lasting.sum(1),
+                "guesses_lost": run.violations.early.sum((0, 2)),
+            }
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: per model speed, settling, violations, drift, and the summary by step and status."""
+        return {
+            "model": self.model,
+            "n_graphs": len(self.run.graphs),
+            "n_nodes": int(self.run.exists.sum()),
+            "n_steps": self.run.n_steps,
+            "tolerance": self.tolerance,
+            "models": {name: self._model_dict(name, run) for name, run in self.runs.items()},
+        }
+
+    def _model_dict(self, name: str, run: Dynamics) -> dict[str, Any]:
+        speed, broken = run.frontier.speed(), run.violations
+        drift = self.drifts.get(name)
+        return {
+            "discrete": run.discrete,
+            "speed": {key: _plain(getattr(speed, key)) for key in ("slope", "low", "high", "intercept")},
+            "speed_by_depth": _records(run.frontier.by_depth()),
+            "state": _settled(run.settling),
+            "hidden": _settled(run.hidden_settling(self.tolerance)),
+            "violations": {
+                "nodes": int(broken.nodes.sum()),
+                "graphs": int(broken.graphs.sum()),
+                "nodes_at_end": int(broken.lasting.sum()),
+                "nodes_right_once": int(broken.right_once.sum()),
+                "guesses_lost": int(broken.early.sum()),
+            },
+            "drift": None if drift is None else _records(drift.summary()),
+            "summary": _records(run.summary()),
+        }
+
+    def table(self) -> Table:
+        """A rich table of `model`, a row a step (as many as figures show) and status: medians over nodes."""
+        from rich.table import Table
+
+        title = f"{self.model}: {int(self.run.exists.sum())} nodes of {len(self.run.graphs)} graphs, medians"
+        table = Table(title=title, title_justify="left")
+        columns = ("residual", "relative", "angle", "acceleration", "to_limit")
+        for name in ("step", "status", "nodes", "right", "unmoved", *columns):
+            table.add_column(name.replace("_", " "), justify="left" if name == "status" else "right")
+        for row in _records(self.run.summary()):
+            if row["step"] > self.run.shown_until:
+                break
+            numbers = [row[f"{name}_median"] for name in columns]
+            table.add_row(
+                str(row["step"]), row["status"], str(row["nodes"]), f"{row['right']:.1%}", f"{row['unmoved']:.1%}",
+                *("" if number is None else f"{number:.4g}" for number in numbers),
+            )  # fmt: skip
+        return table
+
+    def drift_table(self) -> Table:
+        """A rich table, a row a model and multiple of the steps that a graph needs."""
+        from rich.table import Table
+
+        table = Table(title="Drift over long runs", title_justify="left")
+        columns = {
+            "accuracy": "nodes right",
+            "computed": "without leaves",
+            "solved": "graphs solved",
+            "lost": "right after 1x, now wrong",
+            "changed": "symbol changed",
+            "distance": "hidden moved",
+        }
+        table.add_column("model")
+        for name in ("steps", *columns.values()):
+            table.add_column(name, justify="right")
+        for name, drift in self.drifts.items():
+            for row in _records(drift.summary()):
+                cells = ["" if row[column] is None else f"{row[column]:.2%}" for column in columns]
+                table.add_row(name, f"{row['multiple']:g}x", *cells)
+        return table
+
+    def verdict(self) -> str:
+        """One sentence a model: speed, violations, fixed points, drift."""
+        return " ".join(self._verdict(name, run) for name, run in self.runs.items())
+
+    def _verdict(self, name: str, run: Dynamics) -> str:
+        broken, n_graphs = run.violations, len(run.graphs)
+        hidden = run.hidden_settling(self.tolerance)
+        speed = run.frontier.speed()
+        moved = "no graph needs two steps" if math.isnan(speed.slope) else f"{speed} levels a step"
+        parts = [
+            f"{name}: frontier {moved}",
+            f"{int(broken.nodes.sum())} of {int(broken.right_once.sum())} nodes that were right became wrong",
+            f"states of {int((run.settling.period == 1).sum())} and hidden states of {int((hidden.period == 1).sum())} "
+            f"of {n_graphs} graphs reach a fixed point within {run.n_steps} steps",
+        ]
+        cycles = int((run.settling.period > 1).sum())
+        if cycles:
+            parts.append(f"states of {cycles} fall into a longer cycle")
+        if name in self.drifts:
+            last = _records(self.drifts[name].summary())[-1]
+            parts.append(
+                f"after {last['multiple']:g} times the steps needed {last['accuracy']:.1%} of nodes are right, "
+                f"{last['changed']:.1%} show another symbol, the hidden state has moved by {last['distance']:.1%}"
+            )
+        return "; ".join(parts) + "."
+
+    def figure(self) -> go.Figure:
+        """The motion of `model`, by step and status."""
+        return self.run.figure()
+
+    def figures(self) -> dict[str, go.Figure]:
+        """All figures by name: motion, trajectories, frontier, drift (where the runs are long enough)."""
+        from interp.figures.dynamics import drift_figure, frontier_figure
+        from interp.figures.trajectories import pca_figure
+
+        found = {
+            "motion": self.figure(),
+            "trajectories": pca_figure(self.run),
+            "frontier": frontier_figure(self.frontiers),
+        }
+        return found | ({"drift": drift_figure(self.drifts)} if self.drifts else {})
+
+
+def study_dynamics(
+    graphs: Sequence[ComputationGraph],
+    model: str = "compiled",
+    n_steps: int | None = None,
+    against: Sequence[str] = (),
+    longest: int = LONGEST,
+    tolerance: float = TOLERANCE,
+) -> DynamicsStudy:
+    """Run the graphs once in every model.
+
+    n_steps: length of the runs; None: `longest` times as many as the deepest graph needs, and at least 2. against:
+    names of other models to be shown the same graphs. tolerance: relative, of fixed points and cycles of hidden states.
+
+    Raises:
+        InputError: no graphs, or a model, graph, tolerance or number of steps that cannot be used.
+    """
+    from interp.drift import MULTIPLES, drift_of
+    from interp.motion import dynamics
+
+    if not graphs:
+        raise InputError("There are no graphs to run: give at least one.")
+    if longest < 1 or tolerance < 0:
+        raise InputError(
+            f"longest is {longest} and tolerance {tolerance}: allowed are 1 or more, and 0 or more."
+        )
+    needed = max(max(graph.depths_by_node) for graph in graphs) + 1
+    count = max(longest * needed, 2) if n_steps is None else n_steps
+    runs: dict[str, Dynamics] = {}
+    for name in dict.fromkeys([model, *against]):
+        loaded = load_model(name)
+        for graph in graphs:
+            check_fits(graph, loaded)
+        try:
+            runs[name] = dynamics(loaded, list(graphs), count)
+        except ValueError as error:
+            raise InputError(f"{name}: {error}") from error
+    multiples = [m for m in sorted({*MULTIPLES, longest}) if m * needed <= count and m <= longest]
+    drifts = {name: drift_of(run, multiples) for name, run in runs.items()} if len(multiples) > 1 else {}
+    return DynamicsStudy(model, runs, drifts, tolerance)
+
+
+def _named(frame: pd.DataFrame, model: str) -> pd.DataFrame:
+    frame.insert(0, "model", model)
+    return frame
+
+
+def _settled(settling: Settling) -> dict[str, Any]:
+    """How many graphs settled in what, and by which step on average those that did."""
+    done = settling.settled_by[settling.period == 1]
+    return {
+        "fixed_points": int((settling.period == 1).sum()),
+        "cycles": int((settling.period > 1).sum()),
+        "neither": int((settling.period == 0).sum()),
+        "mean_step": float(done.mean()) if len(done) else None,
+    }
+
+
+def _plain(number: Any) -> Any:
+    """A JSON value: infinite and missing numbers become None."""
+    return None if isinstance(number, float) and not math.isfinite(number) else number
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {name: _plain(value) for name, value in row.items()}
+        for row in frame.astype(object).to_dict("records")
+    ]
+
+
+@reports_bad_input
+def dynamics_command(
+    context: typer.Context,
+    text: GraphArgument = None,
+    graph: GraphOption = None,
+    graphs_file: GraphsFileOption = None,
+    n_nodes: NNodesOption = None,
+    n_graphs: GraphCountOption = 64,
+    seed: SeedOption = 0,
+    ops: OpsOption = "ADD",
+    model: ModelOption = "compiled",
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="MODEL,...", help="Other models, shown the same graphs."),
+    ] = None,
+    longest: Annotated[
+        int,
+        typer.Option(
+            "--longest",
+            callback=at_least(1),
+            help="Run this many times the steps that the deepest graph needs.",
+        ),
+    ] = LONGEST,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps", callback=at_least(2), help="Recurrence steps to run.  [default: as --longest says]"
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="Relative, for fixed points and cycles of hidden states.")
+    ] = TOLERANCE,
+    json_file: JsonOption = None,
+    out: OutOption = None,
+    quiet: QuietOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Measure how the state moves from step to step, how fast graphs are solved, and what drifts in long runs."""
+    outputs = Outputs(NAME, json_file, out)
+    outputs.check()
+    graphs = many_graphs(context, load_model(model))
+    others = [name.strip() for name in (against or "").split(",") if name.strip()]
+    study = study_dynamics(graphs, model, steps, others, longest, tolerance)
+    written = write_files(outputs, "dynamics", study, used_options(context))
+    if out is not None:
+        more = {name: figure for name, figure in study.figures().items() if name != "motion"}
+        written += write_more(out, NAME, study.frames(), more)
+    console = wide_console()
+    if not quiet:
+        console.print(study.table())
+        if study.drifts:
+            console.print(study.drift_table())
+        for path in written:
+            console.print(f"Wrote {path}", soft_wrap=True)
+    console.print(study.verdict(), soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of `python -m analyses.dynamics`."""
+    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    application.command()(dynamics_command)
+    application()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,326 @@
+"""Lenses on a model's residual states, by step and layer, on many graphs: `python -m analyses.lens --help`.
+
+Every residual state of every step read through the model's own readout (`interp.lens`), each component's direct
+contribution to the logits (`interp.direct_attribution`), and on demand translators fitted to every step
+(`interp.tuned_lens`). `--out` receives `lens.csv`, `.parquet`, `.json`, `.html`, `.png`, more tables and figures as
+`lens_NAME.csv` and `lens_NAME.html`, and `config.yaml`, from which `--config` repeats the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analyses.inputs import InputError, Outputs, load_model
+from analyses.options import (
+    ConfigOption,
+    GraphArgument,
+    GraphCountOption,
+    GraphOption,
+    GraphsFileOption,
+    JsonOption,
+    ModelOption,
+    NNodesOption,
+    OpsOption,
+    OutOption,
+    QuietOption,
+    SeedOption,
+    StepsOption,
+    at_least,
+    many_graphs,
+    reports_bad_input,
+    wide_console,
+)
+from analyses.studies import used_options, write_files, write_more
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    from rich.table import Table
+
+    from interp.direct_attribution import DirectAttribution
+    from interp.lens import StepLens
+    from interp.tuned_lens import TunedLens
+    from models.graph import ComputationGraph
+
+NAME = "lens"
+READ = 0.9
+"""The share of nodes from which on something counts as read."""
+
+
+@dataclass(frozen=True)
+class LensStudy:
+    """What is read in the residual states of `model` (its name).
+
+    Attributes:
+        lens: the plain lens.
+        attribution: direct logit attribution at right-hand sides; None where it was not asked for.
+        tuned: the tuned lens; None where it was not asked for.
+        positions: which tokens were read.
+    """
+
+    model: str
+    lens: StepLens
+    attribution: DirectAttribution | None
+    tuned: TunedLens | None
+    positions: str
+
+    def to_frame(self) -> pd.DataFrame:
+        """`StepLens.summary` by step."""
+        return self.lens.summary(by_step=True)
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """More tables: over all steps, also by number of operands; attribution and tuned lens by step, if there are."""
+        found = {"all_steps": self.lens.summary(), "by_operands": self.lens.summary(by="n_operands")}
+        if self.attribution is not None:
+            found["attribution"] = self.attribution.summary(by_step=True)
+        if self.tuned is not None:
+            found["tuned"] = self.tuned.to_frame()
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: what was run, where the answer appears, means over all steps."""
+        lens, attribution, tuned = self.lens, self.attribution, self.tuned
+        return {
+            "model": self.model,
+            "factor": lens.factor,
+            "positions": self.positions,
+            "n_graphs": len(lens.graphs),
+            "n_steps": lens.n_steps,
+            "points": list(lens.points),
+            "appears_at": lens.appears_at(share=READ),
+            "lens": _records(lens.summary()),
+            "by_operands": _records(lens.summary(by="n_operands")),
+            "attribution": None if attribution is None else _records(attribution.summary()),
+            "attribution_remainder": None if attribution is None else attribution.remainder,
+            "tuned": None if tuned is None else _records(tuned.summary()),
+        }
+
+    def table(self) -> Table:
+        """A rich table, a row a status and layer point: means over all steps. Content: all symbols but N/A, EMPTY."""
+        from rich.table import Table
+
+        lens = self.lens
+        graphs = f"{len(lens.graphs)} graph{'s' * (len(lens.graphs) != 1)}"
+        title = f"{self.model}: {lens.factor} read in {graphs}, all {lens.n_steps} steps together"
+        table = Table(title=title, title_justify="left")
+        for name in ("nodes", "layer point"):
+            table.add_column(name)
+        names = [
+            "rows",
+            "best",
+            "best content",
+            "labels shuffled",
+            "mean rank",
+            "mean probability",
+            "KL, nats",
+        ]
+        tuned = None if self.tuned is None else self.tuned.summary().set_index(["status", "point"])
+        for name in names if tuned is None else [*names, "tuned: best content", "tuned: KL, nats"]:
+            table.add_column(name, justify="right")
+        for row in lens.summary().to_dict("records"):
+            cells = [f"{row['n']}", _share(row["best"]), _share(row["content_best"]), _share(row["shuffled"])]
+            cells += [f"{row['rank']:.2f}", f"{row['prob']:.4f}", f"{row['kl']:.3f}"]
+            if tuned is not None:
+                key = row["status"], row["point"]
+                cells += [_share(tuned["content_best"].get(key)), _number(tuned["kl"].get(key))]
+            table.add_row(row["status"], row["point"], *cells)
+        return table
+
+    def verdict(self) -> str:
+        """Where a computing node's answer is read, whether a waiting node's is, and what writes it."""
+        parts = [self._computing(), self._waiting(), self._writer()]
+        return " ".join(part for part in parts if part)
+
+    def _computing(self) -> str:
+        lens = self.lens
+        rows = lens.summary().query("status == 'computing'").reset_index(drop=True)
+        if rows.empty:
+            return "No node is computed at any step."
+        point = lens.appears_at(share=READ)
+        if point is None:
+            best = rows.loc[rows["best"].idxmax()]
+            return (
+                f"The {lens.factor} of a computing node is read in {READ:.0%} of nodes at no layer point; at most in "
+                f"{best['best']:.1%}{_beside(best['shuffled'])}, at {best['point']}."
+            )
+        index = lens.points.index(point)
+        before = rows.iloc[index - 1] if index else None
+        at = f"{rows.loc[index, 'best']:.1%} of nodes"
+        if before is None:
+            return f"The {lens.factor} of a computing node is read from {point} on ({at})."
+        return (
+            f"The {lens.factor} of a computing node is read from {point} on ({at}); at {before['point']} in "
+            f"{before['best']:.1%}{_beside(before['shuffled'])}."
+        )
+
+    def _waiting(self) -> str:
+        rows = self.lens.summary().query("status == 'waiting'")
+        if int(rows["content_best"].count()) == 0:
+            return ""
+        best = rows.loc[rows["content_best"].idxmax()]
+        return (
+            f"A waiting node's is read, N/A and EMPTY left out, in {best['content_best']:.1%} at most, at "
+            f"{best['point']}{_beside(best['shuffled'])}."
+        )
+
+    def _writer(self) -> str:
+        if self.attribution is None:
+            return ""
+        from interp.figures.direct_attribution import short_name
+
+        rows = self.attribution.summary().query("status == 'computing'")
+        if rows.empty:
+            return ""
+        most = rows.loc[rows["contribution"].idxmax()]
+        return (
+            f"The largest direct contribution to its logit difference is that of {short_name(most['component'])}: "
+            f"{most['contribution']:.2f} of {most['logit_diff']:.2f}."
+        )
+
+    def figure(self) -> go.Figure:
+        """The lens by status, layer point and step."""
+        return self.lens.figure()
+
+    def figures(self) -> dict[str, go.Figure]:
+        """All figures by name: by_status, rank, graph, attribution_STATUS, tuned (where there are)."""
+        from interp.labels import STATUSES
+
+        found = {"by_status": self.lens.figure(), "rank": self.lens.figure("rank")}
+        if self.positions == "rhs":
+            found["graph"] = self.lens.graph_figure()
+        if self.attribution is not None:
+            present = set(self.attribution.summary()["status"])
+            found |= {f"attribution_{s}": self.attribution.figure(s) for s in STATUSES if s in present}
+        if self.tuned is not None:
+            found["tuned"] = self.tuned.figure()
+        return found
+
+
+def study_lens(
+    graphs: Sequence[ComputationGraph],
+    model: str = "compiled",
+    factor: str = "value",
+    positions: str = "rhs",
+    n_steps: int | None = None,
+    attribution: bool = True,
+    tuned: bool = False,
+    kl_steps: int = 0,
+    seed: int = 0,
+) -> LensStudy:
+    """Lenses on the model of a name or path.
+
+    attribution: also direct logit attribution (of right-hand sides, whatever `positions`). tuned: also a tuned lens, of
+    which `seed` draws the held-out graphs. Other arguments as for `interp.step_lens` and `interp.fit_tuned_lens`.
+
+    Raises:
+        InputError: no graphs, or a model, graph, factor, positions or number of steps that cannot be used.
+    """
+    from interp.direct_attribution import direct_logit_attribution
+    from interp.lens import step_lens
+    from interp.tuned_lens import fit_tuned_lens
+
+    if not graphs:
+        raise InputError("There are no graphs to read.")
+    loaded = load_model(model)
+    try:
+        lens = step_lens(loaded, graphs, n_steps, factor, positions)
+        # As many steps in all parts, of models too that take as many as a graph needs.
+        direct = direct_logit_attribution(loaded, graphs, lens.n_steps, factor) if attribution else None
+        fitted = None
+        if tuned:
+            fitted = fit_tuned_lens(
+                loaded, graphs, lens.n_steps, factor, positions, kl_steps=kl_steps, seed=seed
+            )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return LensStudy(model, lens, direct, fitted, positions)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """JSON records; what was not measured is None."""
+    return [
+        {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in row.items()
+        }
+        for row in frame.astype(object).to_dict("records")
+    ]
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.1%}"
+
+
+def _beside(shuffled: float) -> str:
+    return "" if math.isnan(shuffled) else f" (labels shuffled {shuffled:.1%})"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+@reports_bad_input
+def lens_command(
+    context: typer.Context,
+    text: GraphArgument = None,
+    graph: GraphOption = None,
+    graphs_file: GraphsFileOption = None,
+    n_nodes: NNodesOption = None,
+    n_graphs: GraphCountOption = 64,
+    seed: SeedOption = 0,
+    ops: OpsOption = "ADD",
+    model: ModelOption = "compiled",
+    factor: Annotated[
+        str, typer.Option("--factor", help="Whose readout: value, variable, operation or syntax.")
+    ] = "value",
+    positions: Annotated[str, typer.Option("--positions", help="Tokens: rhs, operands or all.")] = "rhs",
+    attribution: Annotated[
+        bool, typer.Option("--attribution/--no-attribution", help="Direct logit attribution by head and MLP.")
+    ] = True,
+    tuned: Annotated[
+        bool, typer.Option("--tuned", help="Also a tuned lens, judged on a quarter of the graphs.")
+    ] = False,
+    kl_steps: Annotated[
+        int,
+        typer.Option(
+            "--kl-steps", callback=at_least(0), help="With --tuned: Adam steps on the KL divergence."
+        ),
+    ] = 0,
+    steps: StepsOption = None,
+    json_file: JsonOption = None,
+    out: OutOption = None,
+    quiet: QuietOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Read every residual state of every step through the model's own readout, and attribute its logits."""
+    if kl_steps and not tuned:
+        raise InputError("--kl-steps fits the tuned lens, so it needs --tuned.")
+    outputs = Outputs(NAME, json_file, out)
+    outputs.check()
+    graphs = many_graphs(context, load_model(model))
+    study = study_lens(graphs, model, factor, positions, steps, attribution, tuned, kl_steps, seed)
+    written = write_files(outputs, "lens", study, used_options(context))
+    if out is not None:
+        written += write_more(out, NAME, study.frames(), study.figures())
+    console = wide_console()
+    if not quiet:
+        console.print(study.table())
+        for path in written:
+            console.print(f"Wrote {path}", soft_wrap=True)
+    console.print(study.verdict(), soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of `python -m analyses.lens`."""
+    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    application.command()(lens_command)
+    application()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""What probes that were fitted on sampled graphs read in graphs of one's own: `study_reading`.
+
+`analyses.probing` says how far such probes can be trusted; this says what they read, node by node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from analyses.inputs import GraphSource, InputError, load_model
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    from rich.table import Table
+
+    from interp.probe_reading import ProbeReading
+    from models.graph import ComputationGraph
+
+
+@dataclass(frozen=True)
+class ProbeReadingStudy:
+    """What was read in the graphs by probes of `model` (its name), which were fitted on `n_training` graphs."""
+
+    model: str
+    reading: ProbeReading
+    n_training: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """`ProbeReading.to_frame`."""
+        return self.reading.to_frame()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: what was asked, and every reading."""
+        reading = self.reading
+        return {
+            "model": self.model,
+            "target": reading.target,
+            "status": reading.status,
+            "kind": reading.kind,
+            "sites": list(reading.sites),
+            "graphs": [graph.equations for graph in reading.graphs],
+            "n_training": self.n_training,
+            "readings": self.to_frame().to_dict("records"),
+        }
+
+    def table(self) -> Table:
+        """A rich table, a row a site and step."""
+        from rich.table import Table
+
+        reading = self.reading
+        table = Table(title=f"{self.model}: {reading.target} as probes read it", title_justify="left")
+        for name in ("site", "step", "fitted on rows", "nodes read", "right"):
+            table.add_column(name, justify="left" if name == "site" else "right")
+        for place, site in enumerate(reading.sites):
+            for step, rows in enumerate(reading.n_training):
+                counts = int(reading.asked[step, place].sum()), int(reading.right[step, place].sum())
+                table.add_row(site, str(step), *map(str, (int(rows), *counts)))
+        return table
+
+    def verdict(self) -> str:
+        """One sentence: the site at which most is read right."""
+        import numpy as np
+
+        reading, shares = self.reading, self.reading.accuracy()
+        if np.isnan(shares).all():
+            return f"No node is read: none is {reading.status}, or no graph the probes were fitted on has such a row."
+        best = int(np.nanargmax(shares))
+        right, asked = int(reading.right[:, best].sum()), int(reading.asked[:, best].sum())
+        return (
+            f"{reading.target}: {right} of {asked} readings are right at {reading.sites[best]}, the best of "
+            f"{len(reading.sites)} sites; {reading.kind} probes fitted on {self.n_training} other graphs."
+        )
+
+    def figure(self) -> go.Figure:
+        """The readings in the first graph."""
+        return self.reading.figure()
+
+    def figures(self) -> dict[str, go.Figure]:
+        """`reading`, and `reading_1`, ... of further graphs."""
+        names = ["reading", *(f"reading_{index}" for index in range(1, len(self.reading.graphs)))]
+        return {name: self.reading.figure(index) for index, name in enumerate(names)}
+
+
+def study_reading(
+    graphs: Sequence[ComputationGraph],
+    model: str = "compiled",
+    target: str = "value",
+    sites: Sequence[str] | None = None,
+    status: str = "computing",
+    kind: str = "logistic",
+    n_training: int = 64,
+    n_nodes: int = 16,
+    seed: int = 0,
+) -> ProbeReadingStudy:
+    """Fit probes of the model of a name or path on sampled graphs, and read `graphs` with them.
+
+    n_training, n_nodes, seed: how many graphs, of how many nodes, of seeds seed, seed + 1, ...; their operations are
+    those of `graphs`, or the model's first. Other arguments as for `analyses.probing.study_probes`.
+
+    Raises:
+        InputError: no graphs, or a model, graph, target, site, status or kind that cannot be used.
+    """
+    from interp.probe_reading import read_with_probes
+    from interp.probes import SITES
+
+    if not graphs or n_training < 1:
+        raise InputError(
+            f"There are {len(graphs)} graphs to read and {n_training} to fit on: give at least one each."
+        )
+    loaded = load_model(model)
+    used = {name for graph in graphs for name in graph.ops}
+    ops = tuple(name for name in loaded.vocabulary.ops if name in used) or loaded.vocabulary.ops[:1]
+    training = GraphSource(n_nodes=n_nodes, seed=seed, ops=ops).many(loaded, n_training)
+    try:
+        reading = read_with_probes(loaded, graphs, training, target, sites or SITES, status, kind)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return ProbeReadingStudy(model, reading, n_training)

@@ -1,0 +1,330 @@
+"""Probes of a model's activations, by step and site, on many graphs: `python -m analyses.probing --help`.
+
+What can be read where, beside the controls (`interp.probes`); on demand whether a probe of one step reads another
+(`interp.transfer`), and values modulo p as angles (`interp.circular`). `--out` receives `probing.csv`, `.parquet`,
+`.json`, `.html`, `.png`, more tables and figures as `probing_NAME.csv` and `probing_NAME.html`, and `config.yaml`, from
+which `--config` repeats the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analyses.inputs import InputError, Outputs, load_model
+from analyses.options import (
+    ConfigOption,
+    GraphArgument,
+    GraphCountOption,
+    GraphOption,
+    GraphsFileOption,
+    JsonOption,
+    ModelOption,
+    NNodesOption,
+    OpsOption,
+    OutOption,
+    QuietOption,
+    SeedOption,
+    StepsOption,
+    at_least,
+    many_graphs,
+    reports_bad_input,
+    wide_console,
+)
+from analyses.studies import used_options, write_files, write_more
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    from rich.table import Table
+
+    from interp.circular import CircularProbe
+    from interp.probe_grid import ProbeGrid
+    from interp.transfer import ProbeTransfer
+    from models.graph import ComputationGraph
+
+NAME = "probing"
+STATUSES = ("computing", "all")
+"""Of the nodes that are probed by default: those that a step has to write, and all."""
+
+
+@dataclass(frozen=True)
+class ProbingStudy:
+    """Probes of `model` (its name).
+
+    Attributes:
+        grids: one a status; what could not be measured is left out.
+        transfers, circular: one a status where they were asked for.
+        left_out: why a status has none.
+        n_graphs: how many graphs were run.
+    """
+
+    model: str
+    grids: tuple[ProbeGrid, ...]
+    transfers: tuple[ProbeTransfer, ...]
+    circular: tuple[CircularProbe, ...]
+    left_out: tuple[str, ...]
+    n_graphs: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """`ProbeGrid.to_frame` of every status."""
+        import pandas as pd
+
+        return pd.concat([grid.to_frame() for grid in self.grids], ignore_index=True)
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """More tables: by site, transfer, circular (where there are)."""
+        import pandas as pd
+
+        found = {"by_site": [grid.by_site().assign(status=grid.status or "all") for grid in self.grids]}
+        found["transfer"] = [transfer.to_frame() for transfer in self.transfers]
+        found["circular"] = [probe.to_frame() for probe in self.circular]
+        return {name: pd.concat(parts, ignore_index=True) for name, parts in found.items() if parts}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: what was fitted, and all tables."""
+        first = self.grids[0]
+        return {
+            "model": self.model,
+            "n_graphs": self.n_graphs,
+            "target": first.target,
+            "kind": first.kind,
+            "folds": first.accuracy.shape[-1],
+            "seed": first.seed,
+            "left_out": list(self.left_out),
+            "probes": _records(self.to_frame()),
+            **{name: _records(frame) for name, frame in self.frames().items()},
+        }
+
+    def table(self) -> Table:
+        """A rich table, a row a status and site: means over steps, weighted by rows; and the best step."""
+        from rich.table import Table
+
+        first = self.grids[0]
+        title = f"{self.model}: {first.target} read by {first.kind} probes, {self.n_graphs} graphs"
+        table = Table(title=title, title_justify="left")
+        for name in ("nodes", "site"):
+            table.add_column(name)
+        shown = ("accuracy", "majority", "shuffled", "untrained", "control_task", "selectivity")
+        for name in (*shown, "best (step)"):
+            table.add_column(name.replace("_", " "), justify="right")
+        for grid in self.grids:
+            for row in grid.by_site().to_dict("records"):
+                means = [f"{row[name]:.3f}" for name in shown]
+                table.add_row(
+                    grid.status or "all", row["site"], *means, f"{row['best']:.3f} ({row['best_step']})"
+                )
+        return table
+
+    def verdict(self) -> str:
+        """One sentence: of every status the site where the target is read best, and its controls."""
+        parts: list[str] = []
+        for grid in self.grids:
+            rows = grid.by_site()
+            best = rows.loc[rows["accuracy"].idxmax()]
+            parts.append(
+                f"{grid.target} of {grid.status or 'all'} nodes: {best['accuracy']:.1%} at {best['site']} (mean over "
+                f"steps; majority {best['majority']:.1%}, shuffled {best['shuffled']:.1%}, untrained "
+                f"{best['untrained']:.1%}, control task {best['control_task']:.1%})"
+            )
+        return "; ".join([*parts, *self.left_out]) + "."
+
+    def figure(self) -> go.Figure:
+        """Accuracy and controls by step and site, of the first status."""
+        return self.grids[0].figure()
+
+    def figures(self) -> dict[str, go.Figure]:
+        """All figures by name: probes, code_length, transfer, circular, each with its status."""
+        from interp.figures.probes import code_length_figure
+
+        found: dict[str, go.Figure] = {}
+        for grid in self.grids:
+            found[f"probes_{grid.status or 'all'}"] = grid.figure()
+            if grid.bits is not None:
+                found[f"code_length_{grid.status or 'all'}"] = code_length_figure(grid)
+        found |= {f"transfer_{one.status or 'all'}": one.figure() for one in self.transfers}
+        return found | {f"circular_{one.status or 'all'}": one.figure() for one in self.circular}
+
+
+def study_probes(
+    graphs: Sequence[ComputationGraph],
+    model: str = "compiled",
+    target: str = "value",
+    sites: Sequence[str] | None = None,
+    statuses: Sequence[str] = STATUSES,
+    role: str | None = None,
+    positions: str = "rhs",
+    n_steps: int | None = None,
+    kind: str = "logistic",
+    folds: int = 5,
+    mdl: bool = False,
+    transfer: str | None = None,
+    circular: bool = False,
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> ProbingStudy:
+    """Run the graphs once, in the model of a name or path and in an untrained one, and fit all probes.
+
+    sites: None: every state of the residual stream. statuses: of the nodes: waiting, computing, done, all; one grid
+    each. transfer: the site whose probes are tested across steps; None: none. circular: also circular probes. Other
+    arguments as for `interp.fit_probe_grid` and `interp.collect`; progress: of one grid at a time.
+
+    Raises:
+        InputError: no graphs, or a model, graph, target, site, status, role, kind, or number of folds or steps that
+            cannot be used.
+    """
+    from interp.circular import circular_probe
+    from interp.probe_rows import ProbeError
+    from interp.probes import SITES, collect_with_untrained, fit_probe_grid
+    from interp.transfer import probe_transfer
+
+    if not graphs or not statuses:
+        raise InputError("There is nothing to probe: give at least one graph, and one status.")
+    loaded = load_model(model)
+    grids: list[ProbeGrid] = []
+    transfers: list[ProbeTransfer] = []
+    circles: list[CircularProbe] = []
+    left_out: list[str] = []
+    try:
+        if not 2 <= folds <= len(graphs):
+            raise InputError(
+                f"{folds} folds need {folds} graphs or more, since no graph is split, and 2 folds at least; "
+                f"given: {len(graphs)}."
+            )
+        data, untrained = collect_with_untrained(loaded, graphs, sites or SITES, positions, n_steps, seed)
+        for status in statuses:
+            common: dict[str, Any] = {
+                "status": status, "role": role, "folds": folds, "seed": seed, "jobs": jobs,
+            }  # fmt: skip
+            try:
+                fitted = fit_probe_grid(
+                    data, target, untrained, kind=kind, mdl=mdl, progress=progress, **common
+                )
+            except ProbeError as error:
+                if status == statuses[-1] and not grids:
+                    raise
+                left_out.append(f"nothing of {status} nodes: {error}")
+                continue
+            grids.append(fitted)
+            if transfer is not None:
+                transfers.append(probe_transfer(data, transfer, target, untrained, kind=kind, **common))
+            if circular:
+                circles.append(circular_probe(data, target, untrained, **common))
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return ProbingStudy(model, tuple(grids), tuple(transfers), tuple(circles), tuple(left_out), len(graphs))
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """JSON records; what was not measured is None."""
+    return [
+        {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in row.items()
+        }
+        for row in frame.astype(object).to_dict("records")
+    ]
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+@reports_bad_input
+def probe_command(
+    context: typer.Context,
+    text: GraphArgument = None,
+    graph: GraphOption = None,
+    graphs_file: GraphsFileOption = None,
+    n_nodes: NNodesOption = None,
+    n_graphs: GraphCountOption = 64,
+    seed: SeedOption = 0,
+    ops: OpsOption = "ADD",
+    model: ModelOption = "compiled",
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target", help="What is read: value, depth, operand_1, operand_value_2, operation, shown, ..."
+        ),
+    ] = "value",
+    sites: Annotated[
+        str | None,
+        typer.Option(
+            "--sites", help="Such as resid_post,blocks.1.attn.hook_z.  [default: all of the residual stream]"
+        ),
+    ] = None,
+    status: Annotated[
+        str, typer.Option("--status", help="Nodes by what the step owes them: waiting,computing,done,all.")
+    ] = ",".join(STATUSES),
+    positions: Annotated[str, typer.Option("--positions", help="Tokens: rhs, operands or all.")] = "rhs",
+    role: Annotated[
+        str | None,
+        typer.Option(
+            "--role", help="Of these, only: rhs, operand, 'leaf value', operation, equals, separator."
+        ),
+    ] = None,
+    kind: Annotated[str, typer.Option("--kind", help="logistic or ridge.")] = "logistic",
+    folds: Annotated[
+        int, typer.Option("--folds", callback=at_least(2), help="Cross-validation folds, over graphs.")
+    ] = 5,
+    mdl: Annotated[bool, typer.Option("--mdl", help="Also description lengths (online code).")] = False,
+    transfer: Annotated[
+        str | None,
+        typer.Option("--transfer", metavar="SITE", help="Also test the probes of this site across steps."),
+    ] = None,
+    circular: Annotated[bool, typer.Option("--circular", help="Also read values as angles.")] = False,
+    steps: StepsOption = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", callback=at_least(1), help="Workers, each with one thread.")
+    ] = 1,
+    json_file: JsonOption = None,
+    out: OutOption = None,
+    quiet: QuietOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Fit probes at every step and site, with shuffled, untrained and control-task probes beside them."""
+    outputs = Outputs(NAME, json_file, out)
+    outputs.check()
+    graphs = many_graphs(context, load_model(model))
+    study = study_probes(
+        graphs,
+        model,
+        target,
+        _names(sites),
+        _names(status) or [],
+        role,
+        positions,
+        steps,
+        kind,
+        folds,
+        mdl,
+        transfer,
+        circular,
+        seed,
+        jobs,
+    )
+    written = write_files(outputs, "probe", study, used_options(context))
+    if out is not None:
+        written += write_more(out, NAME, study.frames(), study.figures())
+    console = wide_console()
+    if not quiet:
+        console.print(study.table())
+        for path in written:
+            console.print(f"Wrote {path}", soft_wrap=True)
+    console.print(study.verdict(), soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of `python -m analyses.probing`."""
+    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    application.command()(probe_command)
+    application()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The sections of `recurlens report`, and the page they are put on."""

@@ -1,0 +1,64 @@
+"""Sections on what can be read inside a model, and when it was learnt: probes, lenses, training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analyses.reporting.parts import Contents, Job, NotApplicable, drawing, need_steps
+
+if TYPE_CHECKING:
+    from models.recurrent import RecurrentTransformer
+
+
+def probes(model: RecurrentTransformer, job: Job) -> Contents:
+    """Probes of the value at every step and site, with controls; angles; and whether a probe reads another step."""
+    from analyses.probing import study_probes
+
+    need_steps(model)
+    last = f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
+    study = study_probes(
+        job.graphs(model),
+        job.model,
+        statuses=("computing",),
+        kind="ridge",
+        folds=job.amounts.folds,
+        transfer=last,
+        circular=model.vocabulary.modulus > 2,
+        seed=job.seed,
+    )
+    drawings = [
+        drawing(name, figure, "interp/figures/probes.py") for name, figure in study.figures().items()
+    ]
+    return Contents([study.verdict()], drawings)
+
+
+def lens(model: RecurrentTransformer, job: Job) -> Contents:
+    """The model's own readout on every residual state; direct logit attribution."""
+    from analyses.lens import study_lens
+
+    need_steps(model)
+    study = study_lens(job.graphs(model), job.model, seed=job.seed)
+    figures = study.figures()
+    chosen = [name for name in ("by_status", "rank", "graph", "attribution_computing") if name in figures]
+    modules = {"attribution_computing": "direct_attribution"}
+    drawings = [
+        drawing(f"lens_{name}", figures[name], f"interp/figures/{modules.get(name, 'lens')}.py")
+        for name in chosen
+    ]
+    return Contents([study.verdict()], drawings)
+
+
+def training(model: RecurrentTransformer, job: Job) -> Contents:
+    """When heads, spectra and accuracy appeared, from the snapshots of the training run."""
+    from analyses.training_dynamics import study_training
+    from models.snapshots import snapshot_files
+    from models.storage import CheckpointError
+
+    try:
+        snapshot_files(job.model)
+    except CheckpointError as error:
+        raise NotApplicable(f"{error}.") from error
+    graphs = job.sample(model, 16, max(4, job.amounts.graphs // 3))
+    study = study_training(graphs, job.model)
+    drawings = [drawing(name, figure, "interp/figures/onsets.py") for name, figure in study.figures().items()]
+    return Contents([study.verdict()], drawings)

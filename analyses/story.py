@@ -1,0 +1,184 @@
+"""The circuit story of one node, told and tested: `python -m analyses.story --help`.
+
+Which head fetched what for the node at each step, what the MLPs made of it and what was written, every sentence with
+the causal effect that backs it (`interp.circuit_story`). `--out` receives `story.csv` (a line a claim), `.parquet`,
+`.json`, `.html`, `.png`, `story.txt`, the effects of all replacements as `story_effects.csv`, and `config.yaml`, from
+which `--config` repeats the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analyses.inputs import InputError, Outputs, check_fits, load_model
+from analyses.options import (
+    ConfigOption,
+    GraphArgument,
+    GraphOption,
+    GraphsFileOption,
+    JsonOption,
+    ModelOption,
+    NNodesOption,
+    OpsOption,
+    OutOption,
+    QuietOption,
+    SeedOption,
+    StepsOption,
+    at_least,
+    graph_source,
+    reports_bad_input,
+    wide_console,
+)
+from analyses.studies import used_options, write_files, write_more
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from interp.circuit_story import Story
+    from models.graph import ComputationGraph
+
+NAME = "story"
+
+
+@dataclass(frozen=True)
+class StoryStudy:
+    """The stories of nodes of one graph in `model` (its name)."""
+
+    model: str
+    stories: tuple[Story, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a claim: `Story.to_frame` of all nodes."""
+        import pandas as pd
+
+        return pd.concat([story.to_frame() for story in self.stories], ignore_index=True)
+
+    def effects(self) -> pd.DataFrame:
+        """A row a component and thing: `Story.effects_frame` of all nodes."""
+        import pandas as pd
+
+        parts = [story.effects_frame().assign(node=story.name) for story in self.stories]
+        return pd.concat(parts, ignore_index=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"model": self.model, "stories": [story.to_dict() for story in self.stories]}
+
+    def text(self) -> str:
+        """All stories in English."""
+        return "\n\n\n".join(story.text() for story in self.stories)
+
+    def verdict(self) -> str:
+        """One line a node."""
+        return "\n".join(story.verdict() for story in self.stories)
+
+    def figure(self) -> go.Figure:
+        """That of the first node."""
+        return self.stories[0].figure()
+
+    def figures(self) -> dict[str, go.Figure]:
+        """Those of all nodes by name."""
+        return {story.name: story.figure() for story in self.stories}
+
+
+def study_story(
+    graph: ComputationGraph,
+    model: str = "compiled",
+    nodes: Sequence[int | str] = (),
+    n_steps: int | None = None,
+    n: int = 4,
+    least: float = 0.5,
+    seed: int = 0,
+) -> StoryStudy:
+    """Tell the stories of some nodes.
+
+    nodes: by name or index; default the last node of the text. n_steps, n, least, seed: as for `interp.story`.
+
+    Raises:
+        InputError: a model, graph, node or number that cannot be used.
+    """
+    from interp.circuit_story import story
+
+    loaded = load_model(model)
+    check_fits(graph, loaded)
+    chosen = list(nodes) or [len(graph) - 1]
+    try:
+        stories = tuple(story(loaded, graph, node, n_steps, n, least, seed) for node in chosen)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return StoryStudy(model, stories)
+
+
+@reports_bad_input
+def story_command(
+    context: typer.Context,
+    text: GraphArgument = None,
+    graph: GraphOption = None,
+    graphs_file: GraphsFileOption = None,
+    n_nodes: NNodesOption = None,
+    node: Annotated[
+        str | None,
+        typer.Option("--node", metavar="NAME,...", help="Nodes by name or index.  [default: the last]"),
+    ] = None,
+    seed: SeedOption = 0,
+    ops: OpsOption = "ADD",
+    model: ModelOption = "compiled",
+    steps: StepsOption = None,
+    variations: Annotated[
+        int, typer.Option("--variations", callback=at_least(1), help="Tests of each claim, at most.")
+    ] = 4,
+    least: Annotated[
+        float,
+        typer.Option("--attention", help="Share of its attention with which a head looks at something."),
+    ] = 0.5,
+    json_file: JsonOption = None,
+    out: OutOption = None,
+    quiet: QuietOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Tell which head fetched what for one node, step by step, and test every sentence."""
+    source = graph_source(context)
+    outputs = Outputs(NAME, json_file, out)
+    outputs.check()
+    graphs = source.graphs(load_model(model))
+    if len(graphs) != 1:
+        raise InputError(f"A story is about one graph, and {len(graphs)} were given.")
+    nodes = [part.strip() for part in (node or "").split(",") if part.strip()]
+    study = study_story(graphs[0], model, nodes, steps, variations, least, seed)
+    written = write_files(outputs, "story", study, used_options(context))
+    if out is not None:
+        figures = study.figures() if len(study.stories) > 1 else {}
+        written += write_more(out, NAME, {"effects": study.effects()}, figures)
+        written.append(_write_text(out, study.text()))
+    console = wide_console()
+    if not quiet:
+        console.print(study.text(), soft_wrap=True, markup=False)
+        for path in written:
+            console.print(f"Wrote {path}", soft_wrap=True)
+    console.print(study.verdict(), soft_wrap=True, markup=False)
+
+
+def _write_text(folder: Path, text: str) -> Path:
+    path = folder / f"{NAME}.txt"
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {(error.strerror or str(error)).lower()}.") from error
+    return path
+
+
+def main() -> None:
+    """Entry point of `python -m analyses.story`."""
+    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    application.command()(story_command)
+    application()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Download buttons side by side; what they hold is made when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+import streamlit as st
+
+_MIME = {"csv": "text/csv", "json": "application/json", "html": "text/html"}
+
+
+@dataclass(frozen=True)
+class Download:
+    """A button and its file, the end of whose name says what it is: csv, json or html."""
+
+    label: str
+    file_name: str
+    make: Callable[[], str]
+
+
+def download_row(downloads: Iterable[Download]) -> None:
+    """The buttons, on the left half of the page."""
+    downloads = list(downloads)
+    for place, download in zip(st.columns([1] * len(downloads) + [len(downloads)]), downloads, strict=False):
+        place.download_button(
+            download.label,
+            download.make,
+            file_name=download.file_name,
+            mime=_MIME[download.file_name.rsplit(".", 1)[-1]],
+            on_click="ignore",
+            width="stretch",
+        )
+
+
+def figures_html(title: str, figures: Iterable[go.Figure]) -> str:
+    """One page that needs nothing else, with the figures below each other."""
+    parts = [
+        figure.to_html(full_html=False, include_plotlyjs=number == 0) for number, figure in enumerate(figures)
+    ]
+    head = f'<!DOCTYPE html><html><head><meta charset="utf-8"><title>{title}</title></head>'
+    return f"{head}<body>{''.join(parts)}</body></html>\n"

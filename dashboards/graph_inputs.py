@@ -1,0 +1,250 @@
+"""The graphs, the model and the settings of an analysis page: one value, its query parameters, and its sidebar.
+
+Query parameters: `model`; `text` (equations; a blank line between two graphs), or `n`, `graphs`, `seed` and `ops` of
+sampled graphs, of seeds `seed`, `seed + 1`, ...; and the page's own settings by their names.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import streamlit as st
+
+from analyses.inputs import GraphSource, InputError
+from dashboards.address import ParamReader
+from dashboards.cached import available, operations
+from dashboards.session import PageSession, default_model
+from models.graph import ComputationGraph
+from models.recurrent import RecurrentTransformer
+
+EXAMPLE = "20 = x_7; 2 = x_42; x_7 + x_42 = x_23; x_23 + x_42 = x_5"
+SIZES = (6, 128)
+COUNTS = (1, 256)
+SEEDS = (0, 2**31 - 1)
+SAMPLE, TYPE = "Sample", "My own"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One choice of a page.
+
+    options: value (as in the address) -> label; the first is the default. computed: whether results depend on it, not
+    only which figures are shown.
+    """
+
+    name: str
+    label: str
+    options: Mapping[str, str]
+    help: str | None = None
+    computed: bool = True
+
+    @property
+    def default(self) -> str:
+        """The value of a bare address."""
+        return next(iter(self.options))
+
+
+@dataclass(frozen=True)
+class AnalysisView:
+    """What an analysis page shows. `text` is None for sampled graphs; settings: (name, value) of each of the page's."""
+
+    model: str
+    settings: tuple[tuple[str, str], ...] = ()
+    text: str | None = None
+    n: int = 16
+    graphs: int = 32
+    seed: int = 0
+    ops: tuple[str, ...] = ("ADD",)
+
+    def setting(self, name: str) -> str:
+        """The value of a setting."""
+        return dict(self.settings)[name]
+
+    def with_settings(self, **values: str) -> AnalysisView:
+        """The same with other values of some settings."""
+        return replace(self, settings=tuple({**dict(self.settings), **values}.items()))
+
+    def drawn_graphs(self, model: RecurrentTransformer) -> list[ComputationGraph]:
+        """The graphs, in the vocabulary of ``model``. Raises `InputError` for those it cannot be given."""
+        if self.text is None:
+            source = GraphSource(n_nodes=self.n, seed=self.seed, ops=self.ops)
+            return source.many(model, self.graphs)
+        texts = split_texts(self.text)
+        if not texts:
+            raise InputError("No equations were typed, such as 20 = x_7; 2 = x_42; x_7 + x_42 = x_23.")
+        graphs: list[ComputationGraph] = []
+        for number, text in enumerate(texts, start=1):
+            try:
+                graphs += GraphSource(text=text).graphs(model)
+            except InputError as error:
+                where = f"Graph {number} of {len(texts)}: " if len(texts) > 1 else ""
+                raise InputError(f"{where}{error}") from error
+        return graphs
+
+    def to_params(self) -> dict[str, str]:
+        """As query parameters."""
+        if self.text is not None:
+            graphs = {"text": self.text}
+        else:
+            graphs = {
+                "n": str(self.n),
+                "graphs": str(self.graphs),
+                "seed": str(self.seed),
+                "ops": ",".join(self.ops),
+            }
+        return {"model": self.model, **graphs, **dict(self.settings)}
+
+    @classmethod
+    def from_params(
+        cls, params: Mapping[str, str], settings: Sequence[Setting]
+    ) -> tuple[AnalysisView, list[str]]:
+        """The view of an address, and a message for every parameter that could not be read (and was left out)."""
+        reader = ParamReader(params)
+        default = default_view(settings)
+        view = replace(
+            default,
+            model=params.get("model", default.model),
+            text=params.get("text"),
+            n=cast("int", reader.number("n", *SIZES, default.n)),
+            graphs=cast("int", reader.number("graphs", *COUNTS, default.graphs)),
+            seed=cast("int", reader.number("seed", *SEEDS, default.seed)),
+            ops=reader.ops(default.ops),
+            settings=tuple(
+                (setting.name, reader.choice(setting.name, list(setting.options), setting.default))
+                for setting in settings
+            ),
+        )
+        return view, reader.problems
+
+    def graph_options(self) -> str:
+        """The options of `recurlens` that ask for the same graphs; of typed graphs the first."""
+        if self.text is not None:
+            return shlex.quote("; ".join(split_texts(self.text)[:1]))
+        return f"--n-nodes {self.n} --graphs {self.graphs} --seed {self.seed} --ops {','.join(self.ops)}"
+
+    def graph_code(self) -> list[str]:
+        """Lines of Python that make `graphs` for the `model`."""
+        if self.text is None:
+            source = f"GraphSource(n_nodes={self.n}, seed={self.seed}, ops={self.ops})"
+            return [f"graphs = {source}.many(model, {self.graphs})"]
+        texts = split_texts(self.text)
+        return [
+            f"texts = {texts!r}",
+            "graphs = [graph for text in texts for graph in GraphSource(text=text).graphs(model)]",
+        ]
+
+
+def split_texts(text: str) -> list[str]:
+    """The texts of several graphs, which stand between blank lines."""
+    return [part.strip() for part in re.split(r"\n[ \t]*\n", text.strip()) if part.strip()]
+
+
+def default_view(settings: Sequence[Setting]) -> AnalysisView:
+    """What a bare address shows."""
+    return AnalysisView(default_model(), tuple((setting.name, setting.default) for setting in settings))
+
+
+class GraphInputs:
+    """The widgets of a page, under keys of its own, and the session they are filled from."""
+
+    def __init__(self, page: str, settings: Sequence[Setting]) -> None:
+        self.settings = tuple(settings)
+        self._page = page
+        self.session: PageSession[AnalysisView] = PageSession(
+            page, lambda given: AnalysisView.from_params(given, self.settings), self._fill, self.key("model")
+        )
+
+    def key(self, widget: str) -> str:
+        """The key of a widget in the session's state."""
+        return f"{self._page}_{widget}"
+
+    def sidebar(self) -> AnalysisView:
+        """What the sidebar asks for; not yet known to be graphs that the model can read."""
+        side, state = st.sidebar, st.session_state
+        side.selectbox(
+            "Model", available(), key=self.key("model"), help="Weights to run; `compiled` is exact by design."
+        )
+        side.segmented_control(
+            "Graphs",
+            [SAMPLE, TYPE],
+            key=self.key("source"),
+            required=True,
+            width="stretch",
+            label_visibility="collapsed",
+        )
+        view = replace(self.session.current(), model=state[self.key("model")])
+        if state[self.key("source")] == TYPE:
+            side.text_area(
+                "Equations",
+                key=self.key("text"),
+                height=190,
+                help="Separated by `;`, `,` or a new line. A blank line begins another graph.",
+            )
+            side.caption("Ctrl+Enter to apply.")
+            return replace(view, text=state[self.key("text")])
+        left, right = side.columns(2)
+        left.number_input(
+            "Nodes", *SIZES, key=self.key("n"), help="Equations of a graph, six of them leaves."
+        )
+        right.number_input("Graphs", *COUNTS, key=self.key("graphs"), help="Of seeds seed, seed + 1, ...")
+        side.number_input("Seed", *SEEDS, key=self.key("seed"), help="The same seed gives the same graphs.")
+        ops = choose_operations(view.model, self.key("ops"))
+        n, graphs, seed = (state[self.key(name)] for name in ("n", "graphs", "seed"))
+        return replace(view, text=None, n=n, graphs=graphs, seed=seed, ops=ops)
+
+    def setting_row(self, view: AnalysisView) -> AnalysisView:
+        """The page's settings: the view with what they say. Those that only choose figures stand below the others."""
+        boxes = [setting for setting in self.settings if setting.computed]
+        chosen: dict[str, str] = {}
+        for place, setting in zip(st.columns(max(4, len(boxes))) if boxes else (), boxes, strict=False):
+            chosen[setting.name] = place.selectbox(
+                setting.label,
+                list(setting.options),
+                key=self.key(setting.name),
+                format_func=setting.options.__getitem__,
+                help=setting.help,
+            )
+        with st.container(horizontal=True, gap="medium"):
+            for setting in (setting for setting in self.settings if not setting.computed):
+                st.segmented_control(
+                    setting.label,
+                    list(setting.options),
+                    key=self.key(setting.name),
+                    required=True,
+                    format_func=setting.options.__getitem__,
+                    help=setting.help,
+                    label_visibility="collapsed",
+                    width="content",
+                )
+                chosen[setting.name] = st.session_state[self.key(setting.name)]
+        return view.with_settings(**chosen)
+
+    def _fill(self, view: AnalysisView) -> None:
+        filled = {
+            "model": view.model,
+            "source": SAMPLE if view.text is None else TYPE,
+            "text": EXAMPLE if view.text is None else view.text,
+            "n": view.n,
+            "graphs": view.graphs,
+            "seed": view.seed,
+            "ops": list(view.ops),
+            **dict(view.settings),
+        }
+        for widget, value in filled.items():
+            st.session_state[self.key(widget)] = value
+
+
+def choose_operations(model: str, key: str) -> tuple[str, ...]:
+    """Pills in the sidebar with the operations of sampled graphs, at least one that the model knows."""
+    known = operations(model)
+    if unknown := [name for name in st.session_state[key] if name not in known]:
+        st.sidebar.warning(f"{model} does not know {', '.join(unknown)}; it knows {', '.join(known)}.")
+    st.session_state[key] = [name for name in known if name in st.session_state[key]] or [known[0]]
+    st.sidebar.pills(
+        "Operations", known, selection_mode="multi", key=key, help="What the model's vocabulary has."
+    )
+    return tuple(name for name in known if name in st.session_state[key]) or known[:1]

@@ -1,0 +1,195 @@
+"""Results of the analysis pages, kept on disk by what they depend on: weights, graphs, settings and the code itself.
+
+The folder is `$RECURLENS_CACHE`, or `recurlens` in the user's cache folder. A result is one zip file of JSON, parquet
+and plotly JSON; a damaged one is computed again, and where the folder cannot be written nothing is kept.
+`python -m dashboards.precomputed` computes what the bare addresses of all pages show, for every bundled model.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import logging
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import plotly.io
+
+from models.graph import ComputationGraph
+from models.recurrent import RecurrentTransformer
+
+FOLDER_VARIABLE = "RECURLENS_CACHE"
+_KEPT = 256
+"""Results that stay in the folder; the oldest go first."""
+
+_CODE = ("models", "interp", "analyses", "dashboards")
+_LIBRARIES = ("numpy", "pandas", "plotly", "scikit-learn", "scipy", "torch")
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What an analysis page shows.
+
+    verdict: one sentence. summary: the table of the command, as text. frame: the whole table. data: plain JSON values.
+    figures: by name, in the order of the page. seconds: that it took to compute.
+    """
+
+    verdict: str
+    summary: pd.DataFrame
+    frame: pd.DataFrame
+    data: Mapping[str, Any]
+    figures: Mapping[str, go.Figure]
+    seconds: float
+
+    def to_json(self) -> str:
+        """``data`` as JSON text."""
+        return json.dumps(self.data, indent=1) + "\n"
+
+    def to_bytes(self) -> bytes:
+        """As the bytes of a zip file."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            about = {"verdict": self.verdict, "seconds": self.seconds, "figures": list(self.figures)}
+            archive.writestr("about.json", json.dumps(about))
+            archive.writestr("data.json", json.dumps(self.data))
+            archive.writestr("summary.parquet", self.summary.to_parquet(index=False))
+            archive.writestr("frame.parquet", self.frame.to_parquet(index=False))
+            for number, figure in enumerate(self.figures.values()):
+                archive.writestr(f"figure{number}.json", str(figure.to_json()))
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Result:
+        """The inverse of :meth:`to_bytes`. Raises some exception for anything else."""
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            about = json.loads(archive.read("about.json"))
+            texts = [archive.read(f"figure{number}.json").decode() for number in range(len(about["figures"]))]
+            # Figures that plotly wrote itself need no second check, which takes longer than reading them.
+            figures = [plotly.io.from_json(text, skip_invalid=True) for text in texts]
+            return cls(
+                verdict=about["verdict"],
+                summary=pd.read_parquet(io.BytesIO(archive.read("summary.parquet"))),
+                frame=pd.read_parquet(io.BytesIO(archive.read("frame.parquet"))),
+                data=json.loads(archive.read("data.json")),
+                figures=dict(zip(about["figures"], figures, strict=True)),
+                seconds=about["seconds"],
+            )
+
+
+def cache_folder() -> Path:
+    """Where results are kept; it need not exist."""
+    given = os.environ.get(FOLDER_VARIABLE)
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "recurlens"
+
+
+def model_digest(model: RecurrentTransformer) -> str:
+    """SHA-256 of configuration and weights."""
+    digest = hashlib.sha256(model.cfg.to_json().encode())
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
+        digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def content_key(
+    page: str, model: str, graphs: Sequence[ComputationGraph], settings: Mapping[str, str]
+) -> str:
+    """SHA-256 of all that a result depends on; model: its :func:`model_digest`."""
+    about = {
+        "page": page,
+        "code": _code_digest(),
+        "model": model,
+        "graphs": [graph.to_json() for graph in graphs],
+        "settings": dict(settings),
+    }
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def stored(key: str) -> Result | None:
+    """The result of a key; None where there is none, or it is damaged."""
+    path = _path(key)
+    try:
+        return Result.from_bytes(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # a damaged file can fail anywhere, and is computed again
+        logging.getLogger(__name__).warning("%s cannot be read and is computed again: %s", path, error)
+        return None
+
+
+def store(key: str, result: Result) -> bool:
+    """Keep a result; whether that was possible. A reader sees all of it or nothing."""
+    path = _path(key)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(result.to_bytes())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        _remove_oldest(path.parent)
+    except OSError as error:
+        logging.getLogger(__name__).info("%s is not kept: %s", path, error)
+        return False
+    return True
+
+
+def _path(key: str) -> Path:
+    return cache_folder() / f"{key}.zip"
+
+
+def _remove_oldest(folder: Path) -> None:
+    files = sorted(folder.glob("*.zip"), key=lambda path: path.stat().st_mtime)
+    for path in files[:-_KEPT]:
+        path.unlink(missing_ok=True)
+
+
+@functools.lru_cache(maxsize=1)
+def _code_digest() -> str:
+    """SHA-256 of our sources and the versions of the libraries that compute and draw."""
+    digest = hashlib.sha256()
+    root = Path(__file__).resolve().parent.parent
+    for folder in _CODE:
+        for path in sorted((root / folder).rglob("*.py")):
+            digest.update(str(path.relative_to(root)).encode())
+            digest.update(path.read_bytes())
+    digest.update(" ".join(version(library) for library in _LIBRARIES).encode())
+    return digest.hexdigest()
+
+
+def main() -> None:
+    """Compute what the bare addresses show, page by page and model by model; what is there already is left."""
+    from dashboards.cached import available
+    from dashboards.codes import CODES
+    from dashboards.dynamics import DYNAMICS
+    from dashboards.lens import LENS
+    from dashboards.probing import PROBING
+
+    for name in available():
+        for page in (PROBING, CODES, LENS, DYNAMICS):
+            try:
+                result = page.default_result(name)
+            except ValueError as error:
+                print(f"{name} {page.name}: {error}")
+            else:
+                print(f"{name} {page.name}: {result.seconds:.1f} s  {result.verdict}")
+
+
+if __name__ == "__main__":
+    main()

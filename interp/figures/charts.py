@@ -1,0 +1,111 @@
+"""Line charts: a few pairs of axes in rows, under one title and one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
+
+from interp.figures.captioned import captioned
+from interp.figures.template import EDGE_COLOUR, make_figure
+
+_HEIGHT: Final = 250
+_GAP: Final = (84, 74)
+"""Between charts, across and down, in pixels."""
+_LEFT: Final = 74
+_RIGHT: Final = 20
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One pair of axes; ``note`` stands in the middle where there is nothing to draw."""
+
+    title: str
+    x_title: str
+    y_title: str
+    traces: list[dict[str, Any]]
+    x_axis: dict[str, Any]
+    y_axis: dict[str, Any]
+    note: str = ""
+
+
+def draw_charts(charts: Sequence[Chart], title: str, reading: str, per_line: int, width: int) -> go.Figure:
+    """The charts from left to right and top to bottom, ``reading`` as a sentence under the title, the legend below."""
+    lines = -(-len(charts) // per_line)
+    across, down = _GAP
+    inner_width, inner_height = width - _LEFT - _RIGHT, _HEIGHT * lines + down * (lines - 1)
+    chart_width = (inner_width - across * (per_line - 1)) / per_line
+    traces: list[dict[str, Any]] = []
+    layout = captioned(title, reading, width, inner_height, _LEFT, _RIGHT, bottom=96)
+    layout["margin"]["t"] += 14
+    layout["height"] += 14
+    layout |= {
+        "legend": {"orientation": "h", "x": 0, "y": -52 / inner_height, "yanchor": "top"},
+        "annotations": [],
+    }
+    for number, chart in enumerate(charts):
+        suffix = "" if number == 0 else str(number + 1)
+        line, place = divmod(number, per_line)
+        begin = place * (chart_width + across) / inner_width
+        high = 1 - line * (_HEIGHT + down) / inner_height
+        framed = {"showline": True, "mirror": True, "linecolor": EDGE_COLOUR}
+        layout[f"xaxis{suffix}"] = (
+            framed
+            | chart.x_axis
+            | {
+                "domain": [begin, begin + chart_width / inner_width],
+                "anchor": f"y{suffix}",
+                "title": {"text": chart.x_title, "standoff": 6, "font": {"size": 12}},
+            }
+        )
+        layout[f"yaxis{suffix}"] = (
+            framed
+            | chart.y_axis
+            | {
+                "domain": [high - _HEIGHT / inner_height, high],
+                "anchor": f"x{suffix}",
+                "title": {"text": chart.y_title, "standoff": 6, "font": {"size": 12}},
+            }
+        )
+        layout["annotations"].append(_label(f"<b>{chart.title}</b>", suffix, 0, 1, "left", 10))
+        if chart.note:
+            layout["annotations"].append(_label(chart.note, suffix, 0.5, 0.5, "center", 0))
+        traces += [trace | {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"} for trace in chart.traces]
+    return make_figure(traces, layout)
+
+
+def _label(text: str, suffix: str, x: float, y: float, anchor: str, shift: int) -> dict[str, Any]:
+    return {
+        "text": text,
+        "xref": f"x{suffix} domain",
+        "yref": f"y{suffix} domain",
+        "x": x,
+        "y": y,
+        "xanchor": anchor,
+        "yanchor": "middle",
+        "yshift": shift,
+        "showarrow": False,
+        "font": {"size": 12},
+    }
+
+
+def step_axis(last: int) -> dict[str, Any]:
+    """Whole numbers 0..last, as many labels as there is room for."""
+    every = max(1, -(-(last + 1) // 16))
+    return {"range": [-0.5, last + 0.5], "tickvals": list(range(0, last + 1, every))}
+
+
+def log_axis(floor: float, most: float) -> dict[str, Any]:
+    """A logarithmic axis: decades, and ``floor``, where zeros are drawn, as 0."""
+    low, high = round(np.log10(floor)), int(np.ceil(np.log10(most)))
+    every = max(1, (high - low) // 6)
+    decades = list(range(low + 1, high + 1, every))
+    return {
+        "type": "log",
+        "range": [low - 0.15, max(high, low + 1) + 0.1],
+        "tickvals": [floor, *(10.0**decade for decade in decades)],
+        "ticktext": ["0", *(f"{10.0**decade:g}" for decade in decades)],
+    }
