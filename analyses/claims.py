@@ -8,8 +8,8 @@ share s is graded
     not      below
 
 and never better than `partly` where the control does as well as half of it (s < 2 x control): what an untrained model
-or a random subspace has too is not a finding. `does not apply` is said where a model has nothing the claim is about, and
-`not measured` where the section that measures it failed; the reason stands in the row.
+or a random subspace has too is not a finding. `does not apply` is said where a model has nothing the claim is about,
+and `not measured` where the section that measures it failed; the reason stands in the row.
 
 The paper's statements and the rules of all claims are in `analyses.paper_claims`.
 """
@@ -82,7 +82,9 @@ def generalises(model: Evaluation, untrained: Evaluation) -> Claim:
     if last.n_nodes <= TRAINED_UP_TO:
         return not_told("generalises", f"The largest graphs that were run have {last.n_nodes} nodes.")
     other = next(size for size in untrained.sizes if size.n_nodes == last.n_nodes)
-    largest_known = max((size for size in model.sizes if size.n_nodes <= TRAINED_UP_TO), default=None, key=_nodes)
+    largest_known = max(
+        (size for size in model.sizes if size.n_nodes <= TRAINED_UP_TO), default=None, key=_nodes
+    )
     seen = "" if largest_known is None else (
         f"; at {largest_known.n_nodes} nodes {largest_known.fully_solved:.1%}"
     )  # fmt: skip
@@ -164,7 +166,9 @@ def only_values(
     )
 
 
-def operand_heads(key: Literal["name_heads", "value_heads"], model: pd.DataFrame, untrained: pd.DataFrame) -> Claim:
+def operand_heads(
+    key: Literal["name_heads", "value_heads"], model: pd.DataFrame, untrained: pd.DataFrame
+) -> Claim:
     """From `HeadRoles.to_frame` of the model and of an untrained one; see `own_heads`."""
     what, where = ("name", "first-layer") if key == "name_heads" else ("value", "later")
     own, other = own_heads(model, what), own_heads(untrained, what)
@@ -263,15 +267,15 @@ def induction(backed: int, tested: int, nodes: int, both: int, others: tuple[int
     return Claim(
         "induction",
         verdict,
-        f"{backed} of {tested} claims about heads in the stories of {nodes} nodes are backed; at {both} of {nodes} nodes "
-        "an earlier layer fetched names and a later one values",
+        f"{backed} of {tested} claims about heads in the stories of {nodes} nodes are backed; at {both} of these "
+        "nodes an earlier layer fetched names and a later one values",
         f"replacing other heads changed the answer in {others[0]} of {others[1]} cases",
         {"backed": backed, "tested": tested, "nodes": nodes, "both": both, "others": list(others)},
     )
 
 
 def dc_before(dc_share: float, largest_other: float, untrained: float) -> Claim:
-    """Shares of the mean square of the pre-activations: of DC, of the largest other cell, of the untrained model's DC."""
+    """Shares of the pre-activations' mean square: of DC, of the largest other cell, of the untrained model's DC."""
     verdict: Verdict = "holds" if dc_share >= PARTLY else "partly" if dc_share > largest_other else "not"
     return Claim(
         "dc_before",
@@ -295,14 +299,16 @@ def diagonal_after(diagonal: float, chance: float, untrained: float) -> Claim:
     )
 
 
-def fourier_neurons(found: FourierVerdict, tuned_carry: bool, tuned: float, untuned: float, full: float) -> Claim:
+def fourier_neurons(
+    found: FourierVerdict, tuned_carry: bool, tuned: float, untuned: float, full: float
+) -> Claim:
     """found: the verdict on the neurons. tuned, untuned, full: share of tuples answered right with the neurons of all
     frequencies ablated, with all others ablated, with none.
     """
     verdict: Verdict = "not" if not found.claimed else "holds" if tuned_carry else "partly"
     shown = [layer for layer in found.layers if layer.matters] or list(found.layers)
     chances = "; ".join(
-        f"MLP {one.layer}: {one.single_frequency_chance:.1%} at one frequency, {one.diagonal_chance:.2%} on the diagonal"
+        f"MLP {one.layer}: {one.single_frequency_chance:.1%} at one frequency, {one.diagonal_chance:.2%} on diagonals"
         for one in shown
     )
     shares = "; ".join(
@@ -345,7 +351,9 @@ def _nodes(size: SizeResult) -> int:
 
 def _right_after_one(result: Correction) -> tuple[float, int]:
     """Share of the corrupted values with untouched operands that are right one step later, and how many there were."""
-    counts = [(size.right_after_clean[0], size.clean_operands) for size in result.sizes if size.clean_operands]
+    counts = [
+        (size.right_after_clean[0], size.clean_operands) for size in result.sizes if size.clean_operands
+    ]
     total = sum(count for _, count in counts)
     return (sum(share * count for share, count in counts) / total if total else math.nan), total
 

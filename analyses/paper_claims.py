@@ -77,7 +77,7 @@ STATEMENTS: Final[Mapping[str, Statement]] = {
         "not better than partly where replacing other heads changes the answer in more than 5 % of cases",
     ),
     "dc_before": Statement(
-        "Before the last MLP's non-linearity the spectrum over all operand triples is dominated by frequency (0, 0, 0).",
+        "Before the last MLP's non-linearity the spectrum over operand triples is dominated by frequency (0, 0, 0).",
         "mechanism study, Fourier",
         "DC share of the pre-activations of the last MLP that matters: holds from 50 %, partly where it is the largest "
         "single cell; control: untrained, which has it too where activations have a mean",
@@ -91,8 +91,8 @@ STATEMENTS: Final[Mapping[str, Statement]] = {
     "fourier": Statement(
         "The sum is computed with sines and cosines: neurons of the last MLP work at frequencies of the operands' sum.",
         "mechanism study, Fourier",
-        "structure in the neurons by the rule of interp.fourier, and more right answers lost with these neurons ablated "
-        "than with all others: holds; structure alone: partly; none: not; controls: values renamed, untrained, matched "
+        "structure in the neurons by the rule of interp.fourier, and more right answers lost with these neurons "
+        "ablated than with all others: holds; structure alone: partly; none: not; controls: values renamed, untrained, matched "
         "neurons",
     ),
 }  # fmt: skip

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from interp.ablation import Component as Component
     from interp.ablation import ablate as ablate
     from interp.agreement import Agreement as Agreement
-    from interp.attention_targets import AttentionTargets as AttentionTargets
-    from interp.attention_targets import attention_targets as attention_targets
+    from interp.attention_roles import AttentionTargets as AttentionTargets
+    from interp.attention_roles import attention_targets as attention_targets
     from interp.attribution import AttributionSweep as AttributionSweep
     from interp.attribution import attribution_sweep as attribution_sweep
     from interp.block_change import BlockChange as BlockChange
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
     from interp.composition import head_composition as head_composition
     from interp.cone import DamageCone as DamageCone
     from interp.cone import damage_cones as damage_cones
-    from interp.controlled import Controlled as Controlled
-    from interp.controlled import ControlledError as ControlledError
-    from interp.controlled import append_equation as append_equation
-    from interp.controlled import controlled as controlled
     from interp.cross_step import CrossStep as CrossStep
     from interp.cross_step import cross_step_matrix as cross_step_matrix
     from interp.cycles import Settling as Settling
@@ -65,10 +61,8 @@ if TYPE_CHECKING:
     from interp.frequency_loss import key_frequency_loss as key_frequency_loss
     from interp.frontier import Frontier as Frontier
     from interp.frontier import frontier_of as frontier_of
-    from interp.head_groups import HeadGroups as HeadGroups
-    from interp.head_groups import head_groups as head_groups
-    from interp.head_variance import HeadVariance as HeadVariance
-    from interp.head_variance import head_variance as head_variance
+    from interp.grouping import HeadGroups as HeadGroups
+    from interp.grouping import head_groups as head_groups
     from interp.heads import HeadRole as HeadRole
     from interp.heads import HeadRoles as HeadRoles
     from interp.heads import head_roles as head_roles
@@ -118,6 +112,10 @@ if TYPE_CHECKING:
     from interp.paths import mediate as mediate
     from interp.pca import PCATrajectories as PCATrajectories
     from interp.pca import pca_trajectories as pca_trajectories
+    from interp.perturbed import Controlled as Controlled
+    from interp.perturbed import ControlledError as ControlledError
+    from interp.perturbed import append_equation as append_equation
+    from interp.perturbed import controlled as controlled
     from interp.probe_grid import ProbeGrid as ProbeGrid
     from interp.probe_rows import ProbeError as ProbeError
     from interp.probes import fit_probe_grid as fit_probe_grid
@@ -141,6 +139,8 @@ if TYPE_CHECKING:
     from interp.transitions import Transitions as Transitions
     from interp.tuned_lens import TunedLens as TunedLens
     from interp.tuned_lens import fit_tuned_lens as fit_tuned_lens
+    from interp.variances import HeadVariance as HeadVariance
+    from interp.variances import head_variance as head_variance
     from interp.violations import Violations as Violations
     from interp.violations import violations_of as violations_of
     from interp.within_step import StepPair as StepPair
@@ -152,7 +152,7 @@ _HOMES = {
     "AgainstChance": "chance",
     "Agreement": "agreement",
     "Amplification": "subspaces",
-    "AttentionTargets": "attention_targets",
+    "AttentionTargets": "attention_roles",
     "AttributionSweep": "attribution",
     "BlockChange": "block_change",
     "Characters": "characters",
@@ -161,8 +161,8 @@ _HOMES = {
     "CodeUsage": "codes",
     "Component": "ablation",
     "Composition": "composition",
-    "Controlled": "controlled",
-    "ControlledError": "controlled",
+    "Controlled": "perturbed",
+    "ControlledError": "perturbed",
     "CrossStep": "cross_step",
     "DamageCone": "cone",
     "DatasetError": "datasets",
@@ -178,10 +178,10 @@ _HOMES = {
     "FrequencyAblation": "frequency_ablation",
     "FrequencyLoss": "frequency_loss",
     "Frontier": "frontier",
-    "HeadGroups": "head_groups",
+    "HeadGroups": "grouping",
     "HeadRole": "heads",
     "HeadRoles": "heads",
-    "HeadVariance": "head_variance",
+    "HeadVariance": "variances",
     "LoopedError": "looped",
     "LoopedModel": "looped",
     "LoopedRun": "looped",
@@ -226,10 +226,10 @@ _HOMES = {
     "ZeroAblate": "interventions",
     "ablate": "ablation",
     "ablate_frequencies": "frequency_ablation",
-    "append_equation": "controlled",
+    "append_equation": "perturbed",
     "approximate_cycles": "cycles",
     "as_looped": "looped",
-    "attention_targets": "attention_targets",
+    "attention_targets": "attention_roles",
     "attribution_sweep": "attribution",
     "block_changes": "block_change",
     "characters_of": "characters",
@@ -238,7 +238,7 @@ _HOMES = {
     "code_usage_of": "codes",
     "collect": "collecting",
     "collect_grid": "operand_tuples",
-    "controlled": "controlled",
+    "controlled": "perturbed",
     "cross_step_matrix": "cross_step",
     "damage_cones": "cone",
     "direct_logit_attribution": "direct_attribution",
@@ -255,9 +255,9 @@ _HOMES = {
     "fit_tuned_lens": "tuned_lens",
     "frontier_of": "frontier",
     "head_composition": "composition",
-    "head_groups": "head_groups",
+    "head_groups": "grouping",
     "head_roles": "heads",
-    "head_variance": "head_variance",
+    "head_variance": "variances",
     "idle_contrast": "fourier",
     "key_frequency_loss": "frequency_loss",
     "lasting_cycles": "cycles",

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.attention_targets import GRAPHS_AT_ONCE
+from interp.attention_roles import GRAPHS_AT_ONCE
 from interp.labels import STATUSES, statuses
 from models.cache import StepCache
 from models.graph import ComputationGraph

@@ -20,11 +20,11 @@ import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.ablation import Component
-from interp.controlled import ControlledError
 from interp.direct_attribution import ANSWERS, attribution_of, attribution_sites
 from interp.following import BaseRun
 from interp.interventions import Recording, record
 from interp.lens import collect_residuals, lens_of
+from interp.perturbed import ControlledError
 from interp.sites import Site, position_of, rhs
 from interp.story_changes import Situation, change
 from interp.story_claims import Claim, claims_of

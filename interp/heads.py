@@ -8,7 +8,7 @@ The rule, for nodes that are being computed (all thresholds are ``least``, 0.5 b
     mixed     neither, but it has a role all the same (a leaf's number, say)
     none      no role has most of its attention
 
-Roles are those of :mod:`interp.attention_targets`; a head has all roles that get ``least`` of its attention on the
+Roles are those of :mod:`interp.attention_roles`; a head has all roles that get ``least`` of its attention on the
 nodes that have them (separators count where there is nothing else). :func:`head_roles` measures; on a model whose
 weights are known the rule names exactly the planted heads (``tests/test_heads.py``), on untrained ones it names none.
 """
@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
-from interp.attention_targets import N_OFFSETS, ROLES, AttentionTargets, attention_targets
-from interp.head_groups import HeadGroups, head_groups
-from interp.head_variance import HeadVariance, head_variance
+from interp.attention_roles import N_OFFSETS, ROLES, AttentionTargets, attention_targets
+from interp.grouping import HeadGroups, head_groups
+from interp.variances import HeadVariance, head_variance
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer
 

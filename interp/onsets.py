@@ -16,9 +16,9 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from numpy.typing import NDArray
 
-from interp.attention_targets import DETECTED, ROLES, attention_targets
+from interp.attention_roles import DETECTED, ROLES, attention_targets
 from interp.fourier import fourier
-from interp.head_variance import PLACES
+from interp.variances import PLACES
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer
 

@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.controlled import Controlled
 from interp.interventions import Recording
 from interp.labels import STATUSES
+from interp.perturbed import Controlled
 from models.graph import ComputationGraph, Node
 from models.recurrent import RecurrentTransformer
 from models.vocabulary import FACTORS, EncodedGraphs, FactoredVocabulary

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from interp.controlled import ControlledError, append_equation, controlled, perturbations_of
 from interp.interventions import record
+from interp.perturbed import ControlledError, append_equation, controlled, perturbations_of
 from models.compiled import CompiledTransformer, compile_model
 from models.config import RecurrentConfig
 from models.graph import ComputationGraph

@@ -14,9 +14,9 @@ import torch
 import models
 from interp.ablation import Component
 from interp.circuit_story import Story, story
-from interp.controlled import ControlledError, controlled
-from interp.head_variance import place_names
+from interp.perturbed import ControlledError, controlled
 from interp.sites import SiteError
+from interp.variances import place_names
 from models.compiled import CompiledTransformer, compile_model
 from models.config import RecurrentConfig
 from models.graph import ComputationGraph

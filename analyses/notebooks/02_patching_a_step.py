@@ -193,9 +193,9 @@ print(
 pd.DataFrame(rows).set_index("state")
 
 # %% [markdown]
-# From step 3 on the state is the clean run's, token for token: the trained model writes the text's own number anew in
-# every step, and head 0.0 carries it. So one patch rewrites the text that all later steps read. `compiled` copies its
-# text without attention.
+# From step 3 on the state is the clean run's, token for token, the leaf's number in the text included: the trained
+# model writes its text anew in every step, and here head 0.0 carries what differs in it. So one patch rewrites the text
+# that all later steps read.
 #
 # Patching shows where what **differs** between two texts passes, which is not all that a head is for. [Notebook
 # 3](03_probing_latent_codes.ipynb) asks what can be read from an activation.

@@ -136,8 +136,8 @@ print(
 grids["computing"].figure()
 
 # %% [markdown]
-# The result appears in layer 1: after layer 0 a computing node's value is at the level of the controls, after the
-# MLP of layer 1 it is there. Before a node's operands are known it is at no site (asserted), as it must be.
+# The result appears in layer 1: after layer 0 a computing node's value is at the level of the controls, after the MLP
+# of layer 1 it is there. Before a node's operands are known it is at no site (asserted), as it must be.
 #
 # One control is high at one place: at `blocks.0.hook_resid_pre` the control task is solved well. That is the embedding,
 # where the variable's name stands: a probe there can memorise a label for each name, so an accuracy there would have

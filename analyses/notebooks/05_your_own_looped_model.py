@@ -411,7 +411,7 @@ assert moves.loc[("not snapped", 39), "relative update, median"] < 0.01
 moves.round(3)
 
 # %% [markdown]
-# Without the snap the states come to rest as well, but in places that are not codes, and many totals are wrong: the
-# snap is part of what was trained, and not a way of reading a continuous computation.
+# Without the snap the states come to rest as well, and about half of the totals are wrong: the snap is part of what was
+# trained, and not only a way of reading.
 #
 # Your own model needs no more than the adapter above. `interp.as_looped` is the one for this repository's models.

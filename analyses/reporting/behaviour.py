@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from analyses import claims
-from analyses.reporting.parts import Contents, Job, drawing, most_nodes, need_states, need_steps
+from analyses.reporting.parts import (
+    Contents,
+    Job,
+    NotApplicableError,
+    drawing,
+    most_nodes,
+    need_states,
+    need_steps,
+)
 
 if TYPE_CHECKING:
     from analyses.codes import CodesStudy
@@ -78,11 +86,14 @@ def correction(model: RecurrentTransformer, job: Job) -> Contents:
     small = [graph for graph in graphs if len(graph) == sizes[0]]
     moments = {"In the last state": None, f"In the state entering step {MIDWAY}": MIDWAY}
     found = {
-        title: measure_correction(model, graphs, CORRUPTED, at, job.seed, job.model) for title, at in moments.items()
+        title: measure_correction(model, graphs, CORRUPTED, at, job.seed, job.model)
+        for title, at in moments.items()
     }
     # Small graphs alone, as an untrained model need not come to rest.
     control = {
-        title: measure_correction(other, small, CORRUPTED, MIDWAY if at is None else at, job.seed, "untrained")
+        title: measure_correction(
+            other, small, CORRUPTED, MIDWAY if at is None else at, job.seed, "untrained"
+        )
         for title, at in moments.items()
     }
     figure = correction_figure(
@@ -121,8 +132,8 @@ def trajectory(model: RecurrentTransformer, job: Job) -> Contents:
         trajectory_figure(run),
         "interp/figures/trajectory.py",
         "What every node shows after every step",
-        "A row is the state that a step wrote, a column a node in text order; a colour is a value, light grey is EMPTY, "
-        "a red frame a wrong value. A perfect run fills the nodes depth by depth, a level in each row.",
+        "A row is the state that a step wrote, a column a node in text order; a colour is a value, light grey is "
+        "EMPTY, a red frame a wrong value. A perfect run fills the nodes depth by depth, a level in each row.",
     )
     drawn = drawing(
         "graph",
@@ -133,7 +144,9 @@ def trajectory(model: RecurrentTransformer, job: Job) -> Contents:
         "is the step that first wrote its true value; a red outline is a wrong value at the end.",
     )
     right = int(run.solved[0, : len(graph)].sum())
-    sentences = [f"{right} of {len(graph)} nodes end right, after {run.n_steps} steps; depth {max(graph.depths_by_node)}."]
+    sentences = [
+        f"{right} of {len(graph)} nodes end right, after {run.n_steps} steps; depth {max(graph.depths_by_node)}."
+    ]
     return Contents(sentences, [cells, drawn], text=graph.to_text())
 
 
@@ -183,9 +196,7 @@ def dynamics(model: RecurrentTransformer, job: Job) -> Contents:
 
     need_steps(model)
     if model.cfg.method == "feedforward":
-        from analyses.reporting.parts import NotApplicable
-
-        raise NotApplicable("A feedforward model passes its layers once: there are no steps to follow.")
+        raise NotApplicableError("A feedforward model passes its layers once: there are no steps to follow.")
     graphs = job.graphs(model)
     study = study_dynamics(graphs, job.model, longest=LONGEST)
     modules = {"trajectories": "trajectories"}
@@ -198,7 +209,8 @@ def dynamics(model: RecurrentTransformer, job: Job) -> Contents:
         return Contents([study.verdict()], drawings, [claims.not_told("adapts", reason)])
     other, n_steps = job.untrained(model), study.run.n_steps
     on_time = [
-        code_usage(one, graphs, n_steps).select(role="rhs").transitions("value").on_time() for one in (model, other)
+        code_usage(one, graphs, n_steps).select(role="rhs").transitions("value").on_time()
+        for one in (model, other)
     ]
     speeds = [run.frontier.speed().slope for run in (study.run, motion(other, graphs, n_steps))]
     claim = claims.adapts(on_time[0], speeds[0], on_time[1], speeds[1])

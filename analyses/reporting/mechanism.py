@@ -66,8 +66,8 @@ def subspaces(model: RecurrentTransformer, job: Job) -> Contents:
         drawings.append(drawing("composition", composition.figure(), source))
     ranks = ", ".join(f"{name} {rank}" for name, rank in found.ranks.items())
     sentences = [
-        f"Dimensions of the subspaces, of {found.d_model}: {ranks} (principal directions that hold {found.share:.0%} of "
-        "the squared length)."
+        f"Dimensions of the subspaces, of {found.d_model}: {ranks} (principal directions that hold {found.share:.0%} "
+        "of the squared length)."
     ]
     return Contents(sentences, drawings, [claims.amplifies(found.ov.to_frame(), other.ov.to_frame())])
 
@@ -83,7 +83,8 @@ def changes(model: RecurrentTransformer, job: Job) -> Contents:
     mine, theirs = (one.of("computing").mean(0) for one in (found, other))
     drawn = drawing("block_change", found.figure(), "interp/figures/block_change.py")
     listed = "; ".join(
-        f"layer {layer}: attention {mine[layer, 0]:.1%}, MLP {mine[layer, 1]:.1%}" for layer in range(len(mine))
+        f"layer {layer}: attention {mine[layer, 0]:.1%}, MLP {mine[layer, 1]:.1%}"
+        for layer in range(len(mine))
     )
     claim = claims.first_mlp(float(mine[0, 1]), float(mine[-1, 1]), float(theirs[0, 1]))
     return Contents([f"Mean relative change at nodes being computed, {listed}."], [drawn], [claim])
@@ -155,8 +156,8 @@ def _ablated(ablation: FrequencyAblation) -> str:
         return f"No neuron of layer {ablation.layer} is tuned to one frequency, so there is none to ablate."
     frequencies = ", ".join(str(group.frequency) for group in ablation.groups)
     return (
-        f"Frequencies that have neurons in layer {ablation.layer}: {frequencies}. With these {ablation.n_tuned} neurons "
-        f"set to their means {ablation.all_tuned.accuracy:.1%} of pairs are answered right, with all others that vary "
+        f"Frequencies that have neurons in layer {ablation.layer}: {frequencies}. With these {ablation.n_tuned} "
+        f"neurons set to their means {ablation.all_tuned.accuracy:.1%} of pairs are answered right, with all others that vary "
         f"{ablation.untuned.accuracy:.1%}, with none {ablation.full.accuracy:.1%}."
     )
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from models.recurrent import RecurrentTransformer
 
 
-class NotApplicable(Exception):
+class NotApplicableError(Exception):
     """A section that a model has nothing for; the message is the reason, a sentence."""
 
 
@@ -156,22 +156,22 @@ def most_nodes(model: RecurrentTransformer) -> int:
 
 
 def need_steps(model: RecurrentTransformer) -> None:
-    """Raises NotApplicable for a model that writes its answer out as text."""
+    """Raises NotApplicableError for a model that writes its answer out as text."""
     from models.running import CHAIN_OF_THOUGHT
 
     if model.cfg.method == CHAIN_OF_THOUGHT:
-        raise NotApplicable(
+        raise NotApplicableError(
             "A chain-of-thought model writes the solution out token by token: it has no recurrence steps."
         )
 
 
 def need_states(model: RecurrentTransformer) -> None:
-    """Raises NotApplicable unless the model steps from one discrete state to the next, as long as something changes."""
+    """Raises NotApplicableError unless the model steps from one discrete state to the next, as long as something changes."""
     from analyses.correction import passes_states
 
     need_steps(model)
     if not passes_states(model.cfg):
-        raise NotApplicable(
+        raise NotApplicableError(
             f"A model of method {model.cfg.method!r} does not step from one discrete state to the next until nothing "
             "changes, so there is no state between steps that could be read as symbols or written down."
         )

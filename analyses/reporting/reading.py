@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyses.reporting.parts import Contents, Job, NotApplicable, drawing, need_steps
+from analyses.reporting.parts import Contents, Job, NotApplicableError, drawing, need_steps
 
 if TYPE_CHECKING:
     from models.recurrent import RecurrentTransformer
@@ -20,15 +20,12 @@ def probes(model: RecurrentTransformer, job: Job) -> Contents:
         job.graphs(model),
         job.model,
         statuses=("computing",),
-        kind="ridge",
         folds=job.amounts.folds,
         transfer=last,
         circular=model.vocabulary.modulus > 2,
         seed=job.seed,
     )
-    drawings = [
-        drawing(name, figure, "interp/figures/probes.py") for name, figure in study.figures().items()
-    ]
+    drawings = [drawing(name, figure, "interp/figures/probes.py") for name, figure in study.figures().items()]
     return Contents([study.verdict()], drawings)
 
 
@@ -57,7 +54,7 @@ def training(model: RecurrentTransformer, job: Job) -> Contents:
     try:
         snapshot_files(job.model)
     except CheckpointError as error:
-        raise NotApplicable(f"{error}.") from error
+        raise NotApplicableError(f"{error}.") from error
     graphs = job.sample(model, 16, max(4, job.amounts.graphs // 3))
     study = study_training(graphs, job.model)
     drawings = [drawing(name, figure, "interp/figures/onsets.py") for name, figure in study.figures().items()]

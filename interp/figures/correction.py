@@ -49,13 +49,15 @@ def correction_figure(
     ]
     reading = (
         f"{fraction:.0%} of the values shown are replaced by random other ones. Solid: values whose operands were left "
-        "alone, which one step can mend; they can be wrong again later, while mistakes further back arrive. Dashed: all "
-        "corrupted values."
+        "alone, which one step can mend; they can be wrong again later, while mistakes further back arrive. Dashed: "
+        "all corrupted values."
     )
     return draw_charts(charts, "Corrupted values come right again", reading, len(charts), width)
 
 
-def _traces(results: Sequence[Healing], colours: Sequence[str], prefix: str, first: bool) -> list[dict[str, Any]]:
+def _traces(
+    results: Sequence[Healing], colours: Sequence[str], prefix: str, first: bool
+) -> list[dict[str, Any]]:
     return [
         {
             "type": "scatter",

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
-from interp.attention_targets import ROLES
+from interp.attention_roles import ROLES
 from interp.figures.template import INK, make_figure
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ def test_a_page_is_drawn_and_shows_other_figures(
     expect(page.get_by_text("Traceback")).to_have_count(0)
     if button is not None:
         page.get_by_role("radio", name=button).or_(page.get_by_role("button", name=button)).first.click()
-        page.wait_for_url(next_address, timeout=15_000)
+        page.wait_for_url(next_address, timeout=30_000)
         page.wait_for_function(
             "title => document.querySelector('.js-plotly-plot')?.layout?.title?.text?.includes(title)",
             arg=next_title,

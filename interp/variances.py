@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.controlled import KINDS, Controlled, ControlledError, controlled, perturbations_of
 from interp.following import BaseRun
 from interp.interventions import record
 from interp.labels import STATUSES
+from interp.perturbed import KINDS, Controlled, ControlledError, controlled, perturbations_of
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer
 

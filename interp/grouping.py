@@ -1,7 +1,7 @@
 """Heads grouped by what they respond to and look at, with how stable the grouping is.
 
-A head's features are its relative variances (:mod:`interp.head_variance`) and its attention by role
-(:mod:`interp.attention_targets`), both between 0 and 1, of computing nodes. Agglomerative clustering (average linkage,
+A head's features are its relative variances (:mod:`interp.variances`) and its attention by role
+(:mod:`interp.attention_roles`), both between 0 and 1, of computing nodes. Agglomerative clustering (average linkage,
 Euclidean distance); the number of groups is the one of the largest silhouette (Rousseeuw 1987). Stability: the
 equations are drawn again with replacement, heads grouped anew into as many groups, and the adjusted Rand index (Hubert
 and Arabie 1985) with the grouping on all equations is averaged: 1 is the same grouping every time, 0 what chance gives.
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from sklearn import metrics  # pyright: ignore[reportMissingTypeStubs]
 from sklearn.cluster import AgglomerativeClustering  # pyright: ignore[reportMissingTypeStubs]
 
-from interp.attention_targets import AttentionTargets
-from interp.head_variance import HeadVariance
+from interp.attention_roles import AttentionTargets
+from interp.variances import HeadVariance
 
 Floats = NDArray[np.float64]
 

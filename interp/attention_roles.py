@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformer_lens.head_detector import HEAD_NAMES, detect_head
 
-from interp.head_variance import PLACES
 from interp.labels import STATUSES
+from interp.variances import PLACES
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer
 from models.running import CHAIN_OF_THOUGHT
