@@ -218,7 +218,7 @@ def amplifies(model: pd.DataFrame, untrained: pd.DataFrame) -> Claim:
     mine, other = strongest_factors(model), strongest_factors(untrained)
     if math.isnan(mine[1]):
         return not_told("amplifies", "There is one layer only.")
-    met = sum(share > PARTLY for share in mine)
+    met = sum(share > max(PARTLY, least) for share, least in zip(mine, other, strict=True))
     verdicts: tuple[Verdict, ...] = ("not", "partly", "holds")
     return Claim(
         "amplifies",
@@ -276,7 +276,10 @@ def induction(backed: int, tested: int, nodes: int, both: int, others: tuple[int
 
 def dc_before(dc_share: float, largest_other: float, untrained: float) -> Claim:
     """Shares of the pre-activations' mean square: of DC, of the largest other cell, of the untrained model's DC."""
-    verdict: Verdict = "holds" if dc_share >= PARTLY else "partly" if dc_share > largest_other else "not"
+    beaten = dc_share >= 2 * untrained
+    verdict: Verdict = "not"
+    if dc_share > largest_other:
+        verdict = "holds" if dc_share >= PARTLY and beaten else "partly"
     return Claim(
         "dc_before",
         verdict,

@@ -59,8 +59,8 @@ STATEMENTS: Final[Mapping[str, Statement]] = {
         "First-layer heads amplify the variable factor, second-layer heads the value factor.",
         "mechanism study, norm amplification of the OV circuits",
         "share of first-layer heads whose strongest factor (norm of P_f W_OV P_f over that of a random subspace of its "
-        "rank) is the variable, and of later heads with the value: both above 50 %: holds; one: partly; control: "
-        "untrained",
+        "rank) is the variable, and of later heads with the value: both above 50 % and above the control: holds; "
+        "one: partly; control: untrained",
     ),
     "first_mlp": Statement(
         "The first MLP does little: it changes the residual stream by less than 10 %.",
@@ -80,7 +80,7 @@ STATEMENTS: Final[Mapping[str, Statement]] = {
         "Before the last MLP's non-linearity the spectrum over operand triples is dominated by frequency (0, 0, 0).",
         "mechanism study, Fourier",
         "DC share of the pre-activations of the last MLP that matters: holds from 50 %, partly where it is the largest "
-        "single cell; control: untrained, which has it too where activations have a mean",
+        "single cell; control: untrained",
     ),
     "diagonal_after": Statement(
         "After the last MLP the diagonal (a, a, a), a > 0, dominates: the waves of the operands' sum.",
@@ -92,8 +92,8 @@ STATEMENTS: Final[Mapping[str, Statement]] = {
         "The sum is computed with sines and cosines: neurons of the last MLP work at frequencies of the operands' sum.",
         "mechanism study, Fourier",
         "structure in the neurons by the rule of interp.fourier, and more right answers lost with these neurons "
-        "ablated than with all others: holds; structure alone: partly; none: not; controls: values renamed, untrained, matched "
-        "neurons",
+        "ablated than with all others: holds; structure alone: partly; none: not; controls: values renamed, "
+        "untrained, the other neurons",
     ),
 }  # fmt: skip
 """All claims, in the order of the table."""

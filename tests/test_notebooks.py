@@ -26,7 +26,7 @@ BYTES = 400_000
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_runs_in_time_and_every_code_cell_with_an_expression_shows_something(name: str):
+def test_a_notebook_runs_in_time_and_draws_its_figures(name: str):
     """Its claims are assertions in its cells. Time is the processor's: on one thread, that of an idle machine."""
     found = execute(name)
     assert found.processor_seconds < SECONDS

@@ -126,7 +126,8 @@ def _claims_table(claims: Sequence[Claim]) -> str:
     )
     return f"""<h2 id="claims"><a href="#claims">Claims of the paper</a></h2>
 <p class="about">What the paper says of its models (Altabaa et al. 2025, arXiv 2510.14095, in our words), what is
-measured on this one, a verdict by a fixed rule, and the control that stands beside it: {escape(count_verdicts(claims))}.</p>
+measured on this one, a verdict by a fixed rule, and the control that stands beside it:
+{escape(count_verdicts(claims))}.</p>
 <table><thead><tr><th style="width:31%">The paper</th><th>Verdict</th><th style="width:33%">Measured here</th>
 <th>Control</th></tr></thead>
 <tbody>{rows}</tbody></table>

@@ -157,8 +157,8 @@ def _ablated(ablation: FrequencyAblation) -> str:
     frequencies = ", ".join(str(group.frequency) for group in ablation.groups)
     return (
         f"Frequencies that have neurons in layer {ablation.layer}: {frequencies}. With these {ablation.n_tuned} "
-        f"neurons set to their means {ablation.all_tuned.accuracy:.1%} of pairs are answered right, with all others that vary "
-        f"{ablation.untuned.accuracy:.1%}, with none {ablation.full.accuracy:.1%}."
+        f"neurons set to their means {ablation.all_tuned.accuracy:.1%} of pairs are answered right, with all others that "
+        f"vary {ablation.untuned.accuracy:.1%}, with none {ablation.full.accuracy:.1%}."
     )
 
 

@@ -35,7 +35,7 @@ class Amounts:
     """
 
     sizes: tuple[int, ...] = (8, 16, 32, 48, 64, 96, 128)
-    per_size: int = 16
+    per_size: int = 32
     graphs: int = 24
     nodes: int = 24
     small: int = 14
@@ -166,7 +166,7 @@ def need_steps(model: RecurrentTransformer) -> None:
 
 
 def need_states(model: RecurrentTransformer) -> None:
-    """Raises NotApplicableError unless the model steps from one discrete state to the next, as long as something changes."""
+    """Raises NotApplicableError unless the model steps from discrete state to discrete state until nothing changes."""
     from analyses.correction import passes_states
 
     need_steps(model)
