@@ -8,6 +8,7 @@ folder NAME_figures with every figure as plotly JSON. The same command writes th
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -153,10 +154,10 @@ def check_outputs(out: Path, json_file: Path | None) -> None:
             raise InputError(f"Cannot write {path}: it is a folder.")
         if not path.parent.is_dir():
             raise InputError(f"Cannot write {path}: there is no folder {path.parent}.")
-        try:
-            path.open("a", encoding="utf-8").close()
-        except OSError as error:
-            raise InputError(f"Cannot write {path}: {(error.strerror or str(error)).lower()}.") from error
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise InputError(f"Cannot write {path}: permission denied.")
+    if json_file is not None and _figures_folder(json_file).is_file():
+        raise InputError(f"Cannot write figures into {_figures_folder(json_file)}: it is a file.")
 
 
 def write_report(study: ReportStudy, out: Path, json_file: Path | None = None) -> list[Path]:
@@ -167,7 +168,7 @@ def write_report(study: ReportStudy, out: Path, json_file: Path | None = None) -
     files = {out: study.html()}
     if json_file is not None:
         files[json_file] = json.dumps(study.to_dict(), indent=2) + "\n"
-        folder = json_file.with_name(json_file.stem + FIGURES)
+        folder = _figures_folder(json_file)
         files |= {folder / f"{name}.json": plot + "\n" for name, plot in study.figures().items()}
     path = out
     try:
@@ -177,6 +178,10 @@ def write_report(study: ReportStudy, out: Path, json_file: Path | None = None) -
     except OSError as error:
         raise InputError(f"Cannot write {path}: {(error.strerror or str(error)).lower()}.") from error
     return list(files)
+
+
+def _figures_folder(json_file: Path) -> Path:
+    return json_file.with_name(json_file.stem + FIGURES)
 
 
 @reports_bad_input

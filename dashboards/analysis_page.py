@@ -6,7 +6,7 @@ import inspect
 import logging
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +18,7 @@ import streamlit as st
 from rich.table import Table
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboards.cached import locked, shared
+from dashboards.cached import shared
 from dashboards.downloads import Download, download_row, figures_html
 from dashboards.graph_inputs import AnalysisView, GraphInputs, Setting, default_view
 from dashboards.precomputed import Result, content_key, store, stored
@@ -47,12 +47,11 @@ class Study(Protocol):
 class Analysis:
     """One analysis and its page.
 
-    name: of the page and its address. command: of `recurlens`. study_of: of a view, (graphs, name of a
-    model, options) -> its result.
-    options: what the settings of a view mean to ``study``. flags: what they mean to the command. at_once: nodes of all
-    graphs together up to which the page does not ask before it computes. figures: all that may be shown, by name.
-    shown: names of those a view shows, each with the code that makes it of `study`; a result may lack some,
-    and where it lacks all of them ``missing`` says why.
+    name: of the page and its address. command: of `recurlens`. study_of: of a view, the function (graphs, name of a model,
+    options) -> study. options: what the settings of a view mean to it. flags: what they mean to the command. at_once:
+    nodes of all graphs together up to which the page does not ask before it computes. figures: all that may be shown,
+    by name. shown: names of those a view shows, each with the code that makes it of `study`; a result may lack some, and
+    where it lacks all of them ``missing`` says why. beside: other models that a view shows.
     """
 
     name: str
@@ -66,6 +65,7 @@ class Analysis:
     shown: Callable[[AnalysisView], Mapping[str, str]]
     figures: Callable[[Any], Mapping[str, go.Figure]] = lambda study: study.figures()
     missing: Callable[[Result], str] | None = None
+    beside: Callable[[AnalysisView], Sequence[str]] = lambda view: ()
 
     @cached_property
     def inputs(self) -> GraphInputs:
@@ -75,9 +75,7 @@ class Analysis:
     def default_result(self, model: str) -> Result:
         """What the bare address shows for a model. Raises `ValueError` where it cannot be analysed."""
         view = replace(default_view(self.settings), model=model)
-        with locked(model) as loaded:
-            graphs = view.drawn_graphs(loaded)
-        return self.result(view, graphs)
+        return self.result(view, view.drawn_graphs(shared(model).model))
 
     def result(
         self,
@@ -89,8 +87,9 @@ class Analysis:
         key = self._key(view, graphs)
         if (found := self.known(view, graphs)) is not None:
             return found
-        # One computation at a time and model; who waited for the same one finds it done.
-        with locked(view.model):
+        # A study loads a model of its own, and so keeps no other page waiting. One at a time and model: who waited for
+        # the same one finds it done.
+        with results().computing[view.model]:
             result = results().get(key)
             if result is None:
                 result = self._computed(view, graphs, progress)
@@ -114,7 +113,8 @@ class Analysis:
 
     def _key(self, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> str:
         settings = {setting.name: view.setting(setting.name) for setting in self.settings if setting.computed}
-        return content_key(self.name, shared(view.model).digest, graphs, settings)
+        models = [shared(name).digest for name in (view.model, *self.beside(view))]
+        return content_key(self.name, models, graphs, settings)
 
     def _computed(
         self,
@@ -140,9 +140,10 @@ class Analysis:
 
 
 class _Results:
-    """The latest results of all visitors, by their content."""
+    """The latest results of all visitors, by their content; `computing`: a lock for every model's computations."""
 
     def __init__(self) -> None:
+        self.computing: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._results: OrderedDict[str, Result] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -183,8 +184,7 @@ def analysis_page(page: Analysis) -> None:
 
 def _graphs(view: AnalysisView, problems: list[str]) -> list[ComputationGraph] | None:
     try:
-        with locked(view.model) as model:
-            return view.drawn_graphs(model)
+        return view.drawn_graphs(shared(view.model).model)
     except ValueError as error:
         problems.append(str(error))
         return None

@@ -58,6 +58,7 @@ DYNAMICS = Analysis(
     flags=lambda view: "".join(f" --against {name}" for name in against(view)),
     at_once=4000,
     shown=shown,
+    beside=against,
     missing=lambda result: "These runs are too short for this figure.",
 )
 

@@ -105,13 +105,13 @@ def model_digest(model: RecurrentTransformer) -> str:
 
 
 def content_key(
-    page: str, model: str, graphs: Sequence[ComputationGraph], settings: Mapping[str, str]
+    page: str, models: Sequence[str], graphs: Sequence[ComputationGraph], settings: Mapping[str, str]
 ) -> str:
-    """SHA-256 of all that a result depends on; model: its :func:`model_digest`."""
+    """SHA-256 of all that a result depends on; models: the :func:`model_digest` of each."""
     about = {
         "page": page,
         "code": _code_digest(),
-        "model": model,
+        "models": list(models),
         "graphs": [graph.to_json() for graph in graphs],
         "settings": dict(settings),
     }

@@ -151,14 +151,15 @@ def test_the_key_changes_with_all_that_matters(small, monkeypatch):
     assert model_digest(other) == digest
     other.blocks[0].mlp.W_in.data[0, 0] += 1
     keys = [
-        content_key("lens", digest, graphs, {"factor": "value"}),
-        content_key("codes", digest, graphs, {"factor": "value"}),
-        content_key("lens", model_digest(other), graphs, {"factor": "value"}),
-        content_key("lens", digest, graphs[:1], {"factor": "value"}),
-        content_key("lens", digest, graphs, {"factor": "syntax"}),
+        content_key("lens", [digest], graphs, {"factor": "value"}),
+        content_key("codes", [digest], graphs, {"factor": "value"}),
+        content_key("lens", [model_digest(other)], graphs, {"factor": "value"}),
+        content_key("lens", [digest, model_digest(other)], graphs, {"factor": "value"}),
+        content_key("lens", [digest], graphs[:1], {"factor": "value"}),
+        content_key("lens", [digest], graphs, {"factor": "syntax"}),
     ]
     monkeypatch.setattr(precomputed, "_code_digest", lambda: "other code")
-    keys.append(content_key("lens", digest, graphs, {"factor": "value"}))
+    keys.append(content_key("lens", [digest], graphs, {"factor": "value"}))
     assert len(set(keys)) == len(keys)
 
 

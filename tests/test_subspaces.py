@@ -194,7 +194,7 @@ def test_a_subspace_holds_the_share_and_no_more_directions_than_it_needs() -> No
 
 def test_angles_and_overlap_agree_with_qr_and_svd() -> None:
     model = untrained_model()
-    found = factor_subspaces(model, draws=200, share=1.0)
+    found = factor_subspaces(model, draws=60, share=1.0)
     E = model.W_E.detach().double().numpy()
     one, other = (E[model.vocabulary.slice(factor)].T for factor in ("syntax", "value"))
     cosines = np.linalg.svd(np.linalg.qr(one)[0].T @ np.linalg.qr(other)[0], compute_uv=False)
@@ -202,7 +202,7 @@ def test_angles_and_overlap_agree_with_qr_and_svd() -> None:
     i, j = SPANS.index("syntax"), SPANS.index("value")
     assert found.overlap.value[i, j] == found.overlap.value[j, i] == pytest.approx((cosines**2).mean())
     ranks = found.ranks["syntax"], found.ranks["value"]
-    assert found.overlap.mean[i, j] == pytest.approx(max(ranks) / 48, rel=0.05)  # r s / d, over the smaller
+    assert found.overlap.mean[i, j] == pytest.approx(max(ranks) / 48, rel=0.1)  # r s / d, over the smaller
     np.testing.assert_allclose(np.diagonal(found.overlap.value), 1.0)
 
 

@@ -101,12 +101,13 @@ def correction(model: RecurrentTransformer, job: Job) -> Contents:
     )
     last, midway = found.values()
     ends = "; ".join(
-        f"{size.n_nodes} nodes: {size.fully_solved:.1%} of graphs (without corruption {size.fully_solved_before:.1%})"
+        f"{size.fully_solved:.1%} of {size.graphs} graphs of {size.n_nodes} nodes ({size.fully_solved_before:.1%} "
+        "without)"
         for size in last.sizes
     )
     sentences = [
-        f"After {CORRUPTED:.0%} of the values in the last state are corrupted, graphs end fully solved, {ends}.",
-        f"On the way (step {MIDWAY}): {midway.verdict()}",
+        f"With {CORRUPTED:.0%} of the values in the last state corrupted, what ends fully solved: {ends}.",
+        f"With the same share corrupted in the state entering step {MIDWAY}: {midway.verdict()}",
     ]
     drawn = drawing("correction", figure, "interp/figures/correction.py")
     first = next(iter(control.values()))

@@ -39,13 +39,17 @@ td small { color: var(--soft); font-size: 12.5px; }
 figure { margin: 24px 0 32px; }
 .plot { overflow-x: auto; }
 figcaption { font-size: 13px; color: var(--soft); border-left: 3px solid var(--line); padding-left: 10px; }
-figure p { font-size: 14px; margin: 0 0 4px; }
+figure h3 { font-size: 17px; font-weight: 400; margin: 0 0 2px 10px; }
+figure p { font-size: 12.5px; margin: 0 0 6px 10px; max-width: 130ch; }
+td::first-letter { text-transform: uppercase; }
 pre { background: #f6f7fa; padding: 12px 16px; font-size: 13px; line-height: 1.45; white-space: pre-wrap;
   overflow-wrap: anywhere; }
 details { margin: 12px 0; } summary { cursor: pointer; color: var(--mark); }
 .error { border: 2px solid #b3261e; padding: 8px 16px; }
 @media print { main { max-width: none; padding: 0; } nav { display: none; } figure { break-inside: avoid; } }
 """
+_FOLDED: Final = 24
+"""Lines from which a text is shown on demand."""
 _SCRIPT: Final = """
 (function () {
   var config = { displaylogo: false, responsive: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
@@ -151,13 +155,22 @@ def _part(part: Part) -> str:
     contents = part.contents
     lines += [f"<p>{escape(sentence)}</p>" for sentence in contents.sentences]
     if contents.text:
-        lines.append(f"<pre>{escape(contents.text)}</pre>")
+        lines.append(_text(contents.text))
     return "\n".join([*lines, *(_figure(drawing) for drawing in contents.drawings)])
+
+
+def _text(text: str) -> str:
+    """As it is; folded where it is long."""
+    shown = f"<pre>{escape(text)}</pre>"
+    folded = text.count("\n") > _FOLDED
+    return f"<details><summary>In full</summary>{shown}</details>" if folded else shown
 
 
 def _figure(drawing: Drawing) -> str:
     name = f"figure-{drawing.name.replace('_', '-')}"
-    said = "" if drawing.reading_inside else f"<p>{escape(drawing.reading)}</p>"
+    said = ""
+    if not drawing.captioned:
+        said = f"<h3>{escape(drawing.title)}</h3><p>{escape(drawing.reading)}</p>"
     return f"""<figure id="{name}">{said}
 <div class="plot" id="{name}-plot" style="height:{drawing.height}px" role="img"
   aria-label="{escape(drawing.title)}"></div>

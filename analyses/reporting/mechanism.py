@@ -157,8 +157,8 @@ def _ablated(ablation: FrequencyAblation) -> str:
     frequencies = ", ".join(str(group.frequency) for group in ablation.groups)
     return (
         f"Frequencies that have neurons in layer {ablation.layer}: {frequencies}. With these {ablation.n_tuned} "
-        f"neurons set to their means {ablation.all_tuned.accuracy:.1%} of pairs are answered right, with all others that "
-        f"vary {ablation.untuned.accuracy:.1%}, with none {ablation.full.accuracy:.1%}."
+        f"neurons set to their means {ablation.all_tuned.accuracy:.1%} of pairs are answered right, with all others "
+        f"that vary {ablation.untuned.accuracy:.1%}, with none {ablation.full.accuracy:.1%}."
     )
 
 
@@ -190,6 +190,12 @@ def story(model: RecurrentTransformer, job: Job) -> Contents:
     first = stories[0]
     drawn: list[Drawing] = [drawing("story", first.figure(), "interp/figures/story.py")]
     sentences = [f"{number}. {one.verdict()}" for number, one in enumerate(stories, start=1)]
+    by_mlp = [claim for one in stories for claim in one.claims if claim.by_mlp and claim.backed is not None]
+    backed = sum(bool(claim.backed) for claim in by_mlp)
+    sentences.append(
+        f"Of claims that one MLP alone uses a value {backed} of {len(by_mlp)} are backed; the row above counts those "
+        "about heads."
+    )
     return Contents(sentences, drawn, [_induction(stories)], first.text())
 
 

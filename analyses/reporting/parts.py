@@ -77,7 +77,8 @@ class Drawing:
     """A figure as JSON.
 
     Attributes:
-        title, reading: the figure's own, or those given; `reading_inside`: whether it stands in the figure itself.
+        title, reading: the figure's own, or those given; also in the plot's `layout.meta`.
+        captioned: whether both stand in the figure itself.
         source: the module that drew it, from the repository's root.
         plot: what `plotly.io.from_json` reads.
     """
@@ -85,7 +86,7 @@ class Drawing:
     name: str
     title: str
     reading: str
-    reading_inside: bool
+    captioned: bool
     source: str
     plot: str
 
@@ -96,19 +97,20 @@ class Drawing:
 
 
 def drawing(name: str, figure: go.Figure, source: str, title: str = "", reading: str = "") -> Drawing:
-    """A figure for the report; `title` and `reading` for those that have none of their own.
+    """A figure for the report; `title` and `reading` (both, or neither) for those that do not have them inside.
 
     Raises ValueError for a figure that has neither a title nor a sentence on how to read it.
     """
     own: Any = figure.layout.title
-    if title:
-        figure.update_layout(title={"text": title})
-    found = title or own.text
-    inside = not reading and bool(own.subtitle.text)
-    said = reading or (own.subtitle.text or "").replace("<br>", " ")
+    captioned = not title
+    found, said = (title, reading) if title else (own.text or "", own.subtitle.text or "")
     if not found or not said:
         raise ValueError(f"the figure {name!r} needs a title and a sentence on how to read it")
-    return Drawing(name, found.replace("<br>", " "), said, inside, source, figure.to_json())
+    if not captioned:
+        figure.update_layout(title={"text": ""})
+    found, said = (text.replace("<br>", " ") for text in (found, said))
+    figure.update_layout(meta={"title": found, "reading": said})
+    return Drawing(name, found, said, captioned, source, figure.to_json())
 
 
 @dataclass(frozen=True)
