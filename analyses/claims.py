@@ -55,9 +55,8 @@ class Claim:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: statement, verdict, texts, numbers."""
-        numbers = {name: _plain(value) for name, value in self.numbers.items()}
         texts = {"verdict": self.verdict, "measured": self.measured, "control": self.control}
-        return {"key": self.key, **asdict(self.statement), **texts, "numbers": numbers}
+        return {"key": self.key, **asdict(self.statement), **texts, "numbers": _plain(self.numbers)}
 
 
 def not_told(key: str, reason: str, failed: bool = False) -> Claim:
@@ -201,7 +200,7 @@ def own_heads(frame: pd.DataFrame, what: str) -> dict[str, list[tuple[int, int]]
     PARTLY, and more than twice that of any other operand.
     """
     columns = {place: f"operand_{what}:{place}" for place in OPERANDS if f"operand_{what}:{place}" in frame}
-    heads = frame[(frame["layer"] == 0) if what == "name" else (frame["layer"] > 0)]
+    heads: Any = frame[(frame["layer"] == 0) if what == "name" else (frame["layer"] > 0)]
     if heads.empty:
         return {}
     found: dict[str, list[tuple[int, int]]] = {}
@@ -237,9 +236,10 @@ def strongest_factors(frame: pd.DataFrame) -> tuple[float, float]:
     same = frame[(frame["source"] == frame["target"]) & (frame["source"] != "everything")]
     wide = same.pivot_table(index=["layer", "head"], columns="source", values="norm_ratio").fillna(0)
     wide = wide[wide.max(axis=1) > 0]
-    best, layer = wide.idxmax(axis=1), wide.index.get_level_values("layer")
-    shares = (best[layer == 0] == "variable", best[layer > 0] == "value")
-    return tuple(float(part.mean()) if len(part) else math.nan for part in shares)
+    best: Any = wide.idxmax(axis=1)
+    layer = wide.index.get_level_values("layer")
+    first, later = best[layer == 0] == "variable", best[layer > 0] == "value"
+    return _mean(first), _mean(later)
 
 
 def first_mlp(change: float, last: float, untrained: float) -> Claim:
@@ -362,8 +362,12 @@ def _right_after_one(result: Correction) -> tuple[float, int]:
 
 
 def _roles_of(frame: pd.DataFrame, layer: int, head: int) -> str:
-    row = frame[(frame["layer"] == layer) & (frame["head"] == head)]
+    row: Any = frame[(frame["layer"] == layer) & (frame["head"] == head)]
     return str(row["roles"].iloc[0])
+
+
+def _mean(answers: Any) -> float:
+    return float(answers.mean()) if len(answers) else math.nan
 
 
 def _names(heads: Sequence[tuple[int, int]]) -> str:
@@ -375,4 +379,9 @@ def _speed(levels: float) -> str:
 
 
 def _plain(value: Any) -> Any:
+    """JSON values, however deep; None where there is no number."""
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -39,6 +39,7 @@ from analyses.studies import used_options, write_files, write_more
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+    from rich.table import Table
 
     from interp.circuit_story import Story
     from models.graph import ComputationGraph
@@ -69,6 +70,34 @@ class StoryStudy:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {"model": self.model, "stories": [story.to_dict() for story in self.stories]}
+
+    def table(self) -> Table:
+        """A rich table of the components that change what is written, replaced alone: what came of it."""
+        from rich.table import Table
+
+        table = Table(title=f"{self.model}: what replacing outputs does", title_justify="left")
+        for column in (
+            "node",
+            "step",
+            "component",
+            "as it is where another is",
+            "as predicted",
+            "changed",
+            "tests",
+        ):
+            table.add_column(
+                column, justify="left" if column.startswith(("node", "comp", "as it")) else "right"
+            )
+        for story in self.stories:
+            operands = story.graph.nodes[story.node].operands
+            for effect in story.effects:
+                if effect.where != "alone" or not effect.n or not effect.changed:
+                    continue
+                place, kind = effect.thing.operand, effect.thing.kind
+                thing = kind if place is None else f"{kind} {story.graph.nodes[operands[place]].name}"
+                shares = (f"{effect.predicted:.2f}", f"{effect.changed:.2f}", str(effect.n))
+                table.add_row(story.name, str(effect.step), str(effect.parts[0]), thing, *shares)
+        return table
 
     def text(self) -> str:
         """All stories in English."""

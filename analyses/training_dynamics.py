@@ -7,8 +7,10 @@ and `config.yaml`, from which `--config` repeats the run.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from models.graph import ComputationGraph
 
 NAME = "training"
+DATA = Path(__file__).resolve().parent / "data"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,31 @@ class TrainingStudy:
             "measures": {name: values.tolist() for name, values in self.dynamics.measures.items()},
             "onsets": onsets.astype(object).where(onsets.notna(), None).to_dict("records"),
         }
+
+    def to_json(self) -> str:
+        """:meth:`to_dict` as JSON text, which :meth:`load` reads."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @classmethod
+    def load(cls, path: Path) -> TrainingStudy:
+        """The study of a file that ``--json`` or :meth:`to_json` wrote.
+
+        Raises:
+            InputError: a file that cannot be read or holds something else.
+        """
+        from interp.onsets import TrainingDynamics
+
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            return cls(str(data["model"]), TrainingDynamics.from_dict(data))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{path} is not the result of a training study: {error}") from error
+
+    @classmethod
+    def bundled(cls, model: str) -> TrainingStudy | None:
+        """What ships with the package for a bundled model; None where there is nothing."""
+        path = DATA / f"training_{model}.json"
+        return cls.load(path) if path.is_file() else None
 
     def table(self) -> Table:
         """A rich table, the measure that appears first on top."""

@@ -20,7 +20,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboards.cached import shared
 from dashboards.downloads import Download, download_row, figures_html
-from dashboards.graph_inputs import AnalysisView, GraphInputs, Setting, default_view
+from dashboards.graph_inputs import GRAPHS, AnalysisView, GraphInputs, Setting, default_view
 from dashboards.precomputed import Result, content_key, store, stored
 from models.graph import ComputationGraph
 
@@ -47,11 +47,15 @@ class Study(Protocol):
 class Analysis:
     """One analysis and its page.
 
-    name: of the page and its address. command: of `recurlens`. study_of: of a view, the function (graphs, name of a model,
-    options) -> study. options: what the settings of a view mean to it. flags: what they mean to the command. at_once:
-    nodes of all graphs together up to which the page does not ask before it computes. figures: all that may be shown,
-    by name. shown: names of those a view shows, each with the code that makes it of `study`; a result may lack some, and
-    where it lacks all of them ``missing`` says why. beside: other models that a view shows.
+    name: of the page and its address. command: of `recurlens`. study_of: of a view, the function (graphs, name of a
+    model, options) -> study. options: what the settings of a view mean to it. flags: what they mean to the command.
+    at_once: nodes of all graphs together up to which the page does not ask before it computes. figures: all that may be
+    shown, by name. shown: names of those a view shows, each with the code that makes it of `study`; a result may lack
+    some, and where it lacks all of them ``missing`` says why. beside: other models that a view shows. graphs: sampled by
+    a bare address; with 1 the page is about one graph, which the function gets alone. row: draws the settings, where
+    their choices depend on the graphs, and returns the view with what they say. more: draws what stands above the
+    figures. line: of a view, the command, where it is not made of ``command`` and ``flags``. variants: settings whose
+    results are computed beforehand.
     """
 
     name: str
@@ -66,15 +70,22 @@ class Analysis:
     figures: Callable[[Any], Mapping[str, go.Figure]] = lambda study: study.figures()
     missing: Callable[[Result], str] | None = None
     beside: Callable[[AnalysisView], Sequence[str]] = lambda view: ()
+    graphs: int = GRAPHS
+    row: Callable[[GraphInputs, AnalysisView, Sequence[ComputationGraph]], AnalysisView] | None = None
+    more: Callable[[AnalysisView, Result], None] | None = None
+    line: Callable[[AnalysisView], str] | None = None
+    variants: tuple[Mapping[str, str], ...] = ({},)
 
     @cached_property
     def inputs(self) -> GraphInputs:
         """The page's widgets."""
-        return GraphInputs(self.name, self.settings)
+        return GraphInputs(self.name, self.settings, self.graphs)
 
-    def default_result(self, model: str) -> Result:
-        """What the bare address shows for a model. Raises `ValueError` where it cannot be analysed."""
-        view = replace(default_view(self.settings), model=model)
+    def default_result(self, model: str, **settings: str) -> Result:
+        """What the bare address shows for a model, or one with some settings alone. Raises `ValueError` where it cannot
+        be analysed.
+        """
+        view = replace(default_view(self.settings, self.graphs), model=model).with_settings(**settings)
         return self.result(view, view.drawn_graphs(shared(model).model))
 
     def result(
@@ -108,7 +119,7 @@ class Analysis:
 
     def is_default(self, view: AnalysisView) -> bool:
         """Whether the graphs are those of the bare address, whose results are kept on disk."""
-        default = default_view(self.settings)
+        default = default_view(self.settings, self.graphs)
         return view == replace(default, model=view.model, settings=view.settings)
 
     def _key(self, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> str:
@@ -127,11 +138,11 @@ class Analysis:
         options = self.options(view)
         if "progress" in inspect.signature(function).parameters:
             options["progress"] = progress
-        study = function(graphs, view.model, **options)
+        study = function(graphs[0] if self.graphs == 1 else graphs, view.model, **options)
         figures = self.figures(study)
         return Result(
             verdict=study.verdict(),
-            summary=_as_frame(study.table()),
+            summary=as_frame(study.table()),
             frame=study.to_frame(),
             data=study.to_dict(),
             figures=figures,
@@ -171,8 +182,12 @@ def analysis_page(page: Analysis) -> None:
     inputs = page.inputs
     _, problems = inputs.session.read()
     st.markdown(page.intro)
-    view = inputs.setting_row(inputs.sidebar())
-    graphs = _graphs(view, problems)
+    view = inputs.sidebar()
+    if page.row is None:
+        view = inputs.setting_row(view)
+    graphs = _graphs(page, view, problems)
+    if page.row is not None and graphs is not None:
+        view = page.row(inputs, view, graphs)
     inputs.session.show(view)
     for problem in problems:
         st.error(problem)
@@ -182,9 +197,9 @@ def analysis_page(page: Analysis) -> None:
             _draw(page, view, result)
 
 
-def _graphs(view: AnalysisView, problems: list[str]) -> list[ComputationGraph] | None:
+def _graphs(page: Analysis, view: AnalysisView, problems: list[str]) -> list[ComputationGraph] | None:
     try:
-        return view.drawn_graphs(shared(view.model).model)
+        return page.inputs.graphs(view)
     except ValueError as error:
         problems.append(str(error))
         return None
@@ -220,6 +235,8 @@ def _show_progress(place: DeltaGenerator, done: int, total: int) -> None:
 
 def _draw(page: Analysis, view: AnalysisView, result: Result) -> None:
     st.markdown(result.verdict.replace("\n", "\n\n"))
+    if page.more is not None:
+        page.more(view, result)
     shown = [name for name in page.shown(view) if name in result.figures]
     for name in shown:
         st.plotly_chart(result.figures[name], theme=None, config=CHART, key=f"{page.name} {name}")
@@ -255,7 +272,7 @@ def snippet(page: Analysis, view: AnalysisView, figures: Iterable[str]) -> str:
             "",
             f"model = load_model({view.model!r})",
             *view.graph_code(),
-            f"study = {function}(graphs, {view.model!r}{given})",
+            f"study = {function}({'graphs[0]' if page.graphs == 1 else 'graphs'}, {view.model!r}{given})",
             "print(study.verdict())",
             *(f"{code}.show()" for name, code in page.shown(view).items() if name in figures),
         ]
@@ -264,6 +281,8 @@ def snippet(page: Analysis, view: AnalysisView, figures: Iterable[str]) -> str:
 
 def command(page: Analysis, view: AnalysisView) -> str:
     """The command of the same analysis."""
+    if page.line is not None:
+        return page.line(view)
     return f"recurlens {page.command} {view.graph_options()} --model {view.model}{page.flags(view)}"
 
 
@@ -271,7 +290,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _as_frame(table: Table) -> pd.DataFrame:
+def as_frame(table: Table) -> pd.DataFrame:
     """A rich table as one of pandas, of text."""
     return pd.DataFrame(
         {str(column.header): [str(cell) for cell in column.cells] for column in table.columns}

@@ -73,6 +73,42 @@ def dynamics() -> None:
     dynamics_page()
 
 
+def attention() -> None:
+    """The Attention page."""
+    _title("Where do the heads look?")
+    with st.spinner(LOADING, show_time=True):
+        from dashboards.attention import attention_page
+
+    attention_page()
+
+
+def mechanism() -> None:
+    """The Mechanism page."""
+    _title("How is it done?")
+    with st.spinner(LOADING, show_time=True):
+        from dashboards.mechanism import mechanism_page
+
+    mechanism_page()
+
+
+def story() -> None:
+    """The Story page."""
+    _title("What happened at one node?")
+    with st.spinner(LOADING, show_time=True):
+        from dashboards.story import story_page
+
+    story_page()
+
+
+def training() -> None:
+    """The Training page."""
+    _title("What was learnt when?")
+    with st.spinner(LOADING, show_time=True):
+        from dashboards.training import training_page
+
+    training_page()
+
+
 def _title(text: str) -> None:
     st.html("<style>.stMainBlockContainer {padding: 2.5rem 2.5rem 4rem}</style>")
     st.header(text, anchor=False)
@@ -97,6 +133,10 @@ st.navigation(
         st.Page(codes, title="Codes", url_path="codes"),
         st.Page(lens, title="Lens", url_path="lens"),
         st.Page(dynamics, title="Dynamics", url_path="dynamics"),
+        st.Page(attention, title="Attention", url_path="attention"),
+        st.Page(mechanism, title="Mechanism", url_path="mechanism"),
+        st.Page(story, title="Story", url_path="story"),
+        st.Page(training, title="Training", url_path="training"),
         st.Page(generalisation, title="Generalisation", url_path="generalisation"),
     ]
 ).run()

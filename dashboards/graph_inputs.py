@@ -16,7 +16,7 @@ import streamlit as st
 
 from analyses.inputs import GraphSource, InputError
 from dashboards.address import ParamReader
-from dashboards.cached import available, operations
+from dashboards.cached import available, operations, shared
 from dashboards.session import PageSession, default_model
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer
@@ -24,6 +24,8 @@ from models.recurrent import RecurrentTransformer
 EXAMPLE = "20 = x_7; 2 = x_42; x_7 + x_42 = x_23; x_23 + x_42 = x_5"
 SIZES = (6, 128)
 COUNTS = (1, 256)
+GRAPHS = 32
+"""Sampled graphs of a bare address, unless a page says otherwise."""
 SEEDS = (0, 2**31 - 1)
 SAMPLE, TYPE = "Sample", "My own"
 
@@ -56,7 +58,7 @@ class AnalysisView:
     settings: tuple[tuple[str, str], ...] = ()
     text: str | None = None
     n: int = 16
-    graphs: int = 32
+    graphs: int = GRAPHS
     seed: int = 0
     ops: tuple[str, ...] = ("ADD",)
 
@@ -100,11 +102,14 @@ class AnalysisView:
 
     @classmethod
     def from_params(
-        cls, params: Mapping[str, str], settings: Sequence[Setting]
+        cls, params: Mapping[str, str], settings: Sequence[Setting], graphs: int = GRAPHS
     ) -> tuple[AnalysisView, list[str]]:
-        """The view of an address, and a message for every parameter that could not be read (and was left out)."""
+        """The view of an address, and a message for every parameter that could not be read (and was left out).
+
+        graphs: how many are sampled where the address does not say.
+        """
         reader = ParamReader(params)
-        default = default_view(settings)
+        default = default_view(settings, graphs)
         view = replace(
             default,
             model=params.get("model", default.model),
@@ -143,20 +148,33 @@ def split_texts(text: str) -> list[str]:
     return [part.strip() for part in re.split(r"\n[ \t]*\n", text.strip()) if part.strip()]
 
 
-def default_view(settings: Sequence[Setting]) -> AnalysisView:
+def default_view(settings: Sequence[Setting], graphs: int = GRAPHS) -> AnalysisView:
     """What a bare address shows."""
-    return AnalysisView(default_model(), tuple((setting.name, setting.default) for setting in settings))
+    chosen = tuple((setting.name, setting.default) for setting in settings)
+    return AnalysisView(default_model(), chosen, graphs=graphs)
 
 
 class GraphInputs:
-    """The widgets of a page, under keys of its own, and the session they are filled from."""
+    """The widgets of a page, under keys of its own, and the session they are filled from.
 
-    def __init__(self, page: str, settings: Sequence[Setting]) -> None:
+    graphs: sampled by a bare address; with 1 the page is about one graph, and does not ask how many.
+    """
+
+    def __init__(self, page: str, settings: Sequence[Setting], graphs: int = GRAPHS) -> None:
         self.settings = tuple(settings)
+        self.default = default_view(self.settings, graphs)
+        self._one = graphs == 1
         self._page = page
         self.session: PageSession[AnalysisView] = PageSession(
-            page, lambda given: AnalysisView.from_params(given, self.settings), self._fill, self.key("model")
+            page, self._parse, self._fill, self.key("model")
         )
+
+    def graphs(self, view: AnalysisView) -> list[ComputationGraph]:
+        """The graphs of a view. Raises `InputError` for those the model cannot be given, and for too many."""
+        graphs = view.drawn_graphs(shared(view.model).model)
+        if self._one and len(graphs) > 1:
+            raise InputError(f"This page is about one graph, and {len(graphs)} were given.")
+        return graphs
 
     def key(self, widget: str) -> str:
         """The key of a widget in the session's state."""
@@ -190,10 +208,15 @@ class GraphInputs:
         left.number_input(
             "Nodes", *SIZES, key=self.key("n"), help="Equations of a graph, six of them leaves."
         )
-        right.number_input("Graphs", *COUNTS, key=self.key("graphs"), help="Of seeds seed, seed + 1, ...")
-        side.number_input("Seed", *SEEDS, key=self.key("seed"), help="The same seed gives the same graphs.")
+        seeds = side
+        if self._one:
+            seeds = right
+        else:
+            right.number_input("Graphs", *COUNTS, key=self.key("graphs"), help="Of seeds seed, seed + 1, ...")
+        seeds.number_input("Seed", *SEEDS, key=self.key("seed"), help="The same seed gives the same graphs.")
         ops = choose_operations(view.model, self.key("ops"))
-        n, graphs, seed = (state[self.key(name)] for name in ("n", "graphs", "seed"))
+        n, seed = (state[self.key(name)] for name in ("n", "seed"))
+        graphs = 1 if self._one else state[self.key("graphs")]
         return replace(view, text=None, n=n, graphs=graphs, seed=seed, ops=ops)
 
     def setting_row(self, view: AnalysisView) -> AnalysisView:
@@ -222,6 +245,10 @@ class GraphInputs:
                 )
                 chosen[setting.name] = st.session_state[self.key(setting.name)]
         return view.with_settings(**chosen)
+
+    def _parse(self, given: Mapping[str, str]) -> tuple[AnalysisView, list[str]]:
+        view, problems = AnalysisView.from_params(given, self.settings, self.default.graphs)
+        return (replace(view, graphs=1) if self._one else view), problems
 
     def _fill(self, view: AnalysisView) -> None:
         filled = {

@@ -179,16 +179,22 @@ def main() -> None:
     from dashboards.codes import CODES
     from dashboards.dynamics import DYNAMICS
     from dashboards.lens import LENS
+    from dashboards.mechanism import MECHANISM
     from dashboards.probing import PROBING
+    from dashboards.story import STORY
 
+    # Without a browser every spinner would warn that there is none.
+    logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
     for name in available():
-        for page in (PROBING, CODES, LENS, DYNAMICS):
-            try:
-                result = page.default_result(name)
-            except ValueError as error:
-                print(f"{name} {page.name}: {error}")
-            else:
-                print(f"{name} {page.name}: {result.seconds:.1f} s  {result.verdict}")
+        for page in (PROBING, CODES, LENS, DYNAMICS, MECHANISM, STORY):
+            for variant in page.variants:
+                title = " ".join([name, page.name, *variant.values()])
+                try:
+                    result = page.default_result(name, **variant)
+                except ValueError as error:
+                    print(f"{title}: {error}")
+                else:
+                    print(f"{title}: {result.seconds:.1f} s  {result.verdict}")
 
 
 if __name__ == "__main__":

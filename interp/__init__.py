@@ -123,6 +123,8 @@ if TYPE_CHECKING:
     from interp.replay import Replay as Replay
     from interp.replay import run_interventions as run_interventions
     from interp.replay import run_plainly as run_plainly
+    from interp.rhs_patterns import RhsPattern as RhsPattern
+    from interp.rhs_patterns import rhs_pattern as rhs_pattern
     from interp.sites import Site as Site
     from interp.sites import SiteError as SiteError
     from interp.sparse_probes import SparseProbe as SparseProbe
@@ -205,6 +207,7 @@ _HOMES = {
     "Recording": "interventions",
     "Replay": "replay",
     "ResampleAblate": "interventions",
+    "RhsPattern": "rhs_patterns",
     "SetCode": "interventions",
     "SetFrom": "interventions",
     "SetValue": "interventions",
@@ -272,6 +275,7 @@ _HOMES = {
     "pca_trajectories": "pca",
     "probe_transfer": "transfer",
     "record": "interventions",
+    "rhs_pattern": "rhs_patterns",
     "run_interventions": "replay",
     "run_looped": "looped",
     "run_plainly": "replay",

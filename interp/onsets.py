@@ -78,6 +78,27 @@ class TrainingDynamics:
             )
         return cast(Any, pd.DataFrame(rows)).sort_values("onset", na_position="last", ignore_index=True)
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TrainingDynamics:
+        """Of ``steps``, ``measures`` and ``graphs`` as plain values.
+
+        Raises:
+            ValueError: keys or measures that are missing or unknown, or of another length than the steps.
+        """
+        missing = [name for name in ("steps", "measures", "graphs") if name not in data]
+        if missing:
+            raise ValueError(f"there is no {', '.join(missing)}; needed are steps, measures and graphs")
+        steps = np.array(data["steps"], np.int64)
+        measures = {str(name): np.array(values, np.float64) for name, values in data["measures"].items()}
+        wrong = [
+            name for name, values in measures.items() if name not in WORDS or values.shape != steps.shape
+        ]
+        if wrong:
+            raise ValueError(
+                f"measures {', '.join(wrong)}; allowed: those of interp.onsets.WORDS, a value a step ({len(steps)})"
+            )
+        return cls(steps, measures, int(data["graphs"]))
+
     def to_frame(self) -> pd.DataFrame:
         """Columns ``step, measure, value``."""
         rows = [

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analyses import claims
-from analyses.reporting.parts import Contents, Drawing, Job, drawing, need_states, need_steps
+from analyses.inputs import InputError
+from analyses.reporting.parts import (
+    Contents,
+    Drawing,
+    Job,
+    NotApplicableError,
+    drawing,
+    need_states,
+    need_steps,
+)
 
 if TYPE_CHECKING:
     from interp.circuit_story import Story
@@ -115,7 +124,7 @@ def fourier(model: RecurrentTransformer, job: Job) -> Contents:
     sentences = [f"Over pairs of operands: {pairs.verdict()}.", _ablated(ablation)]
     if job.amounts.triples:
         told = spectra(model, operation, 3, seed=job.seed)
-        triples = told.figure()
+        triples: Any = told.figure()
         triples.update_layout(title={"text": f"{triples.layout.title.text}, operand triples"})
         drawings.append(drawing("fourier_triples", triples, source))
         sentences.insert(1, f"Over triples: {told.verdict()}.")
@@ -167,14 +176,24 @@ def patching(model: RecurrentTransformer, job: Job) -> Contents:
     from analyses.cross_step import study_cross_step
     from analyses.patching import Where, patch
     from interp.pairs import leaf_value
+    from interp.patching import PatchingError
 
     need_steps(model)
     graphs = job.sample(model, job.amounts.small, max(2, job.amounts.stories // 2))
     pairs = [(pair.clean, pair.corrupt) for pair in (leaf_value(graph, seed=job.seed) for graph in graphs)]
-    sweep = patch(pairs[:1], Where(), model=job.model)
+    try:
+        sweep = patch(pairs[:1], Where(), model=job.model)
+    except InputError as error:
+        if not isinstance(error.__cause__, PatchingError):
+            raise
+        raise NotApplicableError(f"Nothing can be patched: {error}.") from error
     drawings = [drawing("patching", sweep.figure(), "interp/figures/patching.py")]
     sentences = [f"A leaf's value is changed. {sweep.verdict()}"]
-    study = study_cross_step(pairs, "state", model=job.model)
+    # Symbols where they are all that a step is given, the residual stream it begins with where it is given more.
+    site: dict[str, Any] = (
+        {"name": "state"} if model.cfg.bottleneck == "discrete" else {"name": "resid_pre", "layer": 0}
+    )
+    study = study_cross_step(pairs, model=job.model, **site)
     drawings.append(drawing("cross_step", study.figure(), "interp/figures/cross_step.py"))
     sentences.append(f"Whole states put in at other steps, {len(pairs)} pairs: {study.verdict()}")
     return Contents(sentences, drawings)

@@ -101,7 +101,8 @@ def drawing(name: str, figure: go.Figure, source: str, title: str = "", reading:
 
     Raises ValueError for a figure that has neither a title nor a sentence on how to read it.
     """
-    own: Any = figure.layout.title
+    layout: Any = figure.layout
+    own = layout.title
     captioned = not title
     found, said = (title, reading) if title else (own.text or "", own.subtitle.text or "")
     if not found or not said:
@@ -110,7 +111,7 @@ def drawing(name: str, figure: go.Figure, source: str, title: str = "", reading:
         figure.update_layout(title={"text": ""})
     found, said = (text.replace("<br>", " ") for text in (found, said))
     figure.update_layout(meta={"title": found, "reading": said})
-    return Drawing(name, found, said, captioned, source, figure.to_json())
+    return Drawing(name, found, said, captioned, source, str(figure.to_json()))
 
 
 @dataclass(frozen=True)

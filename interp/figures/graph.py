@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
-from interp.figures.layout import layer
+from interp.figures.layout import curve, layer
 from interp.figures.template import (
     EDGE_COLOUR,
     INK,
@@ -142,15 +142,14 @@ def _edges(
     colour: str,
     width: float,
 ) -> dict[str, Any]:
-    """One curve per operand of the nodes; over several columns it bows a little, to pass between nodes."""
+    """One curve per operand of the nodes."""
     x: list[float | None] = []
     y: list[float | None] = []
     for index in nodes:
         for operand in graph.nodes[index].operands:
-            (x0, y0), (x1, y1) = places[operand], places[index]
-            bow = 0.0 if x1 - x0 < 2 else 0.45
-            x += [x0, x0 + 0.3, x1 - 0.3, x1, None]
-            y += [y0, y0 + (y1 - y0) * 0.2 + bow, y1 - (y1 - y0) * 0.2 + bow, y1, None]
+            along, up = curve(places[operand], places[index])
+            x += along
+            y += up
     return {
         "type": "scatter",
         "name": "edges",

@@ -40,3 +40,21 @@ def layer(graph: ComputationGraph) -> list[tuple[float, float]]:
 def _stack(column: Sequence[int], rows: list[float]) -> None:
     for place, index in enumerate(column):
         rows[index] = (len(column) - 1) / 2 - place
+
+
+def curve(
+    start: tuple[float, float], end: tuple[float, float]
+) -> tuple[list[float | None], list[float | None]]:
+    """Points (x, y), and None after the last, of a smooth line from an operand to a result.
+
+    Over several columns it bows a little, to pass between nodes; where it does not run to the right, sideways.
+    """
+    (x0, y0), (x1, y1) = start, end
+    if x1 - x0 < 1:
+        side = 0.3 + 0.04 * abs(y1 - y0)
+        return [x0, (x0 + x1) / 2 - side, x1, None], [y0, (y0 + y1) / 2, y1, None]
+    bow = 0.0 if x1 - x0 < 2 else 0.45
+    return (
+        [x0, x0 + 0.3, x1 - 0.3, x1, None],
+        [y0, y0 + (y1 - y0) * 0.2 + bow, y1 - (y1 - y0) * 0.2 + bow, y1, None],
+    )

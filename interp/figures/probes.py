@@ -33,10 +33,11 @@ def probe_figure(grid: ProbeGrid, width: int = 1000) -> go.Figure:
         "control: majority class": majority,
     }
     counted = [grid.n_rows[row] for row in range(len(grid.steps)) if not np.isnan(grid.mean[row]).all()]
+    rows = f"{min(counted)} to {max(counted)}" if min(counted) < max(counted) else f"{max(counted)}"
     reading = (
         f"{_title(grid.target, grid.status, grid.role)}: {grid.kind} probe at every step (row) and site (column), "
-        f"accuracy on graphs it was not fitted to ({grid.accuracy.shape[-1]} folds, {min(counted)} to "
-        f"{max(counted)} rows a step); selectivity is accuracy minus accuracy on the control task. "
+        f"accuracy on graphs it was not fitted to ({grid.accuracy.shape[-1]} folds, {rows} "
+        f"rows a step); selectivity is accuracy minus accuracy on the control task. "
         "Grey: too few graphs, or one class."
     )
     panels = [
@@ -82,6 +83,7 @@ def transfer_figure(result: ProbeTransfer, width: int = 1000) -> go.Figure:
 
     def hover(i: int, j: int) -> str:
         lines = [f"<b>fitted at step {result.steps[i]}, tested at step {result.steps[j]}</b>"]
+        lines.append(f"{result.n_rows[i]} rows, {result.n_rows[j]} rows")
         lines += [f"{title}: {values[i, j]:.4f}" for title, values in list(shown.items())[:-1]]
         what = "refitted on halves" if i == j else f"{frame[i, j, -1]:.1f} to {frame[i, j, 0]:.1f}"
         return "<br>".join([*lines, f"mean principal angle {degrees[i, j]:.1f} degrees ({what})"])

@@ -1,0 +1,253 @@
+"""How a model does it, one part at a time, each with its control: what the dashboard's Mechanism page shows.
+
+The parts are those of `recurlens report` (`analyses.reporting.mechanism`), for graphs of one's own and without the
+claims table: `heads`, `subspaces`, `composition`, `changes`, `fourier`, `ablation`. The control is an untrained model
+of the same shape, beside the random subspaces, rotations, relabellings and neurons that the figures hold themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from analyses.inputs import InputError, load_model
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from rich.table import Table
+
+    from models.graph import ComputationGraph
+    from models.recurrent import RecurrentTransformer
+
+PARTS: Final = ("heads", "subspaces", "composition", "changes", "fourier", "ablation")
+VARIATIONS: Final = 8
+"""Of one thing of an equation, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class MechanismStudy:
+    """One part of the study of `model` (its name).
+
+    Attributes:
+        part: one of :data:`PARTS`. sentence: what was found. frame: the whole table, with a column `trained` that is
+        False in the control's rows where there are any. summary: a few columns of it. charts: by name.
+    """
+
+    model: str
+    part: str
+    sentence: str
+    frame: pd.DataFrame
+    summary: pd.DataFrame
+    charts: Mapping[str, go.Figure]
+
+    def to_frame(self) -> pd.DataFrame:
+        """The whole table."""
+        return self.frame
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        rows = self.frame.astype(object).where(self.frame.notna(), None).to_dict("records")
+        return {"model": self.model, "part": self.part, "verdict": self.verdict(), "rows": rows}
+
+    def table(self) -> Table:
+        """A rich table of the summary."""
+        from rich.table import Table
+
+        table = Table(
+            *map(str, self.summary.columns), title=f"{self.model}: {self.part}", title_justify="left"
+        )
+        for row in self.summary.itertuples(index=False):
+            table.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row))
+        return table
+
+    def verdict(self) -> str:
+        """What was found, beside the control."""
+        return f"{self.model}: {self.sentence}"
+
+    def figure(self) -> go.Figure:
+        """The first one."""
+        return next(iter(self.charts.values()))
+
+    def figures(self) -> Mapping[str, go.Figure]:
+        """All by name."""
+        return self.charts
+
+
+def study_mechanism(
+    graphs: Sequence[ComputationGraph],
+    model: str = "compiled",
+    part: str = "heads",
+    operation: str | None = None,
+    seed: int = 0,
+) -> MechanismStudy:
+    """Measure one part.
+
+    graphs: what heads and changes are measured on; the other parts need none. operation: of the Fourier parts; default
+    the model's first.
+
+    Raises:
+        InputError: a part, operation, model or graphs that cannot be used, or a model that has nothing for this part.
+    """
+    from analyses.reporting.parts import NotApplicableError, check_operations, need_states, need_steps
+
+    if part not in PARTS:
+        raise InputError(f"There is no part {part!r}: use one of {', '.join(PARTS)}.")
+    loaded = load_model(model)
+    (operation,) = check_operations(loaded, (operation or loaded.vocabulary.ops[0],))
+    needed = {"heads": need_states, "fourier": need_states, "ablation": need_states, "changes": need_steps}
+    try:
+        if part in needed:
+            needed[part](loaded)
+        return MechanismStudy(model, part, *_MAKERS[part](loaded, graphs, operation, seed))
+    except (NotApplicableError, ValueError) as error:
+        raise InputError(str(error)) from error
+
+
+_Found = tuple[str, pd.DataFrame, pd.DataFrame, dict[str, "go.Figure"]]
+
+
+def _heads(
+    model: RecurrentTransformer, graphs: Sequence[ComputationGraph], operation: str, seed: int
+) -> _Found:
+    from interp.heads import head_roles
+
+    found = head_roles(model, graphs, VARIATIONS, seed)
+    other = head_roles(model.untrained(seed + 1), graphs[:1], VARIATIONS, seed)
+    kinds = {one: [role.kind for role in result.heads] for one, result in (("own", found), ("other", other))}
+    named = {one: sum(kind in ("lookup", "offset") for kind in own) for one, own in kinds.items()}
+    counts = {kind: kinds["own"].count(kind) for kind in dict.fromkeys(kinds["own"])}
+    sentence = (
+        f"{', '.join(f'{count} {kind}' for kind, count in counts.items())} of {len(found.heads)} heads. With untrained "
+        f"weights {named['other']} instead of {named['own']} are named lookup or offset. Clustering finds "
+        f"{len(found.groups.groups)} groups, stability {found.groups.stability:.2f} (0 is chance)."
+    )
+    frame = _both(found.to_frame(), other.to_frame())
+    summary = frame.loc[frame["trained"], ["layer", "head", "kind", "roles", "offset", "mass", "group"]]
+    return sentence, frame, summary, {"heads": found.figure(), "heads_untrained": _untrained(other.figure())}
+
+
+def _subspaces(
+    model: RecurrentTransformer, graphs: Sequence[ComputationGraph], operation: str, seed: int
+) -> _Found:
+    from interp.subspaces import factor_subspaces
+
+    found, other = factor_subspaces(model, seed), factor_subspaces(model.untrained(seed + 1), seed)
+    frame = _both(found.to_frame(), other.to_frame())
+    same = frame[(frame["source"] == frame["target"]) & (frame["source"] != "everything")]
+    largest = same.groupby(["circuit", "trained"])["norm_ratio"].max()
+    sentence = "largest operator norm from a factor to the same factor, over random subspaces: " + "; ".join(
+        f"{circuit} {largest[circuit, True]:.1f} times (untrained {largest[circuit, False]:.1f})"
+        for circuit in ("OV", "QK")
+    )
+    figures = {
+        "ov": found.figure("OV"),
+        "ov_untrained": _untrained(other.figure("OV")),
+        "qk": found.figure("QK"),
+        "overlap": found.overlap_figure(),
+    }
+    return f"{sentence}.", frame, found.overlap_frame(), figures
+
+
+def _composition(
+    model: RecurrentTransformer, graphs: Sequence[ComputationGraph], operation: str, seed: int
+) -> _Found:
+    from interp.composition import head_composition
+
+    if model.cfg.n_layers < 2:
+        raise InputError("A model of one layer has no later heads that earlier ones could feed.")
+    found, other = head_composition(model, seed), head_composition(model.untrained(seed + 1), seed)
+    frame = _both(found.to_frame(), other.to_frame())
+    ratio = frame["score"] / frame["chance"]
+    strongest = {own: ratio[frame["trained"] == own].max() for own in (True, False)}
+    sentence = (
+        f"the strongest pair of heads composes {strongest[True]:.1f} times as much as with a random rotation between "
+        f"them (untrained {strongest[False]:.1f} times)."
+    )
+    top = frame[frame["trained"]].assign(ratio=ratio).nlargest(12, "ratio").drop(columns="trained")
+    figures = {"composition": found.figure(), "composition_untrained": _untrained(other.figure())}
+    return sentence, frame, top, figures
+
+
+def _changes(
+    model: RecurrentTransformer, graphs: Sequence[ComputationGraph], operation: str, seed: int
+) -> _Found:
+    from interp.block_change import block_changes
+
+    found = block_changes(model, graphs)
+    other = block_changes(model.untrained(seed + 1), graphs, found.n_steps)
+    frame = _both(*(one.to_frame().astype({"step": str}) for one in (found, other)))
+    mine, theirs = (one.of("computing").mean(0) for one in (found, other))
+    sentence = "mean relative change at nodes being computed: " + "; ".join(
+        f"layer {layer} attention {mine[layer, 0]:.0%}, MLP {mine[layer, 1]:.0%} (untrained {theirs[layer, 0]:.0%}, "
+        f"{theirs[layer, 1]:.0%})"
+        for layer in range(len(mine))
+    )
+    figures = {"changes": found.figure(), "changes_untrained": _untrained(other.figure())}
+    return f"{sentence}.", frame, frame[frame["step"] == "all"].drop(columns="step"), figures
+
+
+def _fourier(
+    model: RecurrentTransformer, graphs: Sequence[ComputationGraph], operation: str, seed: int
+) -> _Found:
+    from interp.figures.fourier import cells_figure, neurons_figure
+    from interp.fourier import fourier
+
+    found = fourier(model, operation, 2, seed=seed)
+    layer, frame = found.main_layer, found.to_frame()
+    figures = {
+        "fourier": found.figure(),
+        "cells": cells_figure(found.site(f"blocks.{layer}.hook_mlp_out")),
+        "neurons": neurons_figure(found.neurons(layer)),
+    }
+    columns = ["trained", "site", "accuracy", "energy", "diagonal_share", "single_frequency_share", "gini"]
+    summary = frame[[column for column in columns if column in frame]]
+    return f"over pairs of operands of {operation}, {found.verdict()}.", frame, summary, figures
+
+
+def _ablation(
+    model: RecurrentTransformer, graphs: Sequence[ComputationGraph], operation: str, seed: int
+) -> _Found:
+    from interp.fourier import fourier
+    from interp.frequency_ablation import ablate_frequencies
+    from interp.neuron_rerun import neuron_run
+    from interp.operand_tuples import operand_grid
+
+    layer = fourier(
+        model, operation, 2, ("mlp_post", "mlp_out"), control=False, draws=0, seed=seed
+    ).main_layer
+    found = ablate_frequencies(
+        neuron_run(model, operand_grid(model, operation, 2, seed=seed), layer), seed=seed
+    )
+    frame = found.to_frame()
+    if not found.groups:
+        sentence = f"no neuron of layer {layer} is tuned to one frequency of {operation}, so there is none to ablate."
+        return sentence, frame, frame, {}
+    sentence = (
+        f"with the {found.n_tuned} neurons of layer {layer} that are tuned to a frequency set to their means "
+        f"{found.all_tuned.accuracy:.1%} of the pairs of {operation} are answered right, with all others that vary "
+        f"{found.untuned.accuracy:.1%}, with none {found.full.accuracy:.1%}."
+    )
+    columns = ["frequency", "n_neurons", "accuracy", "random_accuracy", "matched_accuracy", "energy_share"]
+    return sentence, frame, frame[columns], {"ablation": found.figure()}
+
+
+def _both(own: pd.DataFrame, untrained: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([own.assign(trained=True), untrained.assign(trained=False)], ignore_index=True)
+
+
+def _untrained(figure: go.Figure) -> go.Figure:
+    title: Any = figure.layout.title
+    return figure.update_layout(title={"text": f"Control, untrained weights. {title.text}"})
+
+
+_MAKERS: Final[Mapping[str, Callable[..., _Found]]] = {
+    "heads": _heads,
+    "subspaces": _subspaces,
+    "composition": _composition,
+    "changes": _changes,
+    "fourier": _fourier,
+    "ablation": _ablation,
+}

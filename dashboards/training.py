@@ -1,0 +1,112 @@
+"""The Training page: what was learnt when, from the snapshots of a model's training run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from analyses.training_dynamics import TrainingStudy
+from dashboards.analysis_page import CHART, as_frame
+from dashboards.cached import available
+from dashboards.downloads import Download, download_row, figures_html
+from dashboards.session import PageSession, default_model
+from models.snapshots import snapshot_files
+from models.storage import CheckpointError
+
+INTRO = (
+    "Weights were kept on the way through training. On each snapshot: which heads look at operands' names and look up "
+    "their values, whether neurons are tuned to frequencies, how many nodes are right, and when each of these appears."
+)
+
+
+@dataclass(frozen=True)
+class TrainingView:
+    """What the page shows."""
+
+    model: str
+
+    def to_params(self) -> dict[str, str]:
+        """As query parameters."""
+        return {"model": self.model}
+
+
+def _parse(given: Mapping[str, str]) -> tuple[TrainingView, list[str]]:
+    return TrainingView(given.get("model", default_model())), []
+
+
+def _fill(view: TrainingView) -> None:
+    st.session_state["training_model"] = view.model
+
+
+SESSION: PageSession[TrainingView] = PageSession("training", _parse, _fill, "training_model")
+
+
+def training_page() -> None:
+    """Draw the page."""
+    _, problems = SESSION.read()
+    st.markdown(INTRO)
+    st.sidebar.selectbox("Model", available(), key="training_model", help="Whose training run is shown.")
+    view = SESSION.show(replace(SESSION.current(), model=st.session_state["training_model"]))
+    for problem in problems:
+        st.error(problem)
+    try:
+        files = snapshot_files(view.model)
+    except CheckpointError as error:
+        st.info(f"{error}.")
+        return
+    study = bundled(view.model)
+    if study is None:
+        st.info(
+            f"{view.model} has {len(files)} snapshots that were not measured beforehand. "
+            "This measures them in a minute or two:"
+        )
+        st.code(_command(view.model), language="bash")
+        return
+    _draw(study)
+
+
+@st.cache_resource(show_spinner="Reading what was measured ...", max_entries=4)
+def bundled(model: str) -> TrainingStudy | None:
+    """The result that ships with the package; None where there is none."""
+    return TrainingStudy.bundled(model)
+
+
+def _draw(study: TrainingStudy) -> None:
+    st.markdown(study.verdict())
+    figures = study.figures()
+    for name, figure in figures.items():
+        st.plotly_chart(figure, theme=None, config=CHART, key=f"training {name}")
+    download_row(
+        [
+            Download("Table (CSV)", "recurlens-training.csv", lambda: study.to_frame().to_csv(index=False)),
+            Download("Result (JSON)", "recurlens-training.json", study.to_json),
+            Download(
+                "Figures (HTML)",
+                "recurlens-training.html",
+                lambda: figures_html("training", figures.values()),
+            ),
+        ]
+    )
+    with st.expander("Table", expanded=True):
+        st.dataframe(as_frame(study.table()), hide_index=True, height="content")
+    with st.expander("View the code that drew this"):
+        st.code(
+            "\n".join(
+                [
+                    "from analyses.training_dynamics import TrainingStudy",
+                    "",
+                    f"study = TrainingStudy.bundled({study.model!r})",
+                    "print(study.verdict())",
+                    *(f'study.figures()["{name}"].show()' for name in figures),
+                ]
+            ),
+            language="python",
+        )
+        st.markdown("What was measured, again, as a command:")
+        st.code(_command(study.model), language="bash")
+
+
+def _command(model: str) -> str:
+    return f"recurlens training-dynamics --model {model}"
