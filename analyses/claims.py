@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from analyses.paper_claims import STATEMENTS, Statement
+from analyses.studies import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +57,7 @@ class Claim:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: statement, verdict, texts, numbers."""
         texts = {"verdict": self.verdict, "measured": self.measured, "control": self.control}
-        return {"key": self.key, **asdict(self.statement), **texts, "numbers": _plain(self.numbers)}
+        return {"key": self.key, **asdict(self.statement), **texts, "numbers": plain(self.numbers)}
 
 
 def not_told(key: str, reason: str, failed: bool = False) -> Claim:
@@ -376,12 +377,3 @@ def _names(heads: Sequence[tuple[int, int]]) -> str:
 
 def _speed(levels: float) -> str:
     return "no frontier to time" if math.isnan(levels) else f"the frontier moves {levels:.3f} levels a step"
-
-
-def _plain(value: Any) -> Any:
-    """JSON values, however deep; None where there is no number."""
-    if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

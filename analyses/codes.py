@@ -9,7 +9,6 @@ figures as `codes_NAME.csv` and `codes_NAME.html`, and `config.yaml`, from which
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,7 +35,7 @@ from analyses.options import (
     reports_bad_input,
     wide_console,
 )
-from analyses.studies import used_options, write_files, write_more
+from analyses.studies import plain, records, used_options, write_files, write_more
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,11 +134,11 @@ class CodesStudy:
             "transitions": {
                 factor: int(self.transitions(factor).counts.sum()) for factor in self.usage.factors
             },
-            "on_time": _plain(self.transitions().on_time()),
-            "usage": _records(self.to_frame()),
-            "margins": _records(self.margins.to_frame()),
+            "on_time": plain(self.transitions().on_time()),
+            "usage": records(self.to_frame()),
+            "margins": records(self.margins.to_frame()),
             "near": self.margins.near_share(),
-            "interventions": None if interventions is None else _records(interventions.by_kind()),
+            "interventions": None if interventions is None else records(interventions.by_kind()),
             "no_interventions": self.no_interventions,
         }
 
@@ -152,7 +151,7 @@ class CodesStudy:
 
         rhs = self.rhs
         transitions = rhs.transitions("value")
-        rows = _records(rhs.to_frame().query("factor == 'value'"))
+        rows = records(rhs.to_frame().query("factor == 'value'"))
         boundary = np.quantile(self.margins.at_rhs("boundary"), [0.05, 0.5], axis=1)
         title = f"{self.model}: value codes at {len(rhs)} right-hand sides of {self.n_graphs} graphs"
         table = Table(title=title, title_justify="left")
@@ -257,18 +256,6 @@ def study_codes(
             reason = str(error)
     solved = float(run.solved[run.encoded.rhs >= 0].float().mean())
     return CodesStudy(model, usage, margins, interventions, reason, solved, len(graphs))
-
-
-def _plain(number: Any) -> Any:
-    """A JSON value: infinite and missing numbers become None."""
-    return None if isinstance(number, float) and not math.isfinite(number) else number
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {name: _plain(value) for name, value in row.items()}
-        for row in frame.astype(object).to_dict("records")
-    ]
 
 
 @reports_bad_input

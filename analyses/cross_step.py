@@ -35,7 +35,7 @@ from analyses.options import (
 )
 from analyses.patch_command import read_pairs
 from analyses.patching import TextPair
-from analyses.studies import used_options, write_files
+from analyses.studies import plain, used_options, write_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,9 +71,9 @@ class CrossStepStudy:
                 "nodes": [result.clean_graph.nodes[node].name for node in result.nodes],
                 "clean": result.clean,
                 "corrupt": result.corrupt,
-                "matched": _plain(result.matched()),
+                "matched": plain(result.matched()),
                 "matched_by_nothing": result.matched_by_nothing(),
-                "correlation": _plain(result.correlation),
+                "correlation": plain(result.correlation),
             }
             for result in self.results
         ]
@@ -162,10 +162,6 @@ def cross_step_of(
     from interp.cross_step import cross_step_matrix
 
     return cross_step_matrix(model, *pair, name, n_steps=n_steps, **options)
-
-
-def _plain(number: float) -> float | None:
-    return None if number != number else number
 
 
 @reports_bad_input

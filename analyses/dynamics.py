@@ -35,7 +35,7 @@ from analyses.options import (
     reports_bad_input,
     wide_console,
 )
-from analyses.studies import used_options, write_files, write_more
+from analyses.studies import plain, records, used_options, write_files, write_more
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,8 +133,8 @@ class DynamicsStudy:
         drift = self.drifts.get(name)
         return {
             "discrete": run.discrete,
-            "speed": {key: _plain(getattr(speed, key)) for key in ("slope", "low", "high", "intercept")},
-            "speed_by_depth": _records(run.frontier.by_depth()),
+            "speed": {key: plain(getattr(speed, key)) for key in ("slope", "low", "high", "intercept")},
+            "speed_by_depth": records(run.frontier.by_depth()),
             "state": _settled(run.settling),
             "hidden": _settled(run.hidden_settling(self.tolerance)),
             "violations": {
@@ -144,8 +144,8 @@ class DynamicsStudy:
                 "nodes_right_once": int(broken.right_once.sum()),
                 "guesses_lost": int(broken.early.sum()),
             },
-            "drift": None if drift is None else _records(drift.summary()),
-            "summary": _records(run.summary()),
+            "drift": None if drift is None else records(drift.summary()),
+            "summary": records(run.summary()),
         }
 
     def table(self) -> Table:
@@ -157,7 +157,7 @@ class DynamicsStudy:
         columns = ("residual", "relative", "angle", "acceleration", "to_limit")
         for name in ("step", "status", "nodes", "right", "unmoved", *columns):
             table.add_column(name.replace("_", " "), justify="left" if name == "status" else "right")
-        for row in _records(self.run.summary()):
+        for row in records(self.run.summary()):
             if row["step"] > self.run.shown_until:
                 break
             numbers = [row[f"{name}_median"] for name in columns]
@@ -184,7 +184,7 @@ class DynamicsStudy:
         for name in ("steps", *columns.values()):
             table.add_column(name, justify="right")
         for name, drift in self.drifts.items():
-            for row in _records(drift.summary()):
+            for row in records(drift.summary()):
                 cells = ["" if row[column] is None else f"{row[column]:.2%}" for column in columns]
                 table.add_row(name, f"{row['multiple']:g}x", *cells)
         return table
@@ -208,7 +208,7 @@ class DynamicsStudy:
         if cycles:
             parts.append(f"states of {cycles} fall into a longer cycle")
         if name in self.drifts:
-            last = _records(self.drifts[name].summary())[-1]
+            last = records(self.drifts[name].summary())[-1]
             parts.append(
                 f"after {last['multiple']:g} times the steps needed {last['accuracy']:.1%} of nodes are right, "
                 f"{last['changed']:.1%} show another symbol, the hidden state has moved by {last['distance']:.1%}"
@@ -287,18 +287,6 @@ def _settled(settling: Settling) -> dict[str, Any]:
         "neither": int((settling.period == 0).sum()),
         "mean_step": float(done.mean()) if len(done) else None,
     }
-
-
-def _plain(number: Any) -> Any:
-    """A JSON value: infinite and missing numbers become None."""
-    return None if isinstance(number, float) and not math.isfinite(number) else number
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {name: _plain(value) for name, value in row.items()}
-        for row in frame.astype(object).to_dict("records")
-    ]
 
 
 @reports_bad_input

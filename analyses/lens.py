@@ -35,7 +35,7 @@ from analyses.options import (
     reports_bad_input,
     wide_console,
 )
-from analyses.studies import used_options, write_files, write_more
+from analyses.studies import records, used_options, write_files, write_more
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,11 +93,11 @@ class LensStudy:
             "n_steps": lens.n_steps,
             "points": list(lens.points),
             "appears_at": lens.appears_at(share=READ),
-            "lens": _records(lens.summary()),
-            "by_operands": _records(lens.summary(by="n_operands")),
-            "attribution": None if attribution is None else _records(attribution.summary()),
+            "lens": records(lens.summary()),
+            "by_operands": records(lens.summary(by="n_operands")),
+            "attribution": None if attribution is None else records(attribution.summary()),
             "attribution_remainder": None if attribution is None else attribution.remainder,
-            "tuned": None if tuned is None else _records(tuned.summary()),
+            "tuned": None if tuned is None else records(tuned.summary()),
         }
 
     def table(self) -> Table:
@@ -239,17 +239,6 @@ def study_lens(
     except ValueError as error:
         raise InputError(str(error)) from error
     return LensStudy(model, lens, direct, fitted, positions)
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """JSON records; what was not measured is None."""
-    return [
-        {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in row.items()
-        }
-        for row in frame.astype(object).to_dict("records")
-    ]
 
 
 def _share(value: float | None) -> str:

@@ -14,6 +14,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from analyses.inputs import InputError
+from analyses.studies import records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +121,7 @@ class Patching:
 
     def rows(self) -> list[dict[str, Any]]:
         """`frame` as plain records; None where there is no number."""
-        return _records(self.frame)
+        return records(self.frame)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: every pair and its two unpatched runs, the strongest patches, the summary."""
@@ -141,7 +142,7 @@ class Patching:
             "metric": self.sweeps[0].metric,
             "direction": self.sweeps[0].direction,
             "pairs": pairs,
-            "strongest": _records(self.strongest.filter(["pair", "patch", "site", "effect", "raw"])),
+            "strongest": records(self.strongest.filter(["pair", "patch", "site", "effect", "raw"])),
             "summary": self.summary,
         }
 
@@ -165,7 +166,7 @@ class Patching:
         )
         for name in (*(("pair",) if many else ()), *columns):
             table.add_column(name, justify="left" if name in ("hook point", "token", "equation") else "right")
-        for row in _records(self.strongest):
+        for row in records(self.strongest):
             sweep = self.sweeps[int(row["pair"])]
             texts = TextPositions.of(sweep.clean_graph, sweep.corrupt_graph)
             site = sweep.sites[int(row["patch"])]
@@ -201,11 +202,6 @@ class Patching:
         from interp.figures.patching import mean_patching_figure, patching_figure
 
         return patching_figure(self.sweeps[0]) if len(self.sweeps) == 1 else mean_patching_figure(self.sweeps)
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    plain = frame.astype(object)
-    return plain.where(plain.notna(), None).to_dict("records")
 
 
 def patch(

@@ -8,7 +8,6 @@ which `--config` repeats the run.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,7 +34,7 @@ from analyses.options import (
     reports_bad_input,
     wide_console,
 )
-from analyses.studies import used_options, write_files, write_more
+from analyses.studies import records, used_options, write_files, write_more
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,8 +95,8 @@ class ProbingStudy:
             "folds": first.accuracy.shape[-1],
             "seed": first.seed,
             "left_out": list(self.left_out),
-            "probes": _records(self.to_frame()),
-            **{name: _records(frame) for name, frame in self.frames().items()},
+            "probes": records(self.to_frame()),
+            **{name: records(frame) for name, frame in self.frames().items()},
         }
 
     def table(self) -> Table:
@@ -218,17 +217,6 @@ def study_probes(
     except ValueError as error:
         raise InputError(str(error)) from error
     return ProbingStudy(model, tuple(grids), tuple(transfers), tuple(circles), tuple(left_out), len(graphs))
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """JSON records; what was not measured is None."""
-    return [
-        {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in row.items()
-        }
-        for row in frame.astype(object).to_dict("records")
-    ]
 
 
 def _names(text: str | None) -> list[str] | None:

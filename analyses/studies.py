@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +26,23 @@ class Study(Protocol):
     def to_frame(self) -> pd.DataFrame: ...
 
     def figure(self) -> go.Figure: ...
+
+
+def plain(value: Any) -> Any:
+    """A JSON value, however deep: infinite and missing numbers become None, tuples lists."""
+    if isinstance(value, Mapping):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as JSON values."""
+    return [
+        {str(name): plain(value) for name, value in row.items()}
+        for row in frame.astype(object).to_dict("records")
+    ]
 
 
 def used_options(context: typer.Context) -> dict[str, Any]:

@@ -51,9 +51,9 @@ class Analysis:
     model, options) -> study. options: what the settings of a view mean to it. flags: what they mean to the command.
     at_once: nodes of all graphs together up to which the page does not ask before it computes. figures: all that may be
     shown, by name. shown: names of those a view shows, each with the code that makes it of `study`; a result may lack
-    some, and where it lacks all of them ``missing`` says why. beside: other models that a view shows. graphs: sampled by
-    a bare address; with 1 the page is about one graph, which the function gets alone. row: draws the settings, where
-    their choices depend on the graphs, and returns the view with what they say. more: draws what stands above the
+    some, and where it lacks all of them ``missing`` says why. beside: other models that a view shows. graphs: sampled
+    by a bare address; with 1 the page is about one graph, which the function gets alone. row: draws the settings, where
+    their choices depend on the graphs, and returns the view with what they say. more: draws what stands below the
     figures. line: of a view, the command, where it is not made of ``command`` and ``flags``. variants: settings whose
     results are computed beforehand.
     """
@@ -235,13 +235,13 @@ def _show_progress(place: DeltaGenerator, done: int, total: int) -> None:
 
 def _draw(page: Analysis, view: AnalysisView, result: Result) -> None:
     st.markdown(result.verdict.replace("\n", "\n\n"))
-    if page.more is not None:
-        page.more(view, result)
     shown = [name for name in page.shown(view) if name in result.figures]
     for name in shown:
         st.plotly_chart(result.figures[name], theme=None, config=CHART, key=f"{page.name} {name}")
     if not shown and page.missing is not None:
         st.info(page.missing(result))
+    if page.more is not None:
+        page.more(view, result)
     stem = f"recurlens-{page.name}"
     download_row(
         [

@@ -74,13 +74,13 @@ def _choices(view: AnalysisView, graph: ComputationGraph) -> AnalysisView:
     with locked(view.model) as model:
         n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
     state, chosen = st.session_state, {}
-    offered = {
-        STEP: [str(step) for step in range(n_steps)],
-        LAYER: [str(layer) for layer in range(n_layers)],
-        HEAD: [ALL, *(str(head) for head in range(n_heads))],
-    }
+    offered = [
+        (STEP, [str(step) for step in range(n_steps)]),
+        (LAYER, [str(layer) for layer in range(n_layers)]),
+        (HEAD, [ALL, *(str(head) for head in range(n_heads))]),
+    ]
     places = st.columns([1.2, 1, 2.4], gap="medium")
-    for place, (setting, options) in zip(places, offered.items(), strict=True):
+    for place, (setting, options) in zip(places, offered, strict=True):
         key = INPUTS.key(setting.name)
         if state[key] not in options:
             state[key] = ALL if setting is HEAD else options[-1]
@@ -156,7 +156,7 @@ def _sentence(pattern: RhsPattern, layer: int, head: int | None) -> str:
     strong = sum(bool(strongest[pair] >= 0.5) for pair in pairs)
     who = f"some head of layer {layer}" if head is None else f"head {layer}.{head}"
     return (
-        f"Step {pattern.step}: of {len(pairs)} operands, {who} gives {strong} at least half of its attention, at the "
+        f"Step {pattern.step}: {strong} of {len(pairs)} operands get at least half of the attention of {who}, at the "
         "right-hand side where the operand's value stands."
     )
 

@@ -79,7 +79,7 @@ def shown(view: AnalysisView) -> dict[str, str]:
 
 
 def more(view: AnalysisView, result: Result) -> None:
-    """The story in words, a paragraph a step; the last, the verdict, stands above it already."""
+    """The story in words, a paragraph a step; the last, the verdict, stands above already."""
     (story,) = result.data["stories"]
     paragraphs = str(story["text"]).split("\n\n")[:-1]
     with st.expander("The story, step by step", expanded=True):

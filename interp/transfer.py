@@ -223,7 +223,7 @@ def _from_step(
 def _weights(kind: str, features: Floats, labels: NDArray[np.int64]) -> Floats:
     """Coefficients float [class, d] in the units of the activations, mean 0 over classes."""
     probe: Any = fit_probe(kind, features, labels)[0]
-    scaled: Floats = probe[-1].coef_ / probe[0].scale_
+    scaled: Floats = np.atleast_2d(probe[-1].coef_) / probe[0].scale_
     return scaled - scaled.mean(0) if len(scaled) > 1 else scaled
 
 

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboards import precomputed
 from dashboards.analysis_page import Analysis, command, results, snippet
+from dashboards.cached import available
 from dashboards.codes import CODES
 from dashboards.dynamics import DYNAMICS
 from dashboards.graph_inputs import default_view
@@ -213,7 +214,7 @@ def test_a_bare_address_of_every_page_is_computed_at_once(page):
 def test_precomputing_goes_through_all_pages_and_models(monkeypatch, capsys):
     done: list[tuple[str, str]] = []
 
-    def result(page: Analysis, model: str) -> Result:
+    def result(page: Analysis, model: str, **_: str) -> Result:
         done.append((page.name, model))
         if model == "feedforward":
             raise ValueError("it has one step")
@@ -222,6 +223,7 @@ def test_precomputing_goes_through_all_pages_and_models(monkeypatch, capsys):
     monkeypatch.setattr(Analysis, "default_result", result)
     precomputed.main()
     said = capsys.readouterr().out.splitlines()
-    assert [name for name, model in done if model == "compiled"] == list(PAGES)
+    assert [name for name, model in done if model == "compiled"][: len(PAGES)] == list(PAGES)
+    assert {model for _, model in done} == set(available())
     assert "compiled lens: 1.2 s  All right." in said
     assert "feedforward codes: it has one step" in said

@@ -6,7 +6,7 @@
 # a code that somebody else has set.
 #
 # On `compiled` every answer is known beforehand and asserted; `discrete-corrected` (additions only) gets the same
-# questions. Where both make no mistakes there is little to see of what a mistake looks like, so a third one comes along:
+# questions. Where both make no mistakes there is little to see of what a mistake looks like, so a third one comes:
 # the same model early in its training, a snapshot that errs.
 
 # %%

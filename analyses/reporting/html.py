@@ -73,7 +73,7 @@ def page(study: ReportStudy) -> str:
     """The whole file."""
     from plotly.offline import get_plotlyjs
 
-    job, title = study.job, f"What {study.job.model} learnt"
+    job, title = study.job, f"Report on {study.job.model}"
     body = [
         f'<h1 id="top"><a href="#top">{escape(title)}</a></h1>',
         f"<p>{escape(study.description)}</p>",
@@ -106,9 +106,9 @@ def page(study: ReportStudy) -> str:
 def _settings(job: Job) -> str:
     amounts = job.amounts
     return (
-        f"Made by: recurlens report --model {job.model} --seed {job.seed} --ops {','.join(job.ops)}. Sampled graphs: "
-        f"{amounts.per_size} of each size for accuracy, {amounts.graphs} of at most {amounts.nodes} nodes elsewhere. "
-        "The same command writes the same file. Figures are drawn from numbers inside this file; hover for the values."
+        f"Made by recurlens report; seed {job.seed}, operations {', '.join(job.ops)}; sampled graphs: "
+        f"{amounts.per_size} of each size for accuracy, {amounts.graphs} of at most {amounts.nodes} nodes elsewhere. With "
+        "the same settings the same file is written. Figures are drawn from numbers in this file; hover for the values."
     )
 
 

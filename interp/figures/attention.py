@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 Floats32 = NDArray[np.float32]
 CLASSES: Final = (
     (0.05, 1.5, "#b9c6f2"),
-    (0.25, 3.0, "#7f9bea"),
-    (0.5, 5.0, "#3f5fc9"),
-    (0.75, 7.0, "#1f36a0"),
+    (0.25, 2.2, "#7f9bea"),
+    (0.5, 3.2, "#3f5fc9"),
+    (0.75, 4.4, "#1f36a0"),
 )
 """Lowest attention of a class of edges, width of its lines in pixels, colour."""
 OTHER_COLOUR: Final = "#e1692d"
@@ -101,7 +101,7 @@ def pattern_figure(pattern: RhsPattern, layer: int, head: int, width: int = 1000
 
 def all_heads_figure(pattern: RhsPattern, width: int = 1000) -> go.Figure:
     """Every head small, a row of heat maps a layer: node x token, as :func:`pattern_figure`."""
-    n_layers, n_heads, n_nodes, n_pos = pattern.pattern.shape
+    n_layers, n_heads, n_nodes, _ = pattern.pattern.shape
     per_line = min(n_heads, 8)
     lines = n_layers * -(-n_heads // per_line)
     left, right, gap = 34, 96, 30
@@ -160,8 +160,8 @@ def attention_graph_figure(
 ) -> go.Figure:
     """The graph, an edge from operand to node as strong as the node's attention to the operand's right-hand side.
 
-    block, head: whose attention; None: the largest of all layers, of all heads. Of one head also edges to nodes that are
-    no operands are drawn, in another colour and dotted.
+    block, head: whose attention; None: the largest of all layers, of all heads. Of one head also edges to nodes
+    that are no operands are drawn, in another colour and dotted.
 
     Raises:
         ValueError: a layer or head that the model does not have.
@@ -183,8 +183,9 @@ def attention_graph_figure(
     plain: list[tuple[int, int]] = [(node, o) for node, one in enumerate(graph.nodes) for o in one.operands]
     others = [
         (node, other)
-        for node, other in zip(*(part.tolist() for part in np.nonzero(weight >= CLASSES[0][0])), strict=True)
-        if len(names) == 1 and node != other and other not in graph.nodes[node].operands
+        for node, other in np.ndindex(*weight.shape)
+        if len(names) == 1 and node != other and weight[node, other] >= CLASSES[0][0]
+        if other not in graph.nodes[node].operands
     ]
     traces = [_edges(places, plain, EDGE_COLOUR, 1.0) | {"showlegend": False}]
     traces += _weighted(places, plain, weight)

@@ -1,0 +1,123 @@
+"""Attention from right-hand sides: the pattern is the run's, and what is drawn is the pattern."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from interp.attention_roles import ROLES, attention_targets
+from interp.figures.attention import (
+    CLASSES,
+    all_heads_figure,
+    attention_graph_figure,
+    pattern_figure,
+    targets_figure,
+)
+from interp.rhs_patterns import rhs_pattern
+from models.compiled import compile_model
+from models.graph import ComputationGraph
+
+TEXT = "3 = a; 2 = b; a + b = total; total + b = twice; a = copy"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return compile_model(("ADD",), modulus=5, n_variables=16)
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return ComputationGraph.parse(TEXT, modulus=5, n_variables=16)
+
+
+@pytest.fixture(scope="module")
+def pattern(model, graph):
+    return rhs_pattern(model, model.run(graph), 1)
+
+
+def traces(figure) -> list[Any]:
+    return list(figure.data)
+
+
+def test_the_pattern_is_the_runs_own(model, graph, pattern):
+    encoded = model.to_encoded(graph)
+    _, cache = model.run_with_cache(encoded, steps=[1], names="hook_pattern")
+    for layer in range(model.cfg.n_layers):
+        own = cache[f"blocks.{layer}.attn.hook_pattern"][0, 0][:, encoded.rhs[0]]
+        np.testing.assert_allclose(pattern.pattern[layer], own.numpy(), atol=1e-6)
+    np.testing.assert_allclose(pattern.pattern.sum(-1), 1, atol=1e-5)
+    assert pattern.tokens[:4] == ("3", "=", "a", "[sep]") and len(pattern.tokens) == pattern.pattern.shape[-1]
+    assert pattern.shown == ("3", "2", "EMPTY", "EMPTY", "EMPTY")
+    assert pattern.status == ("done", "done", "computing", "waiting", "computing")
+    assert [pattern.tokens[pos] for pos in pattern.rhs] == ["a", "b", "total", "twice", "copy"]
+
+
+def test_the_frame_holds_all_that_is_large(pattern):
+    frame = pattern.to_frame(0.5)
+    assert len(frame) == (pattern.pattern >= 0.5).sum()
+    for line in frame.head(5).to_dict("records"):
+        node = [one.name for one in pattern.graph.nodes].index(line["node"])
+        value = pattern.pattern[line["layer"], line["head"], node, line["pos"]]
+        assert value == line["attention"] and pattern.tokens[line["pos"]] == line["token"]
+
+
+def test_what_is_not_there_is_refused(model, graph, pattern):
+    run = model.run(graph)
+    with pytest.raises(ValueError, match=rf"step is 99; allowed: 0..{run.n_steps - 1}"):
+        rhs_pattern(model, run, 99)
+    with pytest.raises(ValueError, match="row is 1; allowed: 0..0"):
+        rhs_pattern(model, run, 0, row=1)
+    with pytest.raises(ValueError, match="layer 9 and head 0; allowed"):
+        pattern_figure(pattern, 9, 0)
+    with pytest.raises(ValueError, match="layer 0 and head 99; allowed"):
+        attention_graph_figure(pattern, 0, 99)
+    with pytest.raises(ValueError, match="step is 7; allowed"):
+        targets_figure(attention_targets(model, [graph], 3), 7)
+
+
+def test_a_heat_map_of_one_head_and_its_marks(pattern):
+    heat, operands, own = traces(pattern_figure(pattern, 1, 0))
+    np.testing.assert_allclose(np.array(heat.z), pattern.of(1, 0), atol=1e-4)
+    by_name = {node.name: int(pos) for node, pos in zip(pattern.graph.nodes, pattern.rhs, strict=True)}
+    expected = {(by_name[o], n) for n, names in ((2, "a b"), (3, "total b"), (4, "a")) for o in names.split()}
+    assert set(zip(operands.x, operands.y, strict=True)) == expected
+    assert list(own.x) == pattern.rhs.tolist()
+
+
+def test_all_heads_are_drawn_in_order(pattern):
+    drawn = traces(all_heads_figure(pattern))
+    assert len(drawn) == pattern.n_layers * pattern.n_heads
+    for trace, values in zip(
+        drawn, pattern.pattern.reshape(len(drawn), *pattern.pattern.shape[2:]), strict=True
+    ):
+        np.testing.assert_allclose(np.array(trace.z), values, atol=1e-4)
+
+
+def test_edges_of_the_graph_are_the_attention_between_nodes(pattern):
+    graph = pattern.graph
+    edges = [(node, operand) for node, one in enumerate(graph.nodes) for operand in one.operands]
+    strongest = pattern.between_nodes.max((0, 1))
+    figure = attention_graph_figure(pattern)
+    points = next(trace for trace in traces(figure) if trace.name == "attention")
+    expected = [round(float(strongest[pair]), 4) for pair in edges if strongest[pair] >= CLASSES[0][0]]
+    assert list(points.customdata) == expected
+    assert min(expected) > 0.99, "the compiled heads look up every operand"
+    names = {trace.name for trace in traces(figure)}
+    assert "0.75 to 1" in names and "to a node that is no operand" not in names
+    shown = {name: trace for trace in traces(figure) if (name := trace.name or "").endswith(" node")}
+    assert {name: list(trace.text) for name, trace in shown.items()} == {
+        "waiting node": ["•"],
+        "computing node": ["•", "•"],
+        "done node": ["3", "2"],
+    }
+
+
+def test_roles_are_drawn_by_status(model, graph):
+    targets = attention_targets(model, [graph], 3)
+    drawn = traces(targets_figure(targets, 1))
+    assert len(drawn) == 3
+    for trace, values in zip(drawn, targets.mass[:, 1], strict=True):
+        np.testing.assert_allclose(np.array(trace.z, float), values.reshape(len(ROLES), -1), atol=1e-4)
+    assert len(traces(targets_figure(targets, 0))) == 2, "nothing is done as step 0 is entered"

@@ -1,0 +1,193 @@
+"""The pages Attention, Mechanism, Story and Training through Streamlit's own test runner."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from analyses.inputs import InputError
+from analyses.mechanism import PARTS, study_mechanism
+from analyses.training_dynamics import DATA, TrainingStudy
+from dashboards.analysis_page import command, results, snippet
+from dashboards.graph_inputs import default_view
+from dashboards.mechanism import FIGURES, LABELS, MECHANISM
+from dashboards.story import STORY
+from interp.onsets import TrainingDynamics
+from models.graph import ComputationGraph
+from models.snapshots import snapshot_files
+
+OWN = "20 = a; 2 = b; a + b = total"
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("RECURLENS_CACHE", str(tmp_path))
+    results.clear()
+
+
+def draw(page: str) -> None:
+    import importlib
+
+    getattr(importlib.import_module(f"dashboards.{page}"), f"{page}_page")()
+
+
+def opened(page: str, **params: str) -> AppTest:
+    app = AppTest.from_function(draw, default_timeout=120, args=(page,))
+    for name, value in params.items():
+        app.query_params[name] = value
+    return checked(app.run())
+
+
+def checked(app: AppTest) -> AppTest:
+    assert not app.exception, app.exception
+    return app
+
+
+def address(app: AppTest) -> dict[str, str]:
+    return {name: value[0] if isinstance(value, list) else value for name, value in app.query_params.items()}
+
+
+def sentences(app: AppTest) -> str:
+    return "\n".join(element.value for element in app.markdown)
+
+
+def specs(app: AppTest) -> list[dict]:
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+
+
+def titles(app: AppTest) -> list[str]:
+    return [spec["layout"]["title"]["text"] for spec in specs(app)]
+
+
+def drawn_by(code: str) -> list[dict]:
+    """The data of the figures that a snippet shows."""
+    scope: dict = {"drawn": []}
+    lines = [
+        f"drawn.append({line.removesuffix('.show()')})" if line.endswith(".show()") else line
+        for line in code.splitlines()
+    ]
+    exec("\n".join(lines), scope)
+    return [json.loads(figure.to_json())["data"] for figure in scope["drawn"]]
+
+
+def test_attention_of_my_own_graph_and_the_code_that_draws_it():
+    app = opened("attention", model="compiled", text=OWN, step="1", layer="1", head="2")
+    assert not app.error
+    assert titles(app) == [
+        "Head 1.2 at step 1: where right-hand sides look",
+        "Attention on the graph at step 1, head 1.2",
+        "What stands where heads look, at step 1",
+    ]
+    assert address(app) == {"model": "compiled", "text": OWN, "step": "1", "layer": "1", "head": "2"}
+    assert drawn_by(app.code[0].value) == [spec["data"] for spec in specs(app)]
+
+
+def test_attention_is_followed_from_step_to_step_and_head_to_head():
+    app = opened("attention", model="compiled", text=OWN, step="0", layer="9", head="all")
+    assert address(app)["layer"] == "2", "the last there is"
+    assert "of 2 operands get at least half of the attention of some head of layer 2" in sentences(app)
+    checked(app.select_slider(key="attention_step").set_value("1").run())
+    checked(app.segmented_control(key="attention_head").set_value("0").run())
+    assert titles(app)[0] == "Head 2.0 at step 1: where right-hand sides look"
+    assert (address(app)["step"], address(app)["head"]) == ("1", "0")
+    checked(app.text_area(key="attention_text").set_value("20 = a\n\n2 = b").run())
+    assert [error.value for error in app.error] == ["This page is about one graph, and 2 were given."]
+    assert not specs(app)
+
+
+@pytest.mark.parametrize("name", ["continuous", "recurrent"])
+def test_attention_needs_no_discrete_states(name):
+    app = opened("attention", model=name, text=OWN)
+    assert not app.error
+    assert len(specs(app)) == 3
+
+
+def test_a_story_is_told_and_tested():
+    app = opened("story", model="compiled", text=OWN)
+    assert not app.error
+    assert "claims that can be tested are backed" in sentences(app)
+    assert titles(app) == ["a ADD b = total, true value 22 (solved)"]
+    assert list(app.dataframe[0].value.columns)[:3] == ["node", "step", "component"]
+    assert app.code[1].value == f"recurlens story '{OWN}' --model compiled"
+    assert drawn_by(app.code[0].value) == [spec["data"] for spec in specs(app)]
+    checked(app.selectbox(key="story_step").set_value("0").run())
+    assert address(app) == {"model": "compiled", "text": OWN, "node": "last", "step": "0"}
+    checked(app.selectbox(key="story_node").set_value("0").run())
+    assert titles(app)[0].startswith("20 = a, true value 20")
+    assert app.code[1].value.endswith("--node 0")
+
+
+@pytest.mark.parametrize("part", ["changes", "composition"])
+def test_a_part_of_the_mechanism_has_its_control_beside_it(part):
+    app = opened("mechanism", model="compiled", text=OWN, part=part, operation="ADD")
+    assert not app.error
+    assert "untrained" in sentences(app).lower()
+    assert titles(app)[1] == f"Control, untrained weights. {titles(app)[0]}"
+    assert app.segmented_control(key="mechanism_part").options == list(LABELS)
+    if part == "changes":
+        assert drawn_by(app.code[0].value) == [spec["data"] for spec in specs(app)]
+
+
+@pytest.mark.parametrize("name", ["continuous", "recurrent"])
+@pytest.mark.parametrize(
+    ("page", "said"), [("mechanism", "does not step from one discrete state"), ("story", "discrete states")]
+)
+def test_what_a_model_lacks_is_a_sentence(page, said, name):
+    app = opened(page, model=name, text=OWN)
+    assert [said in error.value for error in app.error] == [True]
+    assert not specs(app)
+
+
+def test_every_part_has_figures_and_refuses_what_there_is_not():
+    assert set(FIGURES) == set(PARTS)
+    graphs = [ComputationGraph.parse(OWN)]
+    with pytest.raises(InputError, match="There is no part 'tails': use one of heads, "):
+        study_mechanism(graphs, "compiled", "tails")
+    with pytest.raises(InputError, match="MUL"):
+        study_mechanism(graphs, "discrete-corrected", "fourier", "MUL")
+    for part in PARTS:
+        view = default_view(MECHANISM.settings, 2).with_settings(part=part)
+        assert f"part={part!r}" in snippet(MECHANISM, view, [])
+        assert command(MECHANISM, view).startswith("recurlens report --model discrete-corrected --sections ")
+
+
+def test_bare_addresses_are_computed_at_once():
+    for page in (MECHANISM, STORY):
+        view = default_view(page.settings, page.graphs)
+        assert page.is_default(view) and view.n * view.graphs <= page.at_once
+    assert [dict(variant)["part"] for variant in MECHANISM.variants] == list(PARTS)
+
+
+def test_training_of_the_bundled_model_is_that_of_its_snapshots():
+    study = TrainingStudy.bundled("discrete-corrected")
+    assert study is not None
+    assert study.dynamics.steps.tolist() == [step for step, _ in snapshot_files("discrete-corrected")]
+    assert study.to_dict() == json.loads((DATA / "training_discrete-corrected.json").read_text())
+    app = opened("training")
+    assert study.verdict() in sentences(app)
+    assert titles(app) == ["What is learnt when", "Which comes first"]
+    assert drawn_by(app.code[0].value) == [spec["data"] for spec in specs(app)]
+
+
+def test_a_model_without_snapshots_says_how_to_get_them():
+    app = opened("training", model="compiled")
+    assert ["'recurlens train --snapshots N' keeps them" in info.value for info in app.info] == [True]
+    assert not specs(app)
+    app = opened("training", model="nobody")
+    assert "There is no model 'nobody'" in app.error[0].value
+
+
+def test_a_file_that_holds_no_training_study_is_refused(tmp_path):
+    path = tmp_path / "training.json"
+    for text in ("no JSON", "[]", '{"model": "m", "steps": [1]}'):
+        path.write_text(text)
+        with pytest.raises(InputError, match="is not the result of a training study"):
+            TrainingStudy.load(path)
+    plain = {"steps": [1, 2], "measures": {"solved": [0.0, 1.0]}, "graphs": 3}
+    dynamics = TrainingDynamics.from_dict(plain)
+    assert dynamics.graphs == 3 and np.array_equal(dynamics.measures["solved"], [0, 1])
+    with pytest.raises(ValueError, match="measures solved; allowed"):
+        TrainingDynamics.from_dict(plain | {"steps": [1]})
