@@ -160,7 +160,7 @@ class LensStudy:
 
     def _waiting(self) -> str:
         rows = self.lens.summary().query("status == 'waiting'")
-        if int(rows["content_best"].count()) == 0:
+        if not rows["content_best"].notna().any():
             return ""
         best = rows.loc[rows["content_best"].idxmax()]
         return (

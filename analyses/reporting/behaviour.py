@@ -82,7 +82,7 @@ def correction(model: RecurrentTransformer, job: Job) -> Contents:
     need_states(model)
     amounts, other = job.amounts, job.untrained(model)
     sizes = sorted({min(size, most_nodes(model)) for size in (amounts.nodes, *amounts.sizes[-1:])})
-    graphs = sample_sizes(model, sizes, max(4, amounts.per_size // 2), job.ops, job.seed)
+    graphs = sample_sizes(model, sizes, max(4, amounts.per_size // 4), job.ops, job.seed)
     small = [graph for graph in graphs if len(graph) == sizes[0]]
     moments = {"In the last state": None, f"In the state entering step {MIDWAY}": MIDWAY}
     found = {
