@@ -179,7 +179,7 @@ def operand_heads(
         place: [(layer, head) for layer, head in heads if f"{what}:{place}" in _roles_of(model, layer, head)]
         for place, heads in own.items()
     }
-    there = f", of which {sum(map(len, looking.values()))} look at it" if found else ""
+    there = f"; {sum(map(len, looking.values()))} of these heads look at it" if found else ""
     listed = "; ".join(f"{place} operand: {_names(heads)}" for place, heads in own.items())
     return Claim(
         key,
@@ -232,15 +232,13 @@ def amplifies(model: pd.DataFrame, untrained: pd.DataFrame) -> Claim:
 
 def strongest_factors(frame: pd.DataFrame) -> tuple[float, float]:
     """Share of first-layer heads whose largest norm_ratio (factor to itself) is the variable's, of later ones the
-    value's; nan without such heads. Heads that amplify nothing are left out.
+    value's; nan without such heads. Heads that take no factor to itself are left out; 0 where that is all of them.
     """
     same = frame[(frame["source"] == frame["target"]) & (frame["source"] != "everything")]
     wide = same.pivot_table(index=["layer", "head"], columns="source", values="norm_ratio").fillna(0)
-    wide = wide[wide.max(axis=1) > 0]
-    best: Any = wide.idxmax(axis=1)
+    strongest: Any = wide.idxmax(axis=1).where(wide.max(axis=1) > 0)
     layer = wide.index.get_level_values("layer")
-    first, later = best[layer == 0] == "variable", best[layer > 0] == "value"
-    return _mean(first), _mean(later)
+    return _share(strongest[layer == 0], "variable"), _share(strongest[layer > 0], "value")
 
 
 def first_mlp(change: float, last: float, untrained: float) -> Claim:
@@ -290,23 +288,27 @@ def dc_before(dc_share: float, largest_other: float, untrained: float) -> Claim:
     )
 
 
-def diagonal_after(diagonal: float, chance: float, untrained: float) -> Claim:
-    """Diagonal shares of the MLP's output; chance: expected with the operands' values renamed."""
-    beaten = diagonal >= 2 * max(chance, untrained)
-    verdict: Verdict = "not" if not beaten else "holds" if diagonal >= PARTLY else "partly"
+def diagonal_after(output: float, residual: float, chance: float, untrained: float) -> Claim:
+    """Diagonal shares of the MLP's output and of the residual stream after it.
+
+    chance, untrained: of the output with the operands' values renamed, and of the untrained model's.
+    """
+    beaten = output >= 2 * max(chance, untrained)
+    verdict: Verdict = "not" if not beaten else "holds" if min(output, residual) >= PARTLY else "partly"
     return Claim(
         "diagonal_after",
         verdict,
-        f"{diagonal:.1%} of the energy without DC is on the diagonal",
+        f"{output:.1%} of the energy of the MLP's output, without DC, is on the diagonal, {residual:.1%} of that "
+        "of the residual stream after it",
         f"values renamed: {chance:.2%}; untrained: {untrained:.2%}",
-        {"diagonal": diagonal, "chance": chance, "untrained": untrained},
+        {"output": output, "residual": residual, "chance": chance, "untrained": untrained},
     )
 
 
 def fourier_neurons(
     found: FourierVerdict, tuned_carry: bool, tuned: float, untuned: float, full: float
 ) -> Claim:
-    """found: the verdict on the neurons. tuned, untuned, full: share of tuples answered right with the neurons of all
+    """found: the verdict on the neurons. tuned, untuned, full: share of pairs answered right with the neurons of all
     frequencies ablated, with all others ablated, with none.
     """
     verdict: Verdict = "not" if not found.claimed else "holds" if tuned_carry else "partly"
@@ -323,8 +325,8 @@ def fourier_neurons(
     return Claim(
         "fourier",
         verdict,
-        f"{shares}; {tuned:.1%} of answers right without the neurons tuned to a frequency, {untuned:.1%} without all "
-        f"others ({full:.1%} with all)",
+        f"{shares}; {tuned:.1%} of pairs answered right without the neurons tuned to a frequency, {untuned:.1%} "
+        f"without all others ({full:.1%} with all)",
         f"values renamed, or untrained: {chances}",
         {
             "claimed": found.claimed,
@@ -367,8 +369,10 @@ def _roles_of(frame: pd.DataFrame, layer: int, head: int) -> str:
     return str(row["roles"].iloc[0])
 
 
-def _mean(answers: Any) -> float:
-    return float(answers.mean()) if len(answers) else math.nan
+def _share(strongest: Any, factor: str) -> float:
+    """Of the heads that have a strongest factor."""
+    known = strongest.dropna()
+    return math.nan if strongest.empty else float((known == factor).mean()) if len(known) else 0.0
 
 
 def _names(heads: Sequence[tuple[int, int]]) -> str:

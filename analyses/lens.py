@@ -159,7 +159,7 @@ class LensStudy:
         )
 
     def _waiting(self) -> str:
-        rows = self.lens.summary().query("status == 'waiting'")
+        rows: Any = self.lens.summary().query("status == 'waiting'")
         if not rows["content_best"].notna().any():
             return ""
         best = rows.loc[rows["content_best"].idxmax()]

@@ -137,7 +137,7 @@ def _subspaces(
     found, other = factor_subspaces(model, seed), factor_subspaces(model.untrained(seed + 1), seed)
     frame = _both(found.to_frame(), other.to_frame())
     same = frame[(frame["source"] == frame["target"]) & (frame["source"] != "everything")]
-    largest = same.groupby(["circuit", "trained"])["norm_ratio"].max()
+    largest: Any = same.groupby(["circuit", "trained"])["norm_ratio"].max()
     sentence = "largest operator norm from a factor to the same factor, over random subspaces: " + "; ".join(
         f"{circuit} {largest[circuit, True]:.1f} times (untrained {largest[circuit, False]:.1f})"
         for circuit in ("OV", "QK")
@@ -186,7 +186,8 @@ def _changes(
         for layer in range(len(mine))
     )
     figures = {"changes": found.figure(), "changes_untrained": _untrained(other.figure())}
-    return f"{sentence}.", frame, frame[frame["step"] == "all"].drop(columns="step"), figures
+    overall = frame.query("step == 'all'").drop(columns="step")
+    return f"{sentence}.", frame, overall, figures
 
 
 def _fourier(
@@ -203,7 +204,7 @@ def _fourier(
         "neurons": neurons_figure(found.neurons(layer)),
     }
     columns = ["trained", "site", "accuracy", "energy", "diagonal_share", "single_frequency_share", "gini"]
-    summary = frame[[column for column in columns if column in frame]]
+    summary = frame.filter(columns)
     return f"over pairs of operands of {operation}, {found.verdict()}.", frame, summary, figures
 
 
@@ -231,7 +232,7 @@ def _ablation(
         f"{found.untuned.accuracy:.1%}, with none {found.full.accuracy:.1%}."
     )
     columns = ["frequency", "n_neurons", "accuracy", "random_accuracy", "matched_accuracy", "energy_share"]
-    return sentence, frame, frame[columns], {"ablation": found.figure()}
+    return sentence, frame, frame.filter(columns), {"ablation": found.figure()}
 
 
 def _both(own: pd.DataFrame, untrained: pd.DataFrame) -> pd.DataFrame:
@@ -239,8 +240,8 @@ def _both(own: pd.DataFrame, untrained: pd.DataFrame) -> pd.DataFrame:
 
 
 def _untrained(figure: go.Figure) -> go.Figure:
-    title: Any = figure.layout.title
-    return figure.update_layout(title={"text": f"Control, untrained weights. {title.text}"})
+    drawn: Any = figure
+    return drawn.update_layout(title={"text": f"Control, untrained weights. {drawn.layout.title.text}"})
 
 
 _MAKERS: Final[Mapping[str, Callable[..., _Found]]] = {

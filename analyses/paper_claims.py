@@ -85,8 +85,9 @@ STATEMENTS: Final[Mapping[str, Statement]] = {
     "diagonal_after": Statement(
         "After the last MLP the diagonal (a, a, a), a > 0, dominates: the waves of the operands' sum.",
         "mechanism study, Fourier",
-        "diagonal share (without DC) of that MLP's output: holds from 50 %, partly from twice chance (values renamed, "
-        "or untrained); any adder, also by a table, has it where the answer is read, so it shows no algorithm",
+        "diagonal shares (without DC) of that MLP's output and of the residual stream after it: both from 50 %: holds; "
+        "the output's from twice chance (values renamed, or untrained): partly; any adder, also by a table, has it "
+        "where the answer is read, so it shows no algorithm",
     ),
     "fourier": Statement(
         "The sum is computed with sines and cosines: neurons of the last MLP work at frequencies of the operands' sum.",

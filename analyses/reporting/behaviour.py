@@ -59,8 +59,9 @@ def accuracy(model: RecurrentTransformer, job: Job) -> Contents:
     figure.update_traces(**grey, selector={"name": "untrained"})
     reading = (
         "A point is the share of sampled graphs of a size in which every node ends with its true value; bars are 95 % "
-        "Wilson intervals. Grey is an untrained model of the same shape. Dashed, where there is one, is the paper's "
-        "model of the same method, which is another model, trained much longer."
+        "Wilson intervals. Grey is an untrained model of the same shape, dotted the largest size in the training of "
+        "trained ones. Dashed, where there is one, is the paper's model of the same method, which is another model, "
+        "trained much longer."
     )
     drawn = drawing(
         "accuracy", figure, "interp/figures/generalisation.py", "Graphs fully solved, by size", reading

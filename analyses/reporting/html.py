@@ -163,7 +163,7 @@ def _text(text: str) -> str:
     """As it is; folded where it is long."""
     shown = f"<pre>{escape(text)}</pre>"
     folded = text.count("\n") > _FOLDED
-    return f"<details><summary>In full</summary>{shown}</details>" if folded else shown
+    return f"<details><summary>The text in full</summary>{shown}</details>" if folded else shown
 
 
 def _figure(drawing: Drawing) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from interp.fourier import Fourier
     from interp.frequency_ablation import FrequencyAblation
     from interp.heads import HeadRoles
+    from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
 
 
@@ -147,6 +147,7 @@ def _fourier_claims(found: Fourier, ablation: FrequencyAblation) -> list[claims.
         ),
         claims.diagonal_after(
             found.site(after).diagonal_share,
+            found.site(f"blocks.{layer}.hook_resid_post").diagonal_share,
             found.site(after).chance_relabelled,
             control.site(after).diagonal_share,
         ),
@@ -205,25 +206,29 @@ def story(model: RecurrentTransformer, job: Job) -> Contents:
 
     need_states(model)
     graphs = job.sample(model, job.amounts.small, job.amounts.stories)
-    stories = [tell(model, graph, _deep_node(graph.depths_by_node), seed=job.seed) for graph in graphs]
+    stories = [tell(model, graph, _told_node(graph), seed=job.seed) for graph in graphs]
     first = stories[0]
     drawn: list[Drawing] = [drawing("story", first.figure(), "interp/figures/story.py")]
     sentences = [f"{number}. {one.verdict()}" for number, one in enumerate(stories, start=1)]
     by_mlp = [claim for one in stories for claim in one.claims if claim.by_mlp and claim.backed is not None]
     backed = sum(bool(claim.backed) for claim in by_mlp)
     sentences.append(
-        f"Of claims that one MLP alone uses a value {backed} of {len(by_mlp)} are backed; the row above counts those "
-        "about heads."
+        f"Of claims that one MLP alone uses a value {backed} of {len(by_mlp)} are backed; the claims table "
+        "counts those about heads."
     )
     return Contents(sentences, drawn, [_induction(stories)], first.text())
 
 
-def _deep_node(depths: Iterable[int]) -> int:
-    """The last node of the median depth of those that are no leaves: it waits first, and the run is short."""
-    depths = list(depths)
+def _told_node(graph: ComputationGraph) -> int:
+    """Of the nodes of the median depth of those that are no leaves, the last with the most operands.
+
+    It waits first, and the run is short.
+    """
+    depths = graph.depths_by_node
     inner = sorted(depth for depth in depths if depth)
     wanted = inner[len(inner) // 2] if inner else 0
-    return max(node for node, depth in enumerate(depths) if depth == wanted)
+    candidates = [node for node, depth in enumerate(depths) if depth == wanted]
+    return max(candidates, key=lambda node: (len(graph.nodes[node].operands), node))
 
 
 def _induction(stories: list[Story]) -> claims.Claim:

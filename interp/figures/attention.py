@@ -180,7 +180,7 @@ def attention_graph_figure(
     n_columns = max(graph.depths_by_node) + 1
     n_rows = max(3.0, 2 * max(abs(y) for _, y in places) + 1)
     crowded = n_rows > 11
-    plain: list[tuple[int, int]] = [(node, o) for node, one in enumerate(graph.nodes) for o in one.operands]
+    plain = [(node, operand) for node in range(len(graph)) for operand in graph.nodes[node].operands]
     others = [
         (node, other)
         for node, other in np.ndindex(*weight.shape)
