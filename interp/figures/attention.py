@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -183,7 +184,7 @@ def attention_graph_figure(
     plain = [(node, operand) for node in range(len(graph)) for operand in graph.nodes[node].operands]
     others = [
         (node, other)
-        for node, other in np.ndindex(*weight.shape)
+        for node, other in product(range(len(graph)), repeat=2)
         if len(names) == 1 and node != other and weight[node, other] >= CLASSES[0][0]
         if other not in graph.nodes[node].operands
     ]
