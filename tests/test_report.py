@@ -29,8 +29,6 @@ from interp.fourier import FourierVerdict, LayerEvidence
 from models import RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
 
-# Ridge probes of a handful of rows, whose leave-one-out errors are 0 / 0.
-pytestmark = pytest.mark.filterwarnings("ignore:invalid value encountered in divide:RuntimeWarning:sklearn")
 TINY = Amounts((6, 9), 2, 4, 8, 8, 1, 4, False, 2)
 SIZES: dict[str, Any] = {"modulus": 5, "n_variables": 16}
 NAN = float("nan")
