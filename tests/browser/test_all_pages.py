@@ -1,4 +1,4 @@
-"""Every page of the dashboard, opened twice on the bundled model: no exception, and drawn in the time allowed when warm.
+"""Every page of the dashboard, opened twice on the bundled model: no exception, and drawn in the time allowed.
 
 How long a page may take says something on an idle machine only: there ``RECURLENS_PAGE_SECONDS=5 python -m pytest
 tests/browser/test_all_pages.py`` holds it to 5 seconds.
