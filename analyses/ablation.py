@@ -15,10 +15,12 @@ import typer
 
 from analyses.inputs import InputError, Outputs, load_model
 from analyses.options import (
+    BackendOption,
     ConfigOption,
     GraphArgument,
     GraphOption,
     GraphsFileOption,
+    JobsOption,
     JsonOption,
     ModelOption,
     NNodesOption,
@@ -30,9 +32,9 @@ from analyses.options import (
     at_least,
     graph_source,
     reports_bad_input,
-    wide_console,
+    run_alone,
 )
-from analyses.studies import used_options, write_files
+from analyses.studies import tell, used_options, write_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,12 +213,8 @@ def ablation_command(
     ] = None,
     method: Annotated[str, typer.Option("--method", help="zero, mean or resample.")] = "zero",
     steps: StepsOption = None,
-    jobs: Annotated[
-        int, typer.Option("--jobs", callback=at_least(1), help="Workers, each with one thread.")
-    ] = 1,
-    backend: Annotated[
-        str, typer.Option("--backend", help="Of joblib: loky, threading, ray or dask.")
-    ] = "loky",
+    jobs: JobsOption = 1,
+    backend: BackendOption = "loky",
     json_file: JsonOption = None,
     out: OutOption = None,
     quiet: QuietOption = False,
@@ -230,22 +228,15 @@ def ablation_command(
     loaded = load_model(model)
     if source.n_nodes is None and n_graphs > 1:
         raise InputError(f"--n-graphs {n_graphs} draws graphs, so it needs --n-nodes.")
-    drawn = [one for i in range(n_graphs) for one in replace(source, seed=seed + i).graphs(loaded)]
+    drawn = source.many(loaded, n_graphs)
     study = study_ablation(drawn, which, method, model, n_steps=steps, seed=seed, jobs=jobs, backend=backend)
     written = write_files(outputs, "ablate", study, used_options(context))
-    console = wide_console()
-    if not quiet:
-        console.print(study.table())
-        for path in written:
-            console.print(f"Wrote {path}", soft_wrap=True)
-    console.print(study.verdict(), soft_wrap=True)
+    tell(study, written, quiet)
 
 
 def main() -> None:
     """Entry point of `python -m analyses.ablation`."""
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(ablation_command)
-    application()
+    run_alone(ablation_command)
 
 
 if __name__ == "__main__":

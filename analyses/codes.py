@@ -33,9 +33,9 @@ from analyses.options import (
     at_least,
     many_graphs,
     reports_bad_input,
-    wide_console,
+    run_alone,
 )
-from analyses.studies import plain, records, used_options, write_files, write_more
+from analyses.studies import plain, records, tell, used_options, write_files, write_more
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -290,19 +290,12 @@ def codes_command(
     if out is not None:
         more = {name: figure for name, figure in study.figures().items() if name != "usage"}
         written += write_more(out, NAME, study.frames(), more)
-    console = wide_console()
-    if not quiet:
-        console.print(study.table())
-        for path in written:
-            console.print(f"Wrote {path}", soft_wrap=True)
-    console.print(study.verdict(), soft_wrap=True)
+    tell(study, written, quiet)
 
 
 def main() -> None:
     """Entry point of `python -m analyses.codes`."""
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(codes_command)
-    application()
+    run_alone(codes_command)
 
 
 if __name__ == "__main__":

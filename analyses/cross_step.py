@@ -16,10 +16,12 @@ import typer
 
 from analyses.inputs import InputError, Outputs, load_model
 from analyses.options import (
+    BackendOption,
     ConfigOption,
     GraphArgument,
     GraphOption,
     GraphsFileOption,
+    JobsOption,
     JsonOption,
     ModelOption,
     NNodesOption,
@@ -31,11 +33,11 @@ from analyses.options import (
     at_least,
     graph_source,
     reports_bad_input,
-    wide_console,
+    run_alone,
 )
 from analyses.patch_command import read_pairs
 from analyses.patching import TextPair
-from analyses.studies import plain, used_options, write_files
+from analyses.studies import plain, tell, used_options, write_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -204,12 +206,8 @@ def cross_step_command(
         typer.Option("--carries", help="What to predict: entering, output or operand:K (-1: the last)."),
     ] = None,
     steps: StepsOption = None,
-    jobs: Annotated[
-        int, typer.Option("--jobs", callback=at_least(1), help="Workers, each with one thread.")
-    ] = 1,
-    backend: Annotated[
-        str, typer.Option("--backend", help="Of joblib: loky, threading, ray or dask.")
-    ] = "loky",
+    jobs: JobsOption = 1,
+    backend: BackendOption = "loky",
     json_file: JsonOption = None,
     out: OutOption = None,
     quiet: QuietOption = False,
@@ -235,19 +233,12 @@ def cross_step_command(
         carries=carries,
     )
     written = write_files(outputs, "cross-step", study, used_options(context))
-    console = wide_console()
-    if not quiet:
-        console.print(study.table())
-        for path in written:
-            console.print(f"Wrote {path}", soft_wrap=True)
-    console.print(study.verdict(), soft_wrap=True)
+    tell(study, written, quiet)
 
 
 def main() -> None:
     """Entry point of `python -m analyses.cross_step`."""
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(cross_step_command)
-    application()
+    run_alone(cross_step_command)
 
 
 if __name__ == "__main__":

@@ -33,9 +33,9 @@ from analyses.options import (
     at_least,
     many_graphs,
     reports_bad_input,
-    wide_console,
+    run_alone,
 )
-from analyses.studies import plain, records, used_options, write_files, write_more
+from analyses.studies import plain, records, tell, used_options, write_files, write_more
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -336,21 +336,12 @@ def dynamics_command(
     if out is not None:
         more = {name: figure for name, figure in study.figures().items() if name != "motion"}
         written += write_more(out, NAME, study.frames(), more)
-    console = wide_console()
-    if not quiet:
-        console.print(study.table())
-        if study.drifts:
-            console.print(study.drift_table())
-        for path in written:
-            console.print(f"Wrote {path}", soft_wrap=True)
-    console.print(study.verdict(), soft_wrap=True)
+    tell(study, written, quiet, *([study.drift_table()] if study.drifts else []))
 
 
 def main() -> None:
     """Entry point of `python -m analyses.dynamics`."""
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(dynamics_command)
-    application()
+    run_alone(dynamics_command)
 
 
 if __name__ == "__main__":

@@ -33,9 +33,9 @@ from analyses.options import (
     at_least,
     many_graphs,
     reports_bad_input,
-    wide_console,
+    run_alone,
 )
-from analyses.studies import records, used_options, write_files, write_more
+from analyses.studies import records, tell, used_options, write_files, write_more
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -296,19 +296,12 @@ def lens_command(
     written = write_files(outputs, "lens", study, used_options(context))
     if out is not None:
         written += write_more(out, NAME, study.frames(), study.figures())
-    console = wide_console()
-    if not quiet:
-        console.print(study.table())
-        for path in written:
-            console.print(f"Wrote {path}", soft_wrap=True)
-    console.print(study.verdict(), soft_wrap=True)
+    tell(study, written, quiet)
 
 
 def main() -> None:
     """Entry point of `python -m analyses.lens`."""
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(lens_command)
-    application()
+    run_alone(lens_command)
 
 
 if __name__ == "__main__":

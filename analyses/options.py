@@ -128,6 +128,10 @@ StepsOption = Annotated[
         help="Recurrence steps to run.  [default: until the state is stable, or as many as the method fixes]",
     ),
 ]
+JobsOption = Annotated[
+    int, typer.Option("--jobs", callback=at_least(1), help="Workers, each with one thread.")
+]
+BackendOption = Annotated[str, typer.Option("--backend", help="Of joblib: loky, threading, ray or dask.")]
 JsonOption = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write what the table shows, full precision.")
 ]
@@ -204,3 +208,10 @@ def wide_console() -> Console:
     """A console on stdout; when that is not a terminal, wide enough for every column of a table."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=4000)
+
+
+def run_alone(command: Callable[..., None]) -> None:
+    """Run one command by itself, as `python -m analyses.NAME` does."""
+    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    application.command()(command)
+    application()

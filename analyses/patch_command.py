@@ -11,10 +11,12 @@ import typer
 
 from analyses.inputs import GraphSource, InputError, Outputs, load_model
 from analyses.options import (
+    BackendOption,
     ConfigOption,
     GraphArgument,
     GraphOption,
     GraphsFileOption,
+    JobsOption,
     JsonOption,
     ModelOption,
     NNodesOption,
@@ -27,9 +29,10 @@ from analyses.options import (
     graph_source,
     only_one,
     reports_bad_input,
-    wide_console,
+    run_alone,
 )
 from analyses.patching import DIRECTIONS, METRICS, TOGETHER, Numbers, TextPair, Where, patch
+from analyses.studies import tell
 
 if TYPE_CHECKING:
     from models.recurrent import RecurrentTransformer
@@ -89,12 +92,8 @@ def patch_command(
         str, typer.Option("--direction", help="denoise (clean into corrupt) or noise (corrupt into clean).")
     ] = "denoise",
     steps: StepsOption = None,
-    jobs: Annotated[
-        int, typer.Option("--jobs", callback=at_least(1), help="Workers, each with one thread.")
-    ] = 1,
-    backend: Annotated[
-        str, typer.Option("--backend", help="Of joblib: loky, threading, ray or dask.")
-    ] = "loky",
+    jobs: JobsOption = 1,
+    backend: BackendOption = "loky",
     json_file: JsonOption = None,
     out: OutOption = None,
     quiet: QuietOption = False,
@@ -135,19 +134,12 @@ def patch_command(
         written += more
         if problem is not None:
             typer.echo(f"No {out / 'patching.png'} was written: {problem}", err=True)
-    console = wide_console()
-    if not quiet:
-        console.print(result.table())
-        for path in written:
-            console.print(f"Wrote {path}", soft_wrap=True)
-    console.print(result.verdict(), soft_wrap=True)
+    tell(result, written, quiet)
 
 
 def main() -> None:
     """Entry point of `python -m analyses.patching`."""
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(patch_command)
-    application()
+    run_alone(patch_command)
 
 
 def read_pairs(

@@ -21,6 +21,7 @@ from analyses.options import (
     GraphCountOption,
     GraphOption,
     GraphsFileOption,
+    JobsOption,
     JsonOption,
     ModelOption,
     NNodesOption,
@@ -32,9 +33,9 @@ from analyses.options import (
     at_least,
     many_graphs,
     reports_bad_input,
-    wide_console,
+    run_alone,
 )
-from analyses.studies import records, used_options, write_files, write_more
+from analyses.studies import records, tell, used_options, write_files, write_more
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -267,9 +268,7 @@ def probe_command(
     ] = None,
     circular: Annotated[bool, typer.Option("--circular", help="Also read values as angles.")] = False,
     steps: StepsOption = None,
-    jobs: Annotated[
-        int, typer.Option("--jobs", callback=at_least(1), help="Workers, each with one thread.")
-    ] = 1,
+    jobs: JobsOption = 1,
     json_file: JsonOption = None,
     out: OutOption = None,
     quiet: QuietOption = False,
@@ -299,19 +298,12 @@ def probe_command(
     written = write_files(outputs, "probe", study, used_options(context))
     if out is not None:
         written += write_more(out, NAME, study.frames(), study.figures())
-    console = wide_console()
-    if not quiet:
-        console.print(study.table())
-        for path in written:
-            console.print(f"Wrote {path}", soft_wrap=True)
-    console.print(study.verdict(), soft_wrap=True)
+    tell(study, written, quiet)
 
 
 def main() -> None:
     """Entry point of `python -m analyses.probing`."""
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(probe_command)
-    application()
+    run_alone(probe_command)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from analyses.options import (
     SeedOption,
     at_least,
     reports_bad_input,
+    run_alone,
     wide_console,
 )
 
@@ -251,9 +252,7 @@ def _progress(total: int | None, quiet: bool) -> Iterator[Callable[[str], None]]
 
 def main() -> None:
     """Entry point of `python -m analyses.report`."""
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(report_command)
-    application()
+    run_alone(report_command)
 
 
 if __name__ == "__main__":

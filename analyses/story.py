@@ -32,6 +32,7 @@ from analyses.options import (
     at_least,
     graph_source,
     reports_bad_input,
+    run_alone,
     wide_console,
 )
 from analyses.studies import used_options, write_files, write_more
@@ -204,9 +205,7 @@ def _write_text(folder: Path, text: str) -> Path:
 
 def main() -> None:
     """Entry point of `python -m analyses.story`."""
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(story_command)
-    application()
+    run_alone(story_command)
 
 
 if __name__ == "__main__":

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
 from analyses.inputs import InputError, Outputs
+from analyses.options import wide_console
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+    from rich.table import Table
 
 _NOT_WHAT_WAS_RUN = {"out", "json_file", "quiet", "config", "jobs", "backend"}
+
+
+class Told(Protocol):
+    """A result that can be printed."""
+
+    def table(self) -> Table: ...
+
+    def verdict(self) -> str: ...
 
 
 class Study(Protocol):
@@ -93,3 +103,15 @@ def write_more(
     except OSError as error:
         raise InputError(f"Cannot write into {folder}: {(error.strerror or str(error)).lower()}.") from error
     return written
+
+
+def tell(study: Told, written: Iterable[Path], quiet: bool, *more: Table) -> None:
+    """Print what was found: the table, `more` tables, the files written, and last the verdict; quiet: that alone."""
+    console = wide_console()
+    if not quiet:
+        console.print(study.table())
+        for table in more:
+            console.print(table)
+        for path in written:
+            console.print(f"Wrote {path}", soft_wrap=True)
+    console.print(study.verdict(), soft_wrap=True)

@@ -13,7 +13,13 @@ from typing import Annotated, Any
 import typer
 
 from analyses.inputs import InputError, parse_operations
-from analyses.options import ConfigOption, QuietOption, at_least, reports_bad_input
+from analyses.options import (
+    ConfigOption,
+    QuietOption,
+    at_least,
+    reports_bad_input,
+    run_alone,
+)
 
 DEFAULT_OUT = Path("runs")
 
@@ -127,9 +133,7 @@ def train_command(
 
 def main() -> None:
     """Entry point of `python -m analyses.train`."""
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(train_command)
-    application()
+    run_alone(train_command)
 
 
 if __name__ == "__main__":

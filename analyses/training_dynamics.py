@@ -24,9 +24,9 @@ from analyses.options import (
     SeedOption,
     at_least,
     reports_bad_input,
-    wide_console,
+    run_alone,
 )
-from analyses.studies import used_options, write_files, write_more
+from analyses.studies import tell, used_options, write_files, write_more
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,19 +175,12 @@ def training_command(
     written = write_files(outputs, "training-dynamics", study, used_options(context))
     if out is not None:
         written += write_more(out, NAME, study.frames(), {"onsets": study.figures()["onsets"]})
-    console = wide_console()
-    if not quiet:
-        console.print(study.table())
-        for path in written:
-            console.print(f"Wrote {path}", soft_wrap=True)
-    console.print(study.verdict(), soft_wrap=True)
+    tell(study, written, quiet)
 
 
 def main() -> None:
     """Entry point of `python -m analyses.training_dynamics`."""
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(training_command)
-    application()
+    run_alone(training_command)
 
 
 if __name__ == "__main__":

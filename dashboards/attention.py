@@ -12,7 +12,8 @@ from dashboards.cached import locked, run_graph
 from dashboards.downloads import Download, download_row, figures_html
 from dashboards.graph_inputs import SIZES, AnalysisView, GraphInputs, Setting
 from interp.attention_roles import AttentionTargets, attention_targets
-from interp.figures.attention import all_heads_figure, attention_graph_figure, pattern_figure, targets_figure
+from interp.figures.attention import all_heads_figure, pattern_figure, targets_figure
+from interp.figures.attention_graph import attention_graph_figure
 from interp.rhs_patterns import RhsPattern, rhs_pattern
 from models.graph import ComputationGraph
 
@@ -169,9 +170,8 @@ def snippet(view: AnalysisView) -> str:
         [
             "from analyses.inputs import GraphSource, load_model",
             "from interp import attention_targets, rhs_pattern",
-            "from interp.figures.attention import (",
-            "    all_heads_figure, attention_graph_figure, pattern_figure, targets_figure",
-            ")",
+            "from interp.figures.attention import all_heads_figure, pattern_figure, targets_figure",
+            "from interp.figures.attention_graph import attention_graph_figure",
             "",
             f"model = load_model({view.model!r})",
             *view.graph_code(),

@@ -26,13 +26,14 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from transformer_lens import ActivationCache
 from transformer_lens.head_detector import HEAD_NAMES, detect_head
 
 from interp.labels import STATUSES
+from interp.rhs_runs import rhs_runs, steps_of
 from interp.variances import PLACES
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer
-from models.running import CHAIN_OF_THOUGHT
 from models.vocabulary import SYNTAX, EncodedGraphs
 
 Floats = NDArray[np.float64]
@@ -44,7 +45,6 @@ ROLES: Final = (
 )
 N_OFFSETS: Final = 16
 """Distances from the right-hand side that are told apart: 0 is itself, the last one is its own and all farther."""
-GRAPHS_AT_ONCE: Final = 4
 DETECTED: Final = ("previous_token_head", "duplicate_token_head", "induction_head")
 
 
@@ -123,33 +123,15 @@ def attention_targets(
         ValueError: no graphs, n_steps < 1, or a chain-of-thought model, which has no states.
         VocabularyError: a graph the model cannot read.
     """
-    if model.cfg.method == CHAIN_OF_THOUGHT:
-        raise ValueError(
-            "a chain-of-thought model has no recurrence steps; allowed are models that iterate states"
-        )
-    if not graphs:
-        raise ValueError("there are no graphs; at least one is needed")
-    if n_steps is None:
-        n_steps = model.cfg.default_steps or max(max(graph.depths_by_node) for graph in graphs) + 2
+    n_steps = steps_of(model, graphs, n_steps)
     sums = _Sums(n_steps, model.cfg.n_layers, model.cfg.n_heads)
-    for start in range(0, len(graphs), GRAPHS_AT_ONCE):
-        encoded = model.to_encoded(graphs[start : start + GRAPHS_AT_ONCE])
+    for encoded, cache in rhs_runs(model, graphs, ["hook_pattern"], n_steps):
         roles = _role_masks(encoded)
-        previous: dict[int, Tensor] = {}
-        for t in range(n_steps):
-            patterns = _patterns(model, encoded, t, n_steps)
-            for layer, pattern in enumerate(patterns):
-                sums.add(t, layer, pattern, roles, encoded, previous.get(layer))
-                previous[layer] = pattern
+        for layer in range(model.cfg.n_layers):
+            patterns = cache[f"blocks.{layer}.attn.hook_pattern"].cpu()  # [step, batch, head, node, pos]
+            for t, pattern in enumerate(patterns):
+                sums.add(t, layer, pattern, roles, encoded, patterns[t - 1] if t else None)
     return sums.finished(_detected(model, graphs[0], n_steps))
-
-
-def _patterns(model: RecurrentTransformer, encoded: EncodedGraphs, step: int, n_steps: int) -> list[Tensor]:
-    """[batch, head, node, pos] of every layer."""
-    _, cache = model.run_with_cache(
-        encoded, steps=[step], names="hook_pattern", positions="rhs", n_steps=n_steps
-    )
-    return [cache[f"blocks.{layer}.attn.hook_pattern"][0].cpu() for layer in range(model.cfg.n_layers)]
 
 
 class _Sums:
@@ -249,11 +231,20 @@ def _detected(model: RecurrentTransformer, graph: ComputationGraph, n_steps: int
     encoded = model.to_encoded(graph)
     if encoded.packed.shape[1] >= model.cfg.n_ctx:
         return found
+    discrete = model.cfg.bottleneck == "discrete"
+    states = model.vocabulary.pack(model.run(encoded, n_steps=n_steps).states) if discrete else None
     for t in range(n_steps):
-        _, cache = model.run_with_cache(encoded, steps=[t], names="hook_pattern", n_steps=n_steps)
-        at_step = cache.at_step(t).remove_batch_dim()
+        view = model.at_step(t)
+        entering = encoded.packed if states is None else states[t]
+        _, cache = view.run_with_cache(entering, names_filter=_is_pattern, remove_batch_dim=True)
         for p, name in enumerate(DETECTED):
             assert name in HEAD_NAMES
-            scores = detect_head(cast(Any, model.at_step(t)), cast(Any, encoded.packed), name, cache=at_step)
+            scores = detect_head(
+                cast(Any, view), cast(Any, encoded.packed), name, cache=cast(ActivationCache, cache)
+            )
             found[p, t] = scores.numpy()
     return found
+
+
+def _is_pattern(name: str) -> bool:
+    return name.endswith("hook_pattern")

@@ -20,12 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.attention_roles import GRAPHS_AT_ONCE
 from interp.labels import STATUSES, statuses
+from interp.rhs_runs import rhs_runs, steps_of
 from models.cache import StepCache
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer
-from models.running import CHAIN_OF_THOUGHT
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
@@ -107,20 +106,11 @@ def block_changes(
         ValueError: no graphs, n_steps < 1, or a chain-of-thought model, which has no states.
         VocabularyError: a graph the model cannot read.
     """
-    if model.cfg.method == CHAIN_OF_THOUGHT:
-        raise ValueError(
-            "a chain-of-thought model has no recurrence steps; allowed are models that iterate states"
-        )
-    if not graphs:
-        raise ValueError("there are no graphs; at least one is needed")
-    if n_steps is None:
-        n_steps = model.cfg.default_steps or max(max(graph.depths_by_node) for graph in graphs) + 2
+    n_steps = steps_of(model, graphs, n_steps)
     names = [name for pair in COMPONENTS.values() for name in pair]
     ratios: list[NDArray[np.float32]] = []
     entering: list[NDArray[np.int32]] = []
-    for start in range(0, len(graphs), GRAPHS_AT_ONCE):
-        encoded = model.to_encoded(graphs[start : start + GRAPHS_AT_ONCE])
-        _, cache = model.run_with_cache(encoded, names=names, positions="rhs", n_steps=n_steps)
+    for encoded, cache in rhs_runs(model, graphs, names, n_steps):
         is_node = encoded.rhs.cpu() >= 0
         layers = [_ratios(cache, layer) for layer in range(model.cfg.n_layers)]
         ratios.append(torch.stack(layers, 3)[:, is_node].numpy())

@@ -38,9 +38,6 @@ from transformer_lens.tools.analysis.attribution_patching import (
 from interp.agreement import Agreement, frame_of
 from interp.within_step import StepPair, edge_hooks
 
-IG_STEPS = 5
-"""Points of EAP-IG, as in Hanna et al. 2024."""
-
 Writer = Literal["embed", "head", "mlp"]
 Reader = Literal["q", "k", "v", "mlp", "logits"]
 
@@ -133,7 +130,7 @@ class EdgeScores:
 
 
 def edge_attribution(pair: StepPair, ig_steps: int = 1) -> EdgeScores:
-    """EAP (``ig_steps=1``) or EAP-IG (more) of every edge at every position of a step.
+    """EAP (``ig_steps=1``) or EAP-IG (more; Hanna et al. 2024 take 5) of every edge at every position of a step.
 
     Raises:
         ValueError: ``ig_steps`` below 1.

@@ -20,6 +20,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from interp.resampling import interval_over_graphs
+from interp.violations import check_right
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
@@ -139,11 +140,7 @@ def frontier_of(right: NDArray[np.bool_], depths: NDArray[Any]) -> Frontier:
     Raises:
         ValueError: shapes that do not fit.
     """
-    if right.ndim != 3 or right.shape[1:] != depths.shape:
-        raise ValueError(
-            f"right has shape {right.shape} and depths {depths.shape}; allowed are [state, batch, node] and "
-            "[batch, node]"
-        )
+    check_right(right, depths)
     depth = depths.max(-1)
     ok = right[1:] | (depths < 0)
     levels = np.zeros(ok.shape[:2], dtype=np.int64)

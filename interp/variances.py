@@ -10,7 +10,7 @@ its own, and by step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -208,8 +208,3 @@ def _by_place(vary: str, n_operands: int) -> str:
     """``operand:0`` of three as ``operand:first``; an operation by the operand before it."""
     kind, _, place = vary.partition(":")
     return kind if not place else f"{kind}:{PLACES[n_operands - 1 - int(place)]}"
-
-
-def place_names(n_operands: int) -> Iterable[str]:
-    """Names of the operands of a node, from left to right."""
-    return PLACES[:n_operands][::-1]

@@ -65,11 +65,16 @@ def violations_of(right: NDArray[np.bool_], depths: NDArray[Any]) -> Violations:
     Raises:
         ValueError: shapes that do not fit.
     """
+    check_right(right, depths)
+    lost = right[:-1] & ~right[1:]
+    steps = np.arange(len(lost))[:, None, None]
+    return Violations(lost, lost & (steps <= depths), np.any(right, axis=0), right[-1])
+
+
+def check_right(right: NDArray[np.bool_], depths: NDArray[Any]) -> None:
+    """Raise ValueError unless ``right`` is [state, batch, node] and ``depths`` [batch, node]."""
     if right.ndim != 3 or right.shape[1:] != depths.shape:
         raise ValueError(
             f"right has shape {right.shape} and depths {depths.shape}; allowed are [state, batch, node] and "
             "[batch, node]"
         )
-    lost = right[:-1] & ~right[1:]
-    steps = np.arange(len(lost))[:, None, None]
-    return Violations(lost, lost & (steps <= depths), np.any(right, axis=0), right[-1])

@@ -40,9 +40,6 @@ SHARPNESS = 60.0
 READOUT = 30.0
 """Scale of the readouts' logits: the smallest margin, 0.5, becomes 15."""
 
-OPERATION_SLOTS = {"early": 5, "late": 3}
-NAME_SLOTS = {"first": 6, "middle": 4, "last": 2}
-
 
 @dataclass(frozen=True)
 class PlantedHead:

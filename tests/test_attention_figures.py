@@ -9,12 +9,11 @@ import pytest
 
 from interp.attention_roles import ROLES, attention_targets
 from interp.figures.attention import (
-    CLASSES,
     all_heads_figure,
-    attention_graph_figure,
     pattern_figure,
     targets_figure,
 )
+from interp.figures.attention_graph import CLASSES, attention_graph_figure
 from interp.rhs_patterns import rhs_pattern
 from models.compiled import compile_model
 from models.graph import ComputationGraph

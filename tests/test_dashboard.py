@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from dashboards.trajectory.view import Edit, View
 from dashboards.trajectory.words import spans
 from models import ComputationGraph
+from tests.pages import address, checked, figure, sentences, trace
 
 CHAIN = "20 = x_7; 2 = x_42; x_7 + x_42 = total; total * x_42 = twice"
 
@@ -26,28 +27,6 @@ def page(root: Path):
         return checked(app.run())
 
     return open_page
-
-
-def checked(app: AppTest) -> AppTest:
-    assert not app.exception, app.exception
-    return app
-
-
-def address(app: AppTest) -> dict[str, str]:
-    return {name: value[0] if isinstance(value, list) else value for name, value in app.query_params.items()}
-
-
-def sentences(app: AppTest) -> str:
-    return "\n".join(element.value for element in app.markdown)
-
-
-def figure(app: AppTest, key: str) -> dict:
-    specs = {chart.proto.id.rsplit("-", 1)[-1]: chart.proto.spec for chart in app.get("plotly_chart")}
-    return json.loads(specs[key])
-
-
-def trace(spec: dict, name: str) -> dict:
-    return next(trace for trace in spec["data"] if trace.get("name") == name)
 
 
 def test_a_bare_address_shows_a_sampled_graph_that_is_solved(page):

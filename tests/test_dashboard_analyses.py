@@ -16,6 +16,7 @@ from dashboards.graph_inputs import default_view
 from dashboards.lens import LENS
 from dashboards.precomputed import Result
 from dashboards.probing import PROBING
+from tests.pages import address, checked, sentences
 
 OWN = "20 = a; 2 = b; a + b = total; total + b = twice"
 FEW = {"model": "compiled", "n": "7", "graphs": "5", "seed": "3", "ops": "ADD"}
@@ -42,19 +43,6 @@ def opened(page: str, **params: str) -> AppTest:
     for name, value in params.items():
         app.query_params[name] = value
     return checked(app.run())
-
-
-def checked(app: AppTest) -> AppTest:
-    assert not app.exception, app.exception
-    return app
-
-
-def address(app: AppTest) -> dict[str, str]:
-    return {name: value[0] if isinstance(value, list) else value for name, value in app.query_params.items()}
-
-
-def sentences(app: AppTest) -> str:
-    return "\n".join(element.value for element in app.markdown)
 
 
 def figures(app: AppTest) -> dict[str, dict]:

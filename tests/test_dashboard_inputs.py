@@ -18,6 +18,7 @@ from dashboards.graph_inputs import AnalysisView, Setting, default_view, split_t
 from dashboards.precomputed import Result, cache_folder, content_key, model_digest, store, stored
 from models import ComputationGraph, load
 from models.compiled import compile_model
+from tests.pages import address, checked, sentences
 
 FACTOR = Setting("factor", "Factor", {"value": "value", "syntax": "syntax"})
 SIZE = Setting("size", "Size", {"small": "few", "large": "many"})
@@ -242,19 +243,6 @@ def opened(**params: str) -> AppTest:
     for name, value in params.items():
         app.query_params[name] = value
     return checked(app.run())
-
-
-def checked(app: AppTest) -> AppTest:
-    assert not app.exception, app.exception
-    return app
-
-
-def address(app: AppTest) -> dict[str, str]:
-    return {name: value[0] if isinstance(value, list) else value for name, value in app.query_params.items()}
-
-
-def sentences(app: AppTest) -> str:
-    return "\n".join(element.value for element in app.markdown)
 
 
 def test_a_bare_address_is_computed_once_and_kept(stub, folder):

@@ -18,6 +18,7 @@ from dashboards.story import STORY
 from interp.onsets import TrainingDynamics
 from models.graph import ComputationGraph
 from models.snapshots import snapshot_files
+from tests.pages import address, checked, sentences
 
 OWN = "20 = a; 2 = b; a + b = total"
 
@@ -39,19 +40,6 @@ def opened(page: str, **params: str) -> AppTest:
     for name, value in params.items():
         app.query_params[name] = value
     return checked(app.run())
-
-
-def checked(app: AppTest) -> AppTest:
-    assert not app.exception, app.exception
-    return app
-
-
-def address(app: AppTest) -> dict[str, str]:
-    return {name: value[0] if isinstance(value, list) else value for name, value in app.query_params.items()}
-
-
-def sentences(app: AppTest) -> str:
-    return "\n".join(element.value for element in app.markdown)
 
 
 def specs(app: AppTest) -> list[dict]:

@@ -21,6 +21,7 @@ from interp.patching import patch_sweep
 from interp.sites import Site
 from models import ComputationGraph
 from models.compiled import compile_model
+from tests.pages import address, checked, figure, sentences, trace
 
 CLEAN = "20 = a; 2 = b; a + b = total; total + b = twice"
 CORRUPT = "20 = a; 9 = b; a + b = total; total + b = twice"
@@ -51,28 +52,6 @@ def page(monkeypatch):
         return checked(app.run())
 
     return open_page
-
-
-def checked(app: AppTest) -> AppTest:
-    assert not app.exception, app.exception
-    return app
-
-
-def address(app: AppTest) -> dict[str, str]:
-    return {name: value[0] if isinstance(value, list) else value for name, value in app.query_params.items()}
-
-
-def sentences(app: AppTest) -> str:
-    return "\n".join(element.value for element in app.markdown)
-
-
-def figure(app: AppTest, key: str) -> dict:
-    specs = {chart.proto.id.rsplit("-", 1)[-1]: chart.proto.spec for chart in app.get("plotly_chart")}
-    return json.loads(specs[key])
-
-
-def trace(spec: dict, name: str) -> dict:
-    return next(trace for trace in spec["data"] if trace.get("name") == name)
 
 
 def test_a_typed_pair_is_swept_and_shown(page):

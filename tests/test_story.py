@@ -16,7 +16,7 @@ from interp.ablation import Component
 from interp.circuit_story import Story, story
 from interp.perturbed import ControlledError, controlled
 from interp.sites import SiteError
-from interp.variances import place_names
+from interp.variances import PLACES
 from models.compiled import CompiledTransformer, compile_model
 from models.config import RecurrentConfig
 from models.graph import ComputationGraph
@@ -50,7 +50,7 @@ def test_exactly_the_planted_heads_are_named_at_every_step(
 ) -> None:
     told = stories[name]
     n_operands = len(GRAPH.nodes[told.node].operands)
-    for operand, place in enumerate(place_names(n_operands)):
+    for operand, place in enumerate(PLACES[:n_operands][::-1]):
         for step in range(len(told.steps)):
             expected = {planted(model, f"value:{place}")}
             assert told.fetching("value", operand, step) == expected

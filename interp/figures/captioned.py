@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, Final
 
-from interp.figures.template import INK
+from interp.figures.template import title_of
 
 _LETTER: Final = 6.0
 """Width of a letter of 12 pixels, on average, in pixels."""
@@ -24,15 +24,7 @@ def captioned(
         "width": width,
         "height": height + top + bottom,
         "margin": {"l": left, "r": right, "t": top, "b": bottom},
-        "title": {
-            "text": title,
-            "x": 0.01,
-            "y": 1,
-            "yref": "container",
-            "yanchor": "top",
-            "pad": {"t": 12},
-            "subtitle": {"text": "<br>".join(lines), "font": {"size": 12, "color": INK}},
-        },
+        "title": title_of(title, "<br>".join(lines)),
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.figures.panels import DIVERGING
-from interp.figures.template import EDGE_COLOUR, INK, UNSOLVED_COLOUR, make_figure
+from interp.figures.template import EDGE_COLOUR, UNSOLVED_COLOUR, make_figure, title_of
 from interp.labels import STATUSES
 
 if TYPE_CHECKING:
@@ -121,15 +121,7 @@ def _layout(
         "width": width,
         "height": top + total,
         "margin": {"l": _LEFT, "r": _RIGHT, "t": top, "b": 0},
-        "title": {
-            "text": f"Direct logit attribution on the {factor}",
-            "x": 0.01,
-            "y": 1,
-            "yref": "container",
-            "yanchor": "top",
-            "pad": {"t": 12},
-            "subtitle": {"text": "<br>".join(lines), "font": {"size": 12, "color": INK}},
-        },
+        "title": title_of(f"Direct logit attribution on the {factor}", "<br>".join(lines)),
         "coloraxis": {
             "colorscale": [list(stop) for stop in DIVERGING],
             "cmin": -limit,

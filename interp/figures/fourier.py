@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
-from interp.figures.template import EDGE_COLOUR, INK, MARK_COLOUR, UNSOLVED_COLOUR, make_figure
+from interp.figures.template import EDGE_COLOUR, INK, MARK_COLOUR, UNSOLVED_COLOUR, make_figure, title_of
 from interp.sites import Site
 
 if TYPE_CHECKING:
@@ -300,13 +300,5 @@ def _layout(title: str, reading: str, width: int, height: int) -> dict[str, Any]
         "width": width,
         "height": height + 16 * len(lines),
         "margin": {"l": 70, "r": 20, "t": 84 + 16 * len(lines), "b": 70},
-        "title": {
-            "text": title,
-            "x": 0.01,
-            "y": 1,
-            "yref": "container",
-            "yanchor": "top",
-            "pad": {"t": 12},
-            "subtitle": {"text": "<br>".join(lines), "font": {"size": 12, "color": INK}},
-        },
+        "title": title_of(title, "<br>".join(lines)),
     }

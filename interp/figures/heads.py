@@ -10,7 +10,7 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from interp.attention_roles import ROLES
-from interp.figures.template import INK, make_figure
+from interp.figures.template import make_figure, title_of
 
 if TYPE_CHECKING:
     from interp.heads import HeadRole, HeadRoles
@@ -39,20 +39,12 @@ def heads_figure(result: HeadRoles, status: str = "computing", width: int = 1000
         "width": width,
         "height": total + top + bottom,
         "margin": {"l": 225, "r": 90, "t": top, "b": bottom},
-        "title": {
-            "text": f"What every head responds to, and where it looks ({status} nodes)",
-            "x": 0.01,
-            "y": 1,
-            "yref": "container",
-            "yanchor": "top",
-            "pad": {"t": 12},
-            "subtitle": {
-                "text": "Above: share of a head's output that moves when one thing of an equation varies "
-                "(1: it is all about that).<br>Below: its attention from the right-hand side, by what stands there "
-                "(a column's roles sum to 1 for nodes that have them all).",
-                "font": {"size": 12, "color": INK},
-            },
-        },
+        "title": title_of(
+            f"What every head responds to, and where it looks ({status} nodes)",
+            "Above: share of a head's output that moves when one thing of an equation varies "
+            "(1: it is all about that).<br>Below: its attention from the right-hand side, by what stands there "
+            "(a column's roles sum to 1 for nodes that have them all).",
+        ),
         "coloraxis": {
             "colorscale": [list(stop) for stop in SHARE],
             "cmin": 0,

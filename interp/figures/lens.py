@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from interp.figures.depths import depth_marks
 from interp.figures.panels import DIVERGING
-from interp.figures.template import EDGE_COLOUR, INK, make_figure
+from interp.figures.template import EDGE_COLOUR, INK, make_figure, title_of
 from interp.labels import STATUSES
 from interp.lens import METRICS
 
@@ -222,13 +222,11 @@ def _by_step(
 def _layout(title: str, reading: str, width: int, inner_height: int) -> dict[str, Any]:
     lines = wrap(reading, int((width - 40) / 5.6))
     top = 52 + 16 * len(lines)
-    subtitle = {"text": "<br>".join(lines), "font": {"size": 12, "color": INK}}
-    where = {"x": 0.01, "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 12}}
     return {
         "width": width,
         "height": top + inner_height,
         "margin": {"l": _LEFT + 30, "r": _RIGHT, "t": top, "b": 0},
-        "title": {"text": title, "subtitle": subtitle} | where,
+        "title": title_of(title, "<br>".join(lines)),
         "plot_bgcolor": _ABSENT,
         "annotations": [],
     }

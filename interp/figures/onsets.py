@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
-from interp.figures.template import INK, UNSOLVED_COLOUR, make_figure
+from interp.figures.template import UNSOLVED_COLOUR, make_figure, title_of
 from interp.onsets import half_way
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def training_figure(result: TrainingDynamics, width: int = 1000) -> go.Figure:
         "width": width,
         "height": 640,
         "margin": {"l": 64, "r": 20, "t": 84, "b": 64},
-        "title": _title(
+        "title": title_of(
             "What is learnt when",
             f"Snapshots of one training run on the same {result.graphs} graphs. A ring marks where a measure passes "
             "half of its rise for good.",
@@ -110,7 +110,7 @@ def onset_figure(result: TrainingDynamics, width: int = 1000) -> go.Figure:
         "width": width,
         "height": 160 + 26 * len(known),
         "margin": {"l": 340, "r": 24, "t": 84, "b": 64},
-        "title": _title(
+        "title": title_of(
             "Which comes first",
             "The first measure to appear is on top; bars span the snapshots before and after, so overlapping ones are "
             "not ordered.",
@@ -119,11 +119,6 @@ def onset_figure(result: TrainingDynamics, width: int = 1000) -> go.Figure:
         "yaxis": {"type": "category"},
     }
     return make_figure(traces, layout)
-
-
-def _title(text: str, reading: str) -> dict[str, Any]:
-    place = {"x": 0.01, "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 12}}
-    return {"text": text, **place, "subtitle": {"text": reading, "font": {"size": 12, "color": INK}}}
 
 
 def _by_measure(names: list[str]) -> dict[str, str]:

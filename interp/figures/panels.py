@@ -11,7 +11,7 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from interp.figures.depths import depth_marks
-from interp.figures.template import EDGE_COLOUR, INK, MARK_COLOUR, make_figure
+from interp.figures.template import EDGE_COLOUR, MARK_COLOUR, make_figure, title_of
 
 DIVERGING: Final = (
     (0.0, "#8a3d00"), (0.25, "#e1862d"), (0.5, "#ffffff"), (0.75, "#7f9bea"), (1.0, "#1f36a0")
@@ -78,15 +78,7 @@ def draw(
         "height": top + total,
         "width": width,
         "margin": {"l": _LEFT, "r": _RIGHT, "t": top, "b": 0},
-        "title": {
-            "text": title,
-            "x": 0.01,
-            "y": 1,
-            "yref": "container",
-            "yanchor": "top",
-            "pad": {"t": 12},
-            "subtitle": {"text": _wrapped(reading, inner), "font": {"size": 12, "color": INK}},
-        },
+        "title": title_of(title, _wrapped(reading, inner)),
         "coloraxis": {
             "colorscale": [list(stop) for stop in DIVERGING],
             "cmin": -limit,

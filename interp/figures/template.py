@@ -54,6 +54,19 @@ def make_figure(traces: Sequence[dict[str, Any]], layout: dict[str, Any]) -> go.
     return go.Figure(data=list(traces), layout={"template": TEMPLATE, **layout})
 
 
+def title_of(title: str, reading: str) -> dict[str, Any]:
+    """The ``title`` of a layout, at the top left, ``reading`` (lines parted by ``<br>``) as a sentence under it."""
+    return {
+        "text": title,
+        "x": 0.01,
+        "y": 1,
+        "yref": "container",
+        "yanchor": "top",
+        "pad": {"t": 12},
+        "subtitle": {"text": reading, "font": {"size": 12, "color": INK}},
+    }
+
+
 def value_signs(vocabulary: FactoredVocabulary) -> list[str]:
     """What stands in a cell for each symbol of the value factor: the number, a dash for N/A, nothing for EMPTY."""
     return [*(str(value) for value in range(vocabulary.modulus)), "–", ""]
