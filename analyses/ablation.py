@@ -1,7 +1,7 @@
 """Tied against per-step ablation of heads and MLPs on many graphs: `python -m analyses.ablation --help`.
 
-Every component is off at every step, and at one step at a time (`interp.ablation`). `--out` receives `ablation.csv`,
-`.parquet`, `.json`, `.html`, `.png`, and `config.yaml`, from which `--config` repeats the run.
+Every component is off at every step, and at one step at a time (`interp.causal.ablation`). `--out` receives
+`ablation.csv`, `.parquet`, `.json`, `.html`, `.png`, and `config.yaml`, from which `--config` repeats the run.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from rich.table import Table
 
-    from interp.ablation import Ablation, Component
+    from interp.causal.ablation import Ablation, Component
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
 
@@ -144,7 +144,7 @@ def study_ablation(
     import numpy as np
 
     from analyses.sweeps import sweep_graphs
-    from interp.ablation import components
+    from interp.causal.ablation import components
 
     wanted = list(components(load_model(model)) if which is None else which)
     if not wanted:
@@ -171,14 +171,14 @@ def ablation_of(
     seed: int,
 ) -> Ablation:
     """One component."""
-    from interp.ablation import ablate
+    from interp.causal.ablation import ablate
 
     return ablate(model, graphs, [component], method, at_steps, n_steps, seed)
 
 
 def _components(text: str | None) -> list[Component] | None:
     """ "0.3,mlp1" as head 3 of layer 0 and the MLP of layer 1; None stands for all."""
-    from interp.ablation import Component
+    from interp.causal.ablation import Component
 
     if text is None:
         return None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from analyses.correction import Correction
     from analyses.evaluate import Evaluation, SizeResult
-    from interp.fourier import FourierVerdict
+    from interp.frequencies.fourier import FourierVerdict
 
 Verdict = Literal["holds", "partly", "not", "does not apply", "not measured"]
 HOLDS: Final = 0.95

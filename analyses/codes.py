@@ -1,10 +1,11 @@
 """Codebook usage of a model on many graphs: `python -m analyses.codes --help`.
 
-Which codes of each factor are used, how evenly and what they say (`interp.codes`), how they follow each other and what
-the oracle finds illegal in it (`interp.transitions`), how near the hidden states come to another code
-(`interp.margins`), and whether a code that is set by hand leads to what the oracle answers
-(`interp.code_interventions`). `--out` receives `codes.csv`, `.parquet`, `.json`, `.html`, `.png`, more tables and
-figures as `codes_NAME.csv` and `codes_NAME.html`, and `config.yaml`, from which `--config` repeats the run.
+Which codes of each factor are used, how evenly and what they say (`interp.codebook.codes`), how they follow each
+other and what the oracle finds illegal in it (`interp.codebook.transitions`), how near the hidden states come to
+another code (`interp.codebook.margins`), and whether a code that is set by hand leads to what the oracle answers
+(`interp.codebook.code_interventions`). `--out` receives `codes.csv`, `.parquet`, `.json`, `.html`, `.png`, more
+tables and figures as `codes_NAME.csv` and `codes_NAME.html`, and `config.yaml`, from which `--config` repeats the
+run.
 """
 
 from __future__ import annotations
@@ -42,10 +43,10 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from rich.table import Table
 
-    from interp.code_interventions import CodeInterventions
-    from interp.codes import CodeUsage
-    from interp.margins import SnapMargins
-    from interp.transitions import Transitions
+    from interp.codebook.code_interventions import CodeInterventions
+    from interp.codebook.codes import CodeUsage
+    from interp.codebook.margins import SnapMargins
+    from interp.codebook.transitions import Transitions
     from models.graph import ComputationGraph
 
 NAME = "codes"
@@ -182,7 +183,7 @@ class CodesStudy:
 
     def verdict(self) -> str:
         """One sentence: legality, commitment, interventions."""
-        from interp.margins import NEAR
+        from interp.codebook.margins import NEAR
 
         total = sum(int(self.transitions(factor).counts.sum()) for factor in self.usage.factors)
         parts = [
@@ -236,9 +237,9 @@ def study_codes(
     Raises:
         InputError: no graphs, or a model, graph or number of steps that cannot be used.
     """
-    from interp.code_interventions import code_interventions
-    from interp.codes import code_usage
-    from interp.margins import snap_margins
+    from interp.codebook.code_interventions import code_interventions
+    from interp.codebook.codes import code_usage
+    from interp.codebook.margins import snap_margins
 
     if not graphs:
         raise InputError("There are no graphs to run: give at least one.")

@@ -1,8 +1,8 @@
 """Cross-step patching of one pair of graphs or many: `python -m analyses.cross_step --help`.
 
 What a site held at step i of the clean run is put in at step j of the corrupt run, for all i and j, beside what the
-graph's depths predict (`interp.cross_step`). `--out` receives `cross_step.csv`, `.parquet`, `.json`, `.html`, `.png`,
-and `config.yaml`, from which `--config` repeats the run.
+graph's depths predict (`interp.causal.cross_step`). `--out` receives `cross_step.csv`, `.parquet`, `.json`, `.html`,
+`.png`, and `config.yaml`, from which `--config` repeats the run.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from rich.table import Table
 
-    from interp.cross_step import CrossStep
+    from interp.causal.cross_step import CrossStep
     from models.recurrent import RecurrentTransformer
 
 
@@ -161,7 +161,7 @@ def cross_step_of(
     model: RecurrentTransformer, pair: TextPair, name: str, n_steps: int, options: dict[str, Any]
 ) -> CrossStep:
     """The matrix of one pair."""
-    from interp.cross_step import cross_step_matrix
+    from interp.causal.cross_step import cross_step_matrix
 
     return cross_step_matrix(model, *pair, name, n_steps=n_steps, **options)
 

@@ -1,10 +1,10 @@
 """How the state of a model moves on many graphs: `python -m analyses.dynamics --help`.
 
-Residual, angle, acceleration and distance to the last state by step (`interp.motion`), the speed of the frontier
-(`interp.frontier`), nodes that were right and became wrong (`interp.violations`), fixed points and cycles
-(`interp.cycles`), and drift over long runs (`interp.drift`), also beside another model on the same graphs. `--out`
-receives `dynamics.csv`, `.parquet`, `.json`, `.html`, `.png`, more tables and figures as `dynamics_NAME.csv` and
-`dynamics_NAME.html`, and `config.yaml`, from which `--config` repeats the run.
+Residual, angle, acceleration and distance to the last state by step (`interp.motion.dynamics`), the speed of the
+frontier (`interp.motion.frontier`), nodes that were right and became wrong (`interp.motion.violations`), fixed points
+and cycles (`interp.motion.cycles`), and drift over long runs (`interp.motion.drift`), also beside another model on
+the same graphs. `--out` receives `dynamics.csv`, `.parquet`, `.json`, `.html`, `.png`, more tables and figures as
+`dynamics_NAME.csv` and `dynamics_NAME.html`, and `config.yaml`, from which `--config` repeats the run.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from rich.table import Table
 
-    from interp.cycles import Settling
-    from interp.drift import Drift
-    from interp.frontier import Frontier
-    from interp.motion import Dynamics
+    from interp.motion.cycles import Settling
+    from interp.motion.drift import Drift
+    from interp.motion.dynamics import Dynamics
+    from interp.motion.frontier import Frontier
     from models.graph import ComputationGraph
 
 NAME = "dynamics"
@@ -248,8 +248,8 @@ def study_dynamics(
     Raises:
         InputError: no graphs, or a model, graph, tolerance or number of steps that cannot be used.
     """
-    from interp.drift import MULTIPLES, drift_of
-    from interp.motion import dynamics
+    from interp.motion.drift import MULTIPLES, drift_of
+    from interp.motion.dynamics import dynamics
 
     if not graphs:
         raise InputError("There are no graphs to run: give at least one.")

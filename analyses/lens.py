@@ -1,9 +1,9 @@
 """Lenses on a model's residual states, by step and layer, on many graphs: `python -m analyses.lens --help`.
 
-Every residual state of every step read through the model's own readout (`interp.lens`), each component's direct
-contribution to the logits (`interp.direct_attribution`), and on demand translators fitted to every step
-(`interp.tuned_lens`). `--out` receives `lens.csv`, `.parquet`, `.json`, `.html`, `.png`, more tables and figures as
-`lens_NAME.csv` and `lens_NAME.html`, and `config.yaml`, from which `--config` repeats the run.
+Every residual state of every step read through the model's own readout (`interp.lenses.lens`), each component's direct
+contribution to the logits (`interp.lenses.direct_attribution`), and on demand translators fitted to every step
+(`interp.lenses.tuned_lens`). `--out` receives `lens.csv`, `.parquet`, `.json`, `.html`, `.png`, more tables and
+figures as `lens_NAME.csv` and `lens_NAME.html`, and `config.yaml`, from which `--config` repeats the run.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from rich.table import Table
 
-    from interp.direct_attribution import DirectAttribution
-    from interp.lens import StepLens
-    from interp.tuned_lens import TunedLens
+    from interp.lenses.direct_attribution import DirectAttribution
+    from interp.lenses.lens import StepLens
+    from interp.lenses.tuned_lens import TunedLens
     from models.graph import ComputationGraph
 
 NAME = "lens"
@@ -220,9 +220,9 @@ def study_lens(
     Raises:
         InputError: no graphs, or a model, graph, factor, positions or number of steps that cannot be used.
     """
-    from interp.direct_attribution import direct_logit_attribution
-    from interp.lens import step_lens
-    from interp.tuned_lens import fit_tuned_lens
+    from interp.lenses.direct_attribution import direct_logit_attribution
+    from interp.lenses.lens import step_lens
+    from interp.lenses.tuned_lens import fit_tuned_lens
 
     if not graphs:
         raise InputError("There are no graphs to read.")

@@ -112,7 +112,7 @@ _Found = tuple[str, pd.DataFrame, pd.DataFrame, dict[str, "go.Figure"]]
 def _heads(
     model: RecurrentTransformer, graphs: Sequence[ComputationGraph], operation: str, seed: int
 ) -> _Found:
-    from interp.heads import head_roles
+    from interp.mechanism.heads import head_roles
 
     found = head_roles(model, graphs, VARIATIONS, seed)
     other = head_roles(model.untrained(seed + 1), graphs[:1], VARIATIONS, seed)
@@ -132,7 +132,7 @@ def _heads(
 def _subspaces(
     model: RecurrentTransformer, graphs: Sequence[ComputationGraph], operation: str, seed: int
 ) -> _Found:
-    from interp.subspaces import factor_subspaces
+    from interp.mechanism.subspaces import factor_subspaces
 
     found, other = factor_subspaces(model, seed), factor_subspaces(model.untrained(seed + 1), seed)
     frame = _both(found.to_frame(), other.to_frame())
@@ -154,7 +154,7 @@ def _subspaces(
 def _composition(
     model: RecurrentTransformer, graphs: Sequence[ComputationGraph], operation: str, seed: int
 ) -> _Found:
-    from interp.composition import head_composition
+    from interp.mechanism.composition import head_composition
 
     if model.cfg.n_layers < 2:
         raise InputError("A model of one layer has no later heads that earlier ones could feed.")
@@ -174,7 +174,7 @@ def _composition(
 def _changes(
     model: RecurrentTransformer, graphs: Sequence[ComputationGraph], operation: str, seed: int
 ) -> _Found:
-    from interp.block_change import block_changes
+    from interp.mechanism.block_change import block_changes
 
     found = block_changes(model, graphs)
     other = block_changes(model.untrained(seed + 1), graphs, found.n_steps)
@@ -194,7 +194,7 @@ def _fourier(
     model: RecurrentTransformer, graphs: Sequence[ComputationGraph], operation: str, seed: int
 ) -> _Found:
     from interp.figures.fourier import cells_figure, neurons_figure
-    from interp.fourier import fourier
+    from interp.frequencies.fourier import fourier
 
     found = fourier(model, operation, 2, seed=seed)
     layer, frame = found.main_layer, found.to_frame()
@@ -211,10 +211,10 @@ def _fourier(
 def _ablation(
     model: RecurrentTransformer, graphs: Sequence[ComputationGraph], operation: str, seed: int
 ) -> _Found:
-    from interp.fourier import fourier
-    from interp.frequency_ablation import ablate_frequencies
-    from interp.neuron_rerun import neuron_run
-    from interp.operand_tuples import operand_grid
+    from interp.frequencies.fourier import fourier
+    from interp.frequencies.frequency_ablation import ablate_frequencies
+    from interp.frequencies.neuron_rerun import neuron_run
+    from interp.frequencies.operand_tuples import operand_grid
 
     layer = fourier(
         model, operation, 2, ("mlp_post", "mlp_out"), control=False, draws=0, seed=seed

@@ -149,7 +149,7 @@ def read_pairs(
 
     Raises InputError where a graph admits no edit of the kind.
     """
-    from interp.pairs import PairError, make_pair
+    from interp.causal.pairs import PairError, make_pair
 
     if n_pairs > 1 and source.n_nodes is None:
         raise InputError(f"--n-pairs {n_pairs} draws graphs, so it needs --n-nodes.")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from rich.table import Table
 
-    from interp.patching import PatchSweep
+    from interp.causal.patching import PatchSweep
     from interp.sites import Site
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
@@ -259,7 +259,7 @@ def sweep_pair(
     progress: Callable[[int, int], None] | None,
 ) -> PatchSweep:
     """The sweep of one pair."""
-    from interp.patching import patch_sweep, record_pair
+    from interp.causal.patching import patch_sweep, record_pair
 
     if n_steps is None:
         n_steps = record_pair(model, *pair)[0].n_steps

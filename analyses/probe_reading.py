@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from rich.table import Table
 
-    from interp.probe_reading import ProbeReading
+    from interp.probing.reading import ProbeReading
     from models.graph import ComputationGraph
 
 
@@ -103,8 +103,8 @@ def study_reading(
     Raises:
         InputError: no graphs, or a model, graph, target, site, status or kind that cannot be used.
     """
-    from interp.probe_reading import read_with_probes
-    from interp.probes import SITES
+    from interp.probing.probes import SITES
+    from interp.probing.reading import read_with_probes
 
     if not graphs or n_training < 1:
         raise InputError(

@@ -1,9 +1,9 @@
 """Probes of a model's activations, by step and site, on many graphs: `python -m analyses.probing --help`.
 
-What can be read where, beside the controls (`interp.probes`); on demand whether a probe of one step reads another
-(`interp.transfer`), and values modulo p as angles (`interp.circular`). `--out` receives `probing.csv`, `.parquet`,
-`.json`, `.html`, `.png`, more tables and figures as `probing_NAME.csv` and `probing_NAME.html`, and `config.yaml`, from
-which `--config` repeats the run.
+What can be read where, beside the controls (`interp.probing.probes`); on demand whether a probe of one step reads
+another (`interp.probing.transfer`), and values modulo p as angles (`interp.probing.circular`). `--out` receives
+`probing.csv`, `.parquet`, `.json`, `.html`, `.png`, more tables and figures as `probing_NAME.csv` and
+`probing_NAME.html`, and `config.yaml`, from which `--config` repeats the run.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from rich.table import Table
 
-    from interp.circular import CircularProbe
-    from interp.probe_grid import ProbeGrid
-    from interp.transfer import ProbeTransfer
+    from interp.probing.circular import CircularProbe
+    from interp.probing.grid import ProbeGrid
+    from interp.probing.transfer import ProbeTransfer
     from models.graph import ComputationGraph
 
 NAME = "probing"
@@ -178,10 +178,10 @@ def study_probes(
         InputError: no graphs, or a model, graph, target, site, status, role, kind, or number of folds or steps that
             cannot be used.
     """
-    from interp.circular import circular_probe
-    from interp.probe_rows import ProbeError
-    from interp.probes import SITES, collect_with_untrained, fit_probe_grid
-    from interp.transfer import probe_transfer
+    from interp.probing.circular import circular_probe
+    from interp.probing.probes import SITES, collect_with_untrained, fit_probe_grid
+    from interp.probing.rows import ProbeError
+    from interp.probing.transfer import probe_transfer
 
     if not graphs or not statuses:
         raise InputError("There is nothing to probe: give at least one graph, and one status.")

@@ -1,9 +1,9 @@
 """The circuit story of one node, told and tested: `python -m analyses.story --help`.
 
 Which head fetched what for the node at each step, what the MLPs made of it and what was written, every sentence with
-the causal effect that backs it (`interp.circuit_story`). `--out` receives `story.csv` (a line a claim), `.parquet`,
-`.json`, `.html`, `.png`, `story.txt`, the effects of all replacements as `story_effects.csv`, and `config.yaml`, from
-which `--config` repeats the run.
+the causal effect that backs it (`interp.stories.circuit_story`). `--out` receives `story.csv` (a line a claim),
+`.parquet`, `.json`, `.html`, `.png`, `story.txt`, the effects of all replacements as `story_effects.csv`, and
+`config.yaml`, from which `--config` repeats the run.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from rich.table import Table
 
-    from interp.circuit_story import Story
+    from interp.stories.circuit_story import Story
     from models.graph import ComputationGraph
 
 NAME = "story"
@@ -133,7 +133,7 @@ def study_story(
     Raises:
         InputError: a model, graph, node or number that cannot be used.
     """
-    from interp.circuit_story import story
+    from interp.stories.circuit_story import story
 
     loaded = load_model(model)
     check_fits(graph, loaded)

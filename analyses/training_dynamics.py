@@ -1,8 +1,8 @@
 """What a model learnt when, from the snapshots of its training run: `python -m analyses.training_dynamics --help`.
 
-Head roles, Fourier structure, commit times and accuracy of every snapshot (`interp.onsets`), and the order in which
-they appear. `--out` receives `training.csv`, `.parquet`, `.json`, `.html`, `.png`, `training_onsets.csv` and `.html`,
-and `config.yaml`, from which `--config` repeats the run.
+Head roles, Fourier structure, commit times and accuracy of every snapshot (`interp.mechanism.onsets`), and the order
+in which they appear. `--out` receives `training.csv`, `.parquet`, `.json`, `.html`, `.png`, `training_onsets.csv` and
+`.html`, and `config.yaml`, from which `--config` repeats the run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from rich.table import Table
 
-    from interp.onsets import TrainingDynamics
+    from interp.mechanism.onsets import TrainingDynamics
     from models.graph import ComputationGraph
 
 NAME = "training"
@@ -77,7 +77,7 @@ class TrainingStudy:
         Raises:
             InputError: a file that cannot be read or holds something else.
         """
-        from interp.onsets import TrainingDynamics
+        from interp.mechanism.onsets import TrainingDynamics
 
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
@@ -135,7 +135,7 @@ def study_training(graphs: Sequence[ComputationGraph], model: str = "discrete-co
     Raises:
         InputError: a model without snapshots, or graphs it cannot read.
     """
-    from interp.onsets import training_dynamics
+    from interp.mechanism.onsets import training_dynamics
     from models.snapshots import snapshots
     from models.storage import CheckpointError
 

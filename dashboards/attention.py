@@ -11,10 +11,10 @@ from dashboards.analysis_page import CHART
 from dashboards.cached import locked, run_graph
 from dashboards.downloads import Download, download_row, figures_html
 from dashboards.graph_inputs import SIZES, AnalysisView, GraphInputs, Setting
-from interp.attention_roles import AttentionTargets, attention_targets
+from interp.activations.rhs_patterns import RhsPattern, rhs_pattern
 from interp.figures.attention import all_heads_figure, pattern_figure, targets_figure
 from interp.figures.attention_graph import attention_graph_figure
-from interp.rhs_patterns import RhsPattern, rhs_pattern
+from interp.mechanism.attention_roles import AttentionTargets, attention_targets
 from models.graph import ComputationGraph
 
 ALL = "all"

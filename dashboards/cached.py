@@ -13,7 +13,7 @@ import streamlit as st
 import torch
 
 from dashboards.precomputed import model_digest
-from interp.overwrite import Overwrite, OverwrittenRun, overwrite_value
+from interp.causal.overwrite import Overwrite, OverwrittenRun, overwrite_value
 from models.graph import ComputationGraph
 from models.loading import COMPILED, config, load
 from models.loading import available as bundled

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from analyses import export
 from analyses.ablation import ablation_command
-from interp.ablation import TIED, Component, ablate, components
+from interp.causal.ablation import TIED, Component, ablate, components
 from interp.figures.ablation import ablation_by_step_figure
 from interp.sites import SiteError
 from models import CompiledTransformer, ComputationGraph

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interp.attention_roles import ROLES, attention_targets
+from interp.activations.rhs_patterns import rhs_pattern
 from interp.figures.attention import (
     all_heads_figure,
     pattern_figure,
     targets_figure,
 )
 from interp.figures.attention_graph import CLASSES, attention_graph_figure
-from interp.rhs_patterns import rhs_pattern
+from interp.mechanism.attention_roles import ROLES, attention_targets
 from models.compiled import compile_model
 from models.graph import ComputationGraph
 

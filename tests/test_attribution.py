@@ -11,8 +11,8 @@ import scipy.stats
 import torch
 from torch import Tensor
 
-from interp.agreement import Agreement, table
-from interp.attribution import attribution_sweep
+from interp.causal.agreement import Agreement, table
+from interp.causal.attribution import attribution_sweep
 from interp.interventions import SetFrom, SetValue, at, record
 from interp.replay import run_plainly
 from interp.sites import Site, SiteError, resolve

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from interp.code_interventions import CodeEdit, code_interventions, score_edits
-from interp.codes import CodeUsage, code_usage, code_usage_of
+from interp.codebook.code_interventions import CodeEdit, code_interventions, score_edits
+from interp.codebook.codes import CodeUsage, code_usage, code_usage_of
+from interp.codebook.margins import STATUSES, SnapMargins, snap_margins
+from interp.codebook.transitions import transitions_of
 from interp.figures.codes import commit_figure, information_figure, transition_figure
 from interp.labels import ROLES
-from interp.margins import STATUSES, SnapMargins, snap_margins
 from interp.oracle_step import oracle_steps
-from interp.transitions import transitions_of
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
 from models.vocabulary import FACTORS

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interp.cone import DamageCone, cone_table, damage_cones, graph_levels
+from interp.causal.cone import DamageCone, cone_table, damage_cones, graph_levels
 from interp.figures.cone import cone_figure
 from interp.interventions import SetCode, SetValue, ZeroAblate, record
 from interp.sites import Site, SiteError

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from interp.interventions import record
-from interp.perturbed import ControlledError, append_equation, controlled, perturbations_of
+from interp.mechanism.perturbed import ControlledError, append_equation, controlled, perturbations_of
 from models.compiled import CompiledTransformer, compile_model
 from models.config import RecurrentConfig
 from models.graph import ComputationGraph

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from analyses import export
 from analyses.cross_step import cross_step_command
-from interp.cross_step import cross_step_matrix
+from interp.causal.cross_step import cross_step_matrix
+from interp.causal.pairs import leaf_swap, leaf_value, make_pair
 from interp.figures.cross_step import cross_step_figure
-from interp.pairs import leaf_swap, leaf_value, make_pair
 from interp.sites import SiteError
 from interp.synchronous import symbolic_run, token_places
 from models import CompiledTransformer, ComputationGraph, RecurrentConfig, RecurrentTransformer

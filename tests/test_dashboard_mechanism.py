@@ -15,7 +15,7 @@ from dashboards.analysis_page import command, results, snippet
 from dashboards.graph_inputs import default_view
 from dashboards.mechanism import FIGURES, LABELS, MECHANISM
 from dashboards.story import STORY
-from interp.onsets import TrainingDynamics
+from interp.mechanism.onsets import TrainingDynamics
 from models.graph import ComputationGraph
 from models.snapshots import snapshot_files
 from tests.pages import address, checked, sentences

@@ -16,8 +16,8 @@ from dashboards.patching import jobs
 from dashboards.patching.jobs import SweepJob, SweepRequest
 from dashboards.patching.results import sweep_json
 from dashboards.patching.view import Settings, View, typed_pair
+from interp.causal.patching import patch_sweep
 from interp.figures.patched_run import patched_run_figure
-from interp.patching import patch_sweep
 from interp.sites import Site
 from models import ComputationGraph
 from models.compiled import compile_model

@@ -11,15 +11,15 @@ from scipy import stats
 from torch import Tensor, nn
 
 from interp import as_looped, dynamics, run_looped
-from interp.cycles import approximate_cycles, exact_cycles, lasting_cycles
-from interp.drift import drift_of
 from interp.figures.dynamics import drift_figure, frontier_figure, motion_figure
 from interp.figures.trajectories import pca_figure
-from interp.frontier import frontier_of
-from interp.motion import Dynamics, dynamics_of
-from interp.pca import pca_trajectories
+from interp.motion.cycles import approximate_cycles, exact_cycles, lasting_cycles
+from interp.motion.drift import drift_of
+from interp.motion.dynamics import Dynamics, dynamics_of
+from interp.motion.frontier import frontier_of
+from interp.motion.pca import pca_trajectories
+from interp.motion.violations import violations_of
 from interp.resampling import interval_over_graphs
-from interp.violations import violations_of
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
 

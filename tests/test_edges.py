@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from transformer_lens.tools.analysis import attribution_patch
 
-from interp.edges import Edge, EdgeScores, edge_attribution, edges_of, exact_edges
-from interp.within_step import StepPair, step_pair
+from interp.causal.edges import Edge, EdgeScores, edge_attribution, edges_of, exact_edges
+from interp.causal.within_step import StepPair, step_pair
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from interp.causal.overwrite import Overwrite, overwrite_value
 from interp.figures.graph import graph_figure
 from interp.figures.layout import layer
 from interp.figures.template import (
@@ -23,7 +24,6 @@ from interp.figures.template import (
     value_colours,
 )
 from interp.figures.trajectory import trajectory_figure
-from interp.overwrite import Overwrite, overwrite_value
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer, load
 
 CHAIN = "20 = a; 2 = b; a + b = total; total * b = twice; twice = end"

@@ -12,16 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 import interp
-from interp.characters import characters_of
 from interp.figures.fourier import cells_figure, fourier_figure, neurons_figure
-from interp.fourier import EmbeddingSpectrum, Fourier, embedding_spectrum, fourier, idle_contrast
-from interp.frequency_ablation import ablate_frequencies, neuron_groups
-from interp.frequency_loss import key_frequency_loss
-from interp.neuron_rerun import neuron_run
-from interp.operand_tuples import collect_grid, hook_names, operand_grid
+from interp.frequencies.characters import characters_of
+from interp.frequencies.fourier import EmbeddingSpectrum, Fourier, embedding_spectrum, fourier, idle_contrast
+from interp.frequencies.frequency_ablation import ablate_frequencies, neuron_groups
+from interp.frequencies.frequency_loss import key_frequency_loss
+from interp.frequencies.neuron_rerun import neuron_run
+from interp.frequencies.operand_tuples import collect_grid, hook_names, operand_grid
+from interp.frequencies.spectrum import site_spectrum
+from interp.frequencies.symmetry import distance_irrelevance, gradient_cosines, gradients_of, measure_symmetry
 from interp.sites import SiteError
-from interp.spectrum import site_spectrum
-from interp.symmetry import distance_irrelevance, gradient_cosines, gradients_of, measure_symmetry
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer, load
 from models.compiled import compile_model
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from interp.attention_roles import N_OFFSETS, ROLES, attention_targets
 from interp.following import BaseRun
-from interp.heads import HeadRoles, head_roles
 from interp.interventions import record
-from interp.perturbed import controlled
-from interp.variances import head_outputs, head_variance
+from interp.mechanism.attention_roles import N_OFFSETS, ROLES, attention_targets
+from interp.mechanism.heads import HeadRoles, head_roles
+from interp.mechanism.perturbed import controlled
+from interp.mechanism.variances import head_outputs, head_variance
 from models.compiled import CompiledTransformer, compile_model
 from models.config import RecurrentConfig
 from models.graph import ComputationGraph

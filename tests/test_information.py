@@ -9,7 +9,7 @@ from scipy.stats import entropy as scipy_entropy
 from sklearn.metrics import mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
 
-from interp import information
+from interp.codebook import information
 
 BIT = np.log(2)
 

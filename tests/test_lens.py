@@ -14,14 +14,14 @@ from scipy.stats import rankdata
 from transformer_lens.tools.analysis import logit_lens
 
 import models
-from interp.collecting import collect
-from interp.direct_attribution import attribution_of, attribution_sites, direct_logit_attribution
+from interp.activations.collecting import collect
 from interp.figures.direct_attribution import direct_attribution_figure, short_name
 from interp.figures.lens import lens_figure, lens_graph_figure
 from interp.labels import STATUSES
-from interp.lens import StepLens, step_lens
-from interp.readout import best_alone, kl_divergence, layer_points, rank_of, shuffled_share
-from interp.tuned_lens import fit_tuned_lens
+from interp.lenses.direct_attribution import attribution_of, attribution_sites, direct_logit_attribution
+from interp.lenses.lens import StepLens, step_lens
+from interp.lenses.readout import best_alone, kl_divergence, layer_points, rank_of, shuffled_share
+from interp.lenses.tuned_lens import fit_tuned_lens
 from models import CompiledTransformer, ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
 

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import interp
-from interp.pairs import (
+from interp.causal.pairs import (
     GIVEN,
     KINDS,
     Pair,
@@ -352,6 +352,6 @@ def test_exports_are_these_functions() -> None:
 
 
 def test_pairs_need_no_torch() -> None:
-    code = "import sys, interp.pairs; print('torch' in sys.modules)"
+    code = "import sys, interp.causal.pairs; print('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from interp.causal.metrics import Answer, MetricError, measure
+from interp.causal.patching import PatchingError, PatchSweep, patch_sweep, record_pair
 from interp.interventions import SetFrom
-from interp.metrics import Answer, MetricError, measure
-from interp.patching import PatchingError, PatchSweep, patch_sweep, record_pair
 from interp.replay import run_plainly
 from interp.sites import Site, rhs
 from models import ComputationGraph

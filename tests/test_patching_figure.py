@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 import pytest
 
+from interp.causal.patching import PatchSweep
 from interp.figures.panels import colour_limit
 from interp.figures.patching import mean_patching_figure, patch_effects, patching_figure
-from interp.patching import PatchSweep
 from interp.sites import Site
 from models import ComputationGraph
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from interp.edges import Edge, exact_edges
+from interp.causal.edges import Edge, exact_edges
+from interp.causal.paths import Mediator, direct_paths, mediate, reached_past
+from interp.causal.within_step import step_pair
 from interp.interventions import SetCode, record
-from interp.paths import Mediator, direct_paths, mediate, reached_past
 from interp.sites import SiteError, rhs
-from interp.within_step import step_pair
 from models import CompiledTransformer, ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
 

@@ -12,9 +12,9 @@ from sklearn.preprocessing import StandardScaler
 
 from analyses.inputs import InputError
 from analyses.probe_reading import study_reading
-from interp.collecting import collect
-from interp.probe_reading import ProbeReading, read_with_probes
-from interp.probe_rows import ProbeError
+from interp.activations.collecting import collect
+from interp.probing.reading import ProbeReading, read_with_probes
+from interp.probing.rows import ProbeError
 from models import ComputationGraph
 from models.compiled import compile_model
 

@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.linalg import subspace_angles
 
-from interp.collecting import collect
-from interp.datasets import ActivationDataset
-from interp.probe_rows import ProbeError
-from interp.transfer import probe_transfer
+from interp.activations.collecting import collect
+from interp.activations.datasets import ActivationDataset
+from interp.probing.rows import ProbeError
+from interp.probing.transfer import probe_transfer
 from models import ComputationGraph
 from models.compiled import compile_model
 

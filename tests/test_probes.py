@@ -13,18 +13,18 @@ import pytest
 import torch
 from joblib import parallel_config
 
-from interp.circular import circular_probe
-from interp.collecting import collect
-from interp.datasets import ActivationDataset
+from interp.activations.collecting import collect
+from interp.activations.datasets import ActivationDataset
 from interp.figures.probes import code_length_figure
-from interp.mdl import online_code
-from interp.probe_controls import control_task_labels, majority_accuracy, shuffled_labels
-from interp.probe_fits import graph_folds
-from interp.probe_grid import ProbeGrid
-from interp.probe_rows import ProbeError, ProbeRows, chosen_sites, probe_task, site_label
-from interp.probes import collect_with_untrained, fit_probe_grid, fit_probes
+from interp.probing.circular import circular_probe
+from interp.probing.controls import control_task_labels, majority_accuracy, shuffled_labels
+from interp.probing.fits import graph_folds
+from interp.probing.grid import ProbeGrid
+from interp.probing.mdl import online_code
+from interp.probing.probes import collect_with_untrained, fit_probe_grid, fit_probes
+from interp.probing.rows import ProbeError, ProbeRows, chosen_sites, probe_task, site_label
+from interp.probing.sparse import sparse_probe
 from interp.sites import Site, SiteError
-from interp.sparse_probes import sparse_probe
 from models import CompiledTransformer, ComputationGraph
 from models.compiled import compile_model
 
@@ -120,7 +120,7 @@ def test_targets_may_be_words(pair: tuple[ActivationDataset, ActivationDataset])
 
 def test_workers_need_no_pytorch() -> None:
     """Fresh processes that only fit probes start quickly."""
-    code = "import sys; import interp.probe_cells, interp.transfer, interp.circular; print('torch' in sys.modules)"
+    code = "import sys; from interp.probing import cells, circular, transfer; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

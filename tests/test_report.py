@@ -25,7 +25,7 @@ from analyses.reporting.html import page
 from analyses.reporting.parts import Amounts, Contents, Job, NotApplicableError, drawing
 from analyses.reporting.sections import KEYS, SECTIONS, make_part
 from interp.figures.template import make_figure
-from interp.fourier import FourierVerdict, LayerEvidence
+from interp.frequencies.fourier import FourierVerdict, LayerEvidence
 from models import RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from interp.characters import Characters, characters_of, discrete_logarithms
-from interp.spectrum import diagonal_cells, frequency_energy, gini, keep_cells, site_spectrum
-from interp.symmetry import distance_irrelevance
+from interp.frequencies.characters import Characters, characters_of, discrete_logarithms
+from interp.frequencies.spectrum import diagonal_cells, frequency_energy, gini, keep_cells, site_spectrum
+from interp.frequencies.symmetry import distance_irrelevance
 
 P = 11
 

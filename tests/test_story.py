@@ -12,11 +12,11 @@ import pytest
 import torch
 
 import models
-from interp.ablation import Component
-from interp.circuit_story import Story, story
-from interp.perturbed import ControlledError, controlled
+from interp.causal.ablation import Component
+from interp.mechanism.perturbed import ControlledError, controlled
+from interp.mechanism.variances import PLACES
 from interp.sites import SiteError
-from interp.variances import PLACES
+from interp.stories.circuit_story import Story, story
 from models.compiled import CompiledTransformer, compile_model
 from models.config import RecurrentConfig
 from models.graph import ComputationGraph

@@ -10,7 +10,7 @@ import pytest
 from analyses.inputs import InputError
 from analyses.train import train
 from analyses.training_dynamics import study_training
-from interp.onsets import WORDS, measure, onset, training_dynamics
+from interp.mechanism.onsets import WORDS, measure, onset, training_dynamics
 from models.compiled import compile_model
 from models.config import RecurrentConfig
 from models.graph import ComputationGraph

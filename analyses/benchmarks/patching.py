@@ -27,9 +27,9 @@ from tqdm import tqdm
 
 from analyses.benchmarks.harness import Ratio, report
 from interp import make_pair
+from interp.causal.metrics import Answer, measure
+from interp.causal.patching import patch_sweep, record_pair
 from interp.interventions import SetFrom
-from interp.metrics import Answer, measure
-from interp.patching import patch_sweep, record_pair
 from interp.replay import run_plainly
 from interp.sites import Site
 from models import ComputationGraph, RecurrentTransformer, load
@@ -108,7 +108,7 @@ class Case:
         return cast(Tensor, found).tolist()
 
     def metric(self, logits: Tensor) -> Tensor:
-        """`logit_diff` of :mod:`interp.metrics`, from logits [batch, pos, d_vocab]."""
+        """`logit_diff` of :mod:`interp.causal.metrics`, from logits [batch, pos, d_vocab]."""
         at = self.base.encoded.rhs[0, self.nodes]
         values = logits[0, at][:, self.model.vocabulary.slice("value")]
         right, wrong = (values.gather(-1, end[:, None]) for end in (self.answer.clean, self.answer.corrupt))

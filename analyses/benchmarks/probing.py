@@ -30,7 +30,7 @@ import typer
 from analyses.benchmarks.harness import Ratio, report
 from interp import ActivationDataset, collect
 from interp.labels import n_tokens
-from interp.probes import fit_probe_grid
+from interp.probing.probes import fit_probe_grid
 from interp.walk import batches, walk
 from models import ComputationGraph, RecurrentTransformer, load
 

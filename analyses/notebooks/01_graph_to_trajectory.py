@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 
 from interp import overwrite_value
+from interp.causal.overwrite import Overwrite
 from interp.figures.graph import graph_figure
 from interp.figures.trajectory import trajectory_figure
-from interp.overwrite import Overwrite
 from models import ComputationGraph, load
 from models.vocabulary import FACTORS
 

@@ -11,8 +11,8 @@
 import pandas as pd
 
 from interp import Site, cross_step_matrix, make_pair, patch_sweep, record, run_interventions
+from interp.causal.pairs import leaf_value
 from interp.interventions import SetFrom
-from interp.pairs import leaf_value
 from models import ComputationGraph, load
 
 compiled = load("compiled")

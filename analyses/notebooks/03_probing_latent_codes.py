@@ -20,7 +20,7 @@ import pandas as pd
 
 from interp import fit_probe_grid, probe_transfer
 from interp.labels import STATUSES
-from interp.probes import collect_with_untrained
+from interp.probing.probes import collect_with_untrained
 from models import ComputationGraph, load
 from models.compiled import compile_model
 

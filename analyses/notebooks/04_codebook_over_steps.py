@@ -13,8 +13,7 @@
 import numpy as np
 import pandas as pd
 
-from interp import code_usage, snap_margins
-from interp.code_interventions import code_interventions
+from interp import code_interventions, code_usage, snap_margins
 from models import ComputationGraph, load
 from models.snapshots import snapshots
 

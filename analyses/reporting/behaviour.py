@@ -20,7 +20,7 @@ from analyses.reporting.parts import (
 if TYPE_CHECKING:
     from analyses.codes import CodesStudy
     from analyses.correction import Correction
-    from interp.codes import CodeUsage
+    from interp.codebook.codes import CodeUsage
     from models.recurrent import RecurrentTransformer
 
 CORRUPTED = 0.25
@@ -155,7 +155,7 @@ def trajectory(model: RecurrentTransformer, job: Job) -> Contents:
 def codes(model: RecurrentTransformer, job: Job) -> Contents:
     """Codes used, their transitions, margins and interventions."""
     from analyses.codes import study_codes
-    from interp.codes import code_usage
+    from interp.codebook.codes import code_usage
 
     need_states(model)
     graphs = job.graphs(model)
@@ -193,8 +193,8 @@ def _changes(counts: Any) -> int:
 def dynamics(model: RecurrentTransformer, job: Job) -> Contents:
     """Motion, frontier and drift of long runs."""
     from analyses.dynamics import study_dynamics
-    from interp.codes import code_usage
-    from interp.motion import dynamics as motion
+    from interp.codebook.codes import code_usage
+    from interp.motion.dynamics import dynamics as motion
 
     need_steps(model)
     if model.cfg.method == "feedforward":

@@ -19,17 +19,17 @@ from analyses.reporting.parts import (
 )
 
 if TYPE_CHECKING:
-    from interp.circuit_story import Story
-    from interp.fourier import Fourier
-    from interp.frequency_ablation import FrequencyAblation
-    from interp.heads import HeadRoles
+    from interp.frequencies.fourier import Fourier
+    from interp.frequencies.frequency_ablation import FrequencyAblation
+    from interp.mechanism.heads import HeadRoles
+    from interp.stories.circuit_story import Story
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
 
 
 def heads(model: RecurrentTransformer, job: Job) -> Contents:
     """Head roles and groups; an untrained model's beside them."""
-    from interp.heads import head_roles
+    from interp.mechanism.heads import head_roles
 
     need_states(model)
     graphs = job.graphs(model, job.amounts.small)
@@ -58,8 +58,8 @@ def _groups(found: HeadRoles) -> str:
 
 def subspaces(model: RecurrentTransformer, job: Job) -> Contents:
     """What the heads' weights do to the factors' subspaces, and how much each block changes the residual stream."""
-    from interp.composition import head_composition
-    from interp.subspaces import factor_subspaces
+    from interp.mechanism.composition import head_composition
+    from interp.mechanism.subspaces import factor_subspaces
 
     draws = job.amounts.draws
     found = factor_subspaces(model, job.seed, draws)
@@ -83,7 +83,7 @@ def subspaces(model: RecurrentTransformer, job: Job) -> Contents:
 
 def changes(model: RecurrentTransformer, job: Job) -> Contents:
     """How much each block changes the residual stream."""
-    from interp.block_change import block_changes
+    from interp.mechanism.block_change import block_changes
 
     need_steps(model)
     graphs = job.graphs(model)
@@ -102,10 +102,10 @@ def changes(model: RecurrentTransformer, job: Job) -> Contents:
 def fourier(model: RecurrentTransformer, job: Job) -> Contents:
     """Spectra over operand pairs and triples, and the ablation of the neurons of each frequency."""
     from interp.figures.fourier import cells_figure, neurons_figure
-    from interp.fourier import fourier as spectra
-    from interp.frequency_ablation import ablate_frequencies
-    from interp.neuron_rerun import neuron_run
-    from interp.operand_tuples import operand_grid
+    from interp.frequencies.fourier import fourier as spectra
+    from interp.frequencies.frequency_ablation import ablate_frequencies
+    from interp.frequencies.neuron_rerun import neuron_run
+    from interp.frequencies.operand_tuples import operand_grid
 
     need_states(model)
     operation, source = job.ops[0], "interp/figures/fourier.py"
@@ -176,8 +176,8 @@ def patching(model: RecurrentTransformer, job: Job) -> Contents:
     """One sweep over all steps, layers and positions, and cross-step matrices."""
     from analyses.cross_step import study_cross_step
     from analyses.patching import Where, patch
-    from interp.pairs import leaf_value
-    from interp.patching import PatchingError
+    from interp.causal.pairs import leaf_value
+    from interp.causal.patching import PatchingError
 
     need_steps(model)
     graphs = job.sample(model, job.amounts.small, max(2, job.amounts.stories // 2))
@@ -202,7 +202,7 @@ def patching(model: RecurrentTransformer, job: Job) -> Contents:
 
 def story(model: RecurrentTransformer, job: Job) -> Contents:
     """The stories of some nodes, each with its causal tests; the first is told."""
-    from interp.circuit_story import story as tell
+    from interp.stories.circuit_story import story as tell
 
     need_states(model)
     graphs = job.sample(model, job.amounts.small, job.amounts.stories)

@@ -10,7 +10,7 @@ from dashboards.cached import available
 from dashboards.graph_inputs import choose_operations
 from dashboards.patching.session import MAKE, TYPE, current_view
 from dashboards.patching.view import SEEDS, SIZES, View
-from interp.pairs import KINDS
+from interp.causal.pairs import KINDS
 from models.graph import ComputationGraph, GraphError
 
 _KINDS = dict(

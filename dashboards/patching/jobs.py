@@ -14,7 +14,7 @@ import numpy as np
 import streamlit as st
 
 from dashboards.cached import SharedModel
-from interp.patching import Direction, PatchSweep, patch_sweep, record_pair
+from interp.causal.patching import Direction, PatchSweep, patch_sweep, record_pair
 from interp.sites import Site
 from models.graph import ComputationGraph
 

@@ -14,7 +14,7 @@ from dashboards.patching.results import ENDED, progress_fragment, results_fragme
 from dashboards.patching.session import current_view, default_view, read_address, show_view
 from dashboards.patching.settings import checked_settings, choose_look, settings_form
 from dashboards.patching.view import View
-from interp.pairs import Pair, PairError
+from interp.causal.pairs import Pair, PairError
 from interp.sites import SiteError
 from models.graph import GraphError
 from models.storage import CheckpointError

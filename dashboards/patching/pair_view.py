@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboards.patching.words import pair_sentence
+from interp.causal.pairs import Pair
 from interp.figures.graph import graph_figure
 from interp.figures.template import MARK_COLOUR
-from interp.pairs import Pair
 from models.trajectory import Trajectory
 
 CHART = {"displayModeBar": False, "displaylogo": False}

@@ -15,10 +15,10 @@ from dashboards.patching.jobs import SweepJob
 from dashboards.patching.session import current_view, update_view
 from dashboards.patching.snippet import cell_snippet, sweep_snippet
 from dashboards.patching.words import cell_sentence, sweep_sentence
+from interp.causal.patching import PatchSweep
 from interp.figures.patched_run import patched_run_figure
 from interp.figures.patching import patching_figure
 from interp.interventions import Recording, SetFrom
-from interp.patching import PatchSweep
 from interp.replay import run_interventions
 from interp.sites import Site
 from models.graph import ComputationGraph

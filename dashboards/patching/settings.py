@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboards.patching.view import DIRECTIONS, LOOKS, METRICS, POSITIONS, Settings, allowed_sites
-from interp.pairs import Pair
+from interp.causal.pairs import Pair
 from interp.sites import rhs
 
 

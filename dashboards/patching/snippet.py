@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.patching.view import View
-from interp.patching import PatchSweep
+from interp.causal.patching import PatchSweep
 
 
 def sweep_snippet(view: View, n_steps: int, nodes: tuple[int, ...] | None) -> str:
@@ -24,8 +24,8 @@ def sweep_snippet(view: View, n_steps: int, nodes: tuple[int, ...] | None) -> st
     return "\n".join(
         [
             "from interp.figures.patching import patching_figure",
-            "from interp.pairs import Pair, make_pair",
-            "from interp.patching import patch_sweep",
+            "from interp.causal.pairs import Pair, make_pair",
+            "from interp.causal.patching import patch_sweep",
             "from interp.sites import Site",
             "from models import ComputationGraph, load",
             "",

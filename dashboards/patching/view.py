@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from dashboards.address import ParamReader
-from interp.pairs import KINDS, Pair, PairError, make_pair
-from interp.patching import Direction
+from interp.causal.pairs import KINDS, Pair, PairError, make_pair
+from interp.causal.patching import Direction
 from interp.sites import OUTSIDE_BLOCKS, PER_HEAD, Site
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer

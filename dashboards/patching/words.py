@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from interp.pairs import Pair
-from interp.patching import PatchSweep
+from interp.causal.pairs import Pair
+from interp.causal.patching import PatchSweep
 from interp.sites import Site, position_of
 from models.trajectory import Trajectory
 

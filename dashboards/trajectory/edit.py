@@ -11,9 +11,9 @@ from dashboards.trajectory.snippet import edit_snippet
 from dashboards.trajectory.steps import CHART
 from dashboards.trajectory.view import Edit
 from dashboards.trajectory.words import overwrite_sentence, spans
+from interp.causal.overwrite import OverwrittenRun
 from interp.figures.template import state_label
 from interp.figures.trajectory import trajectory_figure
-from interp.overwrite import OverwrittenRun
 from models.trajectory import Trajectory
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.trajectory.view import View
-from interp.overwrite import Overwrite
+from interp.causal.overwrite import Overwrite
 
 
 def run_snippet(view: View, state: int) -> str:
@@ -27,7 +27,7 @@ def edit_snippet(view: View, edit: Overwrite) -> str:
     return "\n".join(
         [
             "from interp.figures.trajectory import trajectory_figure",
-            "from interp.overwrite import Overwrite, overwrite_value",
+            "from interp.causal.overwrite import Overwrite, overwrite_value",
             "from models import ComputationGraph, load",
             "",
             *_run(view),

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dashboards.address import ParamReader
+from interp.causal.overwrite import Overwrite
 from interp.figures.template import state_label
-from interp.overwrite import Overwrite
 from models.graph import ComputationGraph
 from models.trajectory import Trajectory
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from interp.causal.overwrite import OverwrittenRun
 from interp.figures.template import state_label
-from interp.overwrite import OverwrittenRun
 from models.trajectory import Trajectory
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from interp.figures.panels import Panel, draw
 
 if TYPE_CHECKING:
-    from interp.ablation import Ablation, Component
+    from interp.causal.ablation import Ablation, Component
 
 
 def ablation_figure(result: Ablation, width: int = 1000) -> go.Figure:

@@ -9,15 +9,15 @@ import numpy as np
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
-from interp.attention_roles import ROLES
 from interp.figures.captioned import captioned
 from interp.figures.heads import SHARE
 from interp.figures.template import EDGE_COLOUR, make_figure
 from interp.labels import STATUSES
+from interp.mechanism.attention_roles import ROLES
 
 if TYPE_CHECKING:
-    from interp.attention_roles import AttentionTargets
-    from interp.rhs_patterns import RhsPattern
+    from interp.activations.rhs_patterns import RhsPattern
+    from interp.mechanism.attention_roles import AttentionTargets
 
 Floats32 = NDArray[np.float32]
 OTHER_COLOUR: Final = "#e1692d"

@@ -16,7 +16,7 @@ from interp.figures.layout import curve, layer
 from interp.figures.template import EDGE_COLOUR, INK, UNSOLVED_COLOUR, make_figure
 
 if TYPE_CHECKING:
-    from interp.rhs_patterns import RhsPattern
+    from interp.activations.rhs_patterns import RhsPattern
 
 Floats32 = NDArray[np.float32]
 CLASSES: Final = (

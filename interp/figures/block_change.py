@@ -9,13 +9,13 @@ import numpy as np
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
-from interp.block_change import COMPONENTS
 from interp.figures.charts import Chart, draw_charts, log_axis, step_axis
 from interp.figures.template import VALUE_COLOURS
 from interp.labels import STATUSES
+from interp.mechanism.block_change import COMPONENTS
 
 if TYPE_CHECKING:
-    from interp.block_change import BlockChange
+    from interp.mechanism.block_change import BlockChange
 
 Floats32 = NDArray[np.float32]
 _TITLES: Final = ("waiting for operands", "computed in this step", "done before")

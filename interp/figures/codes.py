@@ -25,8 +25,8 @@ from interp.figures.template import (
 from models.vocabulary import EMPTY, N_A
 
 if TYPE_CHECKING:
-    from interp.codes import CodeUsage
-    from interp.transitions import Transitions
+    from interp.codebook.codes import CodeUsage
+    from interp.codebook.transitions import Transitions
 
 SHARE_SCALE: Final = ((0.0, "#ffffff"), (0.02, "#e3e9fb"), (0.5, "#7f9bea"), (1.0, "#1f36a0"))
 """Shares: white at 0; what occurs at all can be told from what does not."""

@@ -12,7 +12,7 @@ from interp.figures.panels import Panel, draw
 from interp.figures.template import INK
 
 if TYPE_CHECKING:
-    from interp.cone import DamageCone
+    from interp.causal.cone import DamageCone
 
 NO_LEVEL = "none"
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from interp.figures.panels import Panel, draw
 
 if TYPE_CHECKING:
-    from interp.cross_step import CrossStep
+    from interp.causal.cross_step import CrossStep
 
 
 def cross_step_figure(results: Sequence[CrossStep], width: int = 1000) -> go.Figure:

@@ -13,7 +13,7 @@ from interp.figures.template import EDGE_COLOUR, UNSOLVED_COLOUR, make_figure, t
 from interp.labels import STATUSES
 
 if TYPE_CHECKING:
-    from interp.direct_attribution import DirectAttribution
+    from interp.lenses.direct_attribution import DirectAttribution
 
 _BARS: Final = 200
 _ROW: Final = 18

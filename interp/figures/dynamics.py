@@ -13,9 +13,9 @@ from interp.figures.template import INK, MARK_COLOUR, UNSOLVED_COLOUR
 from interp.labels import STATUSES
 
 if TYPE_CHECKING:
-    from interp.drift import Drift
-    from interp.frontier import Frontier
-    from interp.motion import Dynamics
+    from interp.motion.drift import Drift
+    from interp.motion.dynamics import Dynamics
+    from interp.motion.frontier import Frontier
 
 STATUS_COLOURS: Final = dict(zip(STATUSES, (UNSOLVED_COLOUR, "#e1862d", MARK_COLOUR), strict=True))
 MODEL_COLOURS: Final = (MARK_COLOUR, "#e1862d", "#1e8769", "#963c5a", "#5a781e", "#784bc3")

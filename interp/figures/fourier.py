@@ -12,9 +12,9 @@ from interp.figures.template import EDGE_COLOUR, INK, MARK_COLOUR, UNSOLVED_COLO
 from interp.sites import Site
 
 if TYPE_CHECKING:
-    from interp.fourier import Fourier
-    from interp.frequency_ablation import FrequencyAblation
-    from interp.spectrum import SiteSpectrum
+    from interp.frequencies.fourier import Fourier
+    from interp.frequencies.frequency_ablation import FrequencyAblation
+    from interp.frequencies.spectrum import SiteSpectrum
 
 SHARES: Final = ((0.0, "#ffffff"), (0.5, "#7f9bea"), (1.0, "#1f36a0"))
 """White to blue, for shares from 0."""

@@ -9,11 +9,11 @@ import numpy as np
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
-from interp.attention_roles import ROLES
 from interp.figures.template import make_figure, title_of
+from interp.mechanism.attention_roles import ROLES
 
 if TYPE_CHECKING:
-    from interp.heads import HeadRole, HeadRoles
+    from interp.mechanism.heads import HeadRole, HeadRoles
 
 SHARE: Final = ((0.0, "#ffffff"), (0.5, "#7f9bea"), (1.0, "#1f36a0"))
 """White at 0, blue at 1."""

@@ -15,11 +15,11 @@ from interp.figures.depths import depth_marks
 from interp.figures.panels import DIVERGING
 from interp.figures.template import EDGE_COLOUR, INK, make_figure, title_of
 from interp.labels import STATUSES
-from interp.lens import METRICS
+from interp.lenses.lens import METRICS
 
 if TYPE_CHECKING:
-    from interp.lens import StepLens
-    from interp.tuned_lens import TunedLens
+    from interp.lenses.lens import StepLens
+    from interp.lenses.tuned_lens import TunedLens
 
 MEANINGS: Final = {
     "best": "share of nodes whose true symbol has the largest logit",

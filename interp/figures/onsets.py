@@ -8,10 +8,10 @@ import numpy as np
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.figures.template import UNSOLVED_COLOUR, make_figure, title_of
-from interp.onsets import half_way
+from interp.mechanism.onsets import half_way
 
 if TYPE_CHECKING:
-    from interp.onsets import TrainingDynamics
+    from interp.mechanism.onsets import TrainingDynamics
 
 _COLOURS: Final = {
     "name": ("#7f9bea", "#4c78c8", "#1f36a0"),

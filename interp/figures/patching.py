@@ -23,7 +23,7 @@ from models.graph import ComputationGraph
 from models.vocabulary import EncodedGraphs, FactoredVocabulary
 
 if TYPE_CHECKING:
-    from interp.patching import PatchSweep
+    from interp.causal.patching import PatchSweep
 
 SHOWN_AT_MOST: Final = 60_000
 """Cells up to which every step is drawn; beyond, the strongest effect over the steps stands for all of them."""

@@ -10,10 +10,10 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from interp.figures.captioned import captioned
 from interp.figures.cells import frame_traces
 from interp.figures.template import INK, WRONG_COLOUR, discrete_scale, make_figure
-from interp.probe_rows import site_label
+from interp.probing.rows import site_label
 
 if TYPE_CHECKING:
-    from interp.probe_reading import ProbeReading
+    from interp.probing.reading import ProbeReading
 
 _RIGHT: Final = "#c9d5f7"
 _WRONG: Final = "#ffffff"

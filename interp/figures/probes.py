@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from interp.figures.panels import Panel, draw
 from interp.figures.template import MARK_COLOUR, UNSOLVED_COLOUR, make_figure
-from interp.probe_controls import ARMS
-from interp.probe_rows import site_label
+from interp.probing.controls import ARMS
+from interp.probing.rows import site_label
 
 if TYPE_CHECKING:
-    from interp.circular import CircularProbe
-    from interp.probe_grid import ProbeGrid
-    from interp.sparse_probes import SparseProbe
-    from interp.transfer import ProbeTransfer
+    from interp.probing.circular import CircularProbe
+    from interp.probing.grid import ProbeGrid
+    from interp.probing.sparse import SparseProbe
+    from interp.probing.transfer import ProbeTransfer
 
 Floats = NDArray[np.float64]
 

@@ -12,8 +12,8 @@ from interp.figures.captioned import axis_names, captioned, side_by_side
 from interp.figures.template import MARK_COLOUR, UNSOLVED_COLOUR, WRONG_COLOUR, make_figure
 
 if TYPE_CHECKING:
-    from interp.code_interventions import CodeInterventions
-    from interp.margins import SnapMargins
+    from interp.codebook.code_interventions import CodeInterventions
+    from interp.codebook.margins import SnapMargins
 
 STATUS_COLOURS: Final = {
     "waiting": UNSOLVED_COLOUR,
@@ -29,10 +29,10 @@ def margin_figure(
 ) -> go.Figure:
     """Margins of right-hand sides by step and status, as boxes: boundary distance, and margin in logits.
 
-    threshold: where the dashed line stands, in units of |h|; default :data:`interp.margins.NEAR`. Raises ValueError for
-    an unknown factor.
+    threshold: where the dashed line stands, in units of |h|; default :data:`interp.codebook.margins.NEAR`. Raises
+        ValueError for an unknown factor.
     """
-    from interp.margins import NEAR
+    from interp.codebook.margins import NEAR
 
     line = NEAR if threshold is None else threshold
     frame: Any = margins.token_frame(factor)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
-from interp.ablation import Component
+from interp.causal.ablation import Component
 from interp.figures.captioned import captioned
 from interp.figures.template import EDGE_COLOUR, INK, make_figure
 
 if TYPE_CHECKING:
-    from interp.circuit_story import Story
-    from interp.story_claims import Claim
-    from interp.story_effects import Effect
+    from interp.stories.circuit_story import Story
+    from interp.stories.claims import Claim
+    from interp.stories.effects import Effect
 
 _SHARE: Final = ((0.0, "#ffffff"), (0.5, "#7f9bea"), (1.0, "#1f36a0"))
 _OPERANDS: Final = ("#3457d5", "#c2571a", "#1e8769")
@@ -139,7 +139,7 @@ def _levels(claims: Sequence[Claim]) -> dict[int, int]:
 def _arc(
     claim: Claim, start: float, end: float, level: int, count: int, up: bool, layout: dict[str, Any]
 ) -> dict[str, Any]:
-    from interp.story_text import evidence, sentence
+    from interp.stories.text import evidence, sentence
 
     colour = INK if claim.operand is None else _OPERANDS[claim.operand % len(_OPERANDS)]
     base, sign = (0.3, 1) if up else (-0.52, -1)

@@ -13,8 +13,8 @@ from models.vocabulary import FACTORS
 
 if TYPE_CHECKING:
     from interp.chance import AgainstChance
-    from interp.composition import Composition
-    from interp.subspaces import Circuit, Subspaces
+    from interp.mechanism.composition import Composition
+    from interp.mechanism.subspaces import Circuit, Subspaces
 
 LIMIT: Final = 3.0
 """Largest magnitude shown, log2: eight times chance, and an eighth of it or less."""

@@ -9,10 +9,10 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.figures.captioned import captioned
 from interp.figures.template import EDGE_COLOUR, make_figure, value_colours
-from interp.pca import pca_trajectories
+from interp.motion.pca import pca_trajectories
 
 if TYPE_CHECKING:
-    from interp.motion import Dynamics
+    from interp.motion.dynamics import Dynamics
 
 _NAMES: Final = ("first", "second")
 _MOST: Final = 240

@@ -12,7 +12,7 @@ import yaml
 from analyses import export
 from analyses.patching import Where, patch
 from analyses.sweeps import BACKENDS, sweep_graphs
-from interp.pairs import sample_pairs
+from interp.causal.pairs import sample_pairs
 from models import ComputationGraph
 from models.compiled import compile_model
 from tests.cli.commands import recurlens

@@ -1,0 +1,1 @@
+"""Activations of many graphs, by step, with the oracle's labels of every row."""

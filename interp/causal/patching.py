@@ -1,0 +1,255 @@
+"""Activation patching per recurrence step: activations of one run put into another, site by site.
+
+``denoise`` puts the clean run's activation into the corrupt run and asks how much of the clean answer comes back;
+``noise`` puts the corrupt run's activation into the clean run and asks how much is lost. Normalised, the corrupt
+run's metric is 0 and the clean run's 1 in both directions (Zhang & Nanda 2024). A patch that restores an answer shows
+that what differs between the two texts passed through that place; a place can be used and still show nothing, where
+the rest of the run makes up for it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interp.causal.metrics import Answer, Metric, measure
+from interp.interventions import Recording, SetFrom, record
+from interp.replay import run_interventions
+from interp.sites import Site, position_of
+from models.graph import ComputationGraph
+from models.recurrent import RecurrentTransformer
+from models.vocabulary import EncodedGraphs, FactoredVocabulary
+
+if TYPE_CHECKING:
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
+    import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
+
+Direction = Literal["denoise", "noise"]
+AXES = ("step", "layer", "pos", "head")
+
+
+class PatchingError(ValueError):
+    """Two runs that cannot be patched into each other, or a question that has no answer."""
+
+
+@dataclass(frozen=True, eq=False)
+class PatchSweep:
+    """The metric after a patch at each site.
+
+    Attributes:
+        sites: what was patched.
+        raw: float [site], the metric.
+        clean, corrupt: the metric of the two runs without patch.
+        nodes: the nodes the metric reads, in text order.
+        n_steps: length of all runs.
+        seconds: wall-clock of the sweep.
+    """
+
+    sites: tuple[Site, ...]
+    raw: NDArray[np.float64]
+    clean: float
+    corrupt: float
+    metric: str
+    direction: Direction
+    nodes: tuple[int, ...]
+    clean_graph: ComputationGraph
+    corrupt_graph: ComputationGraph
+    n_steps: int
+    seconds: float
+
+    @property
+    def normalised(self) -> NDArray[np.float64]:
+        """Float [site]: 0 for the corrupt run's metric, 1 for the clean run's; nan where the two are equal."""
+        gap = self.clean - self.corrupt
+        return np.full_like(self.raw, np.nan) if gap == 0 else (self.raw - self.corrupt) / gap
+
+    def grid(
+        self, rows: str = "step", columns: str = "pos"
+    ) -> tuple[NDArray[np.float64], list[Any], list[Any]]:
+        """Normalised effects [row, column] and the labels of both axes, in order of appearance; nan: no such site.
+
+        Where several sites share a cell, the one with the largest absolute effect stands for them.
+
+        Raises:
+            PatchingError: an axis that sites do not have.
+        """
+        for axis in (rows, columns):
+            if axis not in AXES:
+                raise PatchingError(f"there is no axis {axis!r}; there are {', '.join(AXES)}")
+        row_of, column_of = (
+            {label: index for index, label in enumerate(dict.fromkeys(getattr(s, axis) for s in self.sites))}
+            for axis in (rows, columns)
+        )
+        cells = np.full((len(row_of), len(column_of)), np.nan)
+        for site, effect in zip(self.sites, self.normalised, strict=True):
+            cell = row_of[getattr(site, rows)], column_of[getattr(site, columns)]
+            if np.isnan(cells[cell]) or abs(effect) > abs(cells[cell]):
+                cells[cell] = effect
+        return cells, list(row_of), list(column_of)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per site: site, step, name, layer, pos, position, head, factor, raw, normalised."""
+        import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
+
+        encoded = _encode(self.clean_graph)
+        records = [
+            {
+                "site": str(site),
+                **{axis: getattr(site, axis) for axis in ("step", "name", "layer")},
+                "pos": str(site.pos),
+                "position": position_of(site.pos, encoded),
+                "head": site.head,
+                "factor": site.factor,
+                "raw": raw,
+                "normalised": normalised,
+            }
+            for site, raw, normalised in zip(
+                self.sites, self.raw.tolist(), self.normalised.tolist(), strict=True
+            )
+        ]
+        return pd.DataFrame(records).convert_dtypes(
+            convert_string=False, convert_boolean=False, convert_floating=False
+        )
+
+    def figure(self, rows: str | None = None, columns: str | None = None) -> go.Figure:
+        """See :func:`interp.figures.patching.patching_figure`."""
+        from interp.figures.patching import patching_figure
+
+        return patching_figure(self, rows, columns)
+
+    def save(self, path: str | Path) -> Path:
+        """Write ``path`` (.npz) with everything :meth:`load` needs."""
+        path = Path(path).with_suffix(".npz")
+        about = {
+            "sites": [site.to_dict() for site in self.sites],
+            **{name: getattr(self, name) for name in ("clean", "corrupt", "metric", "direction", "nodes")},
+            **{name: getattr(self, name) for name in ("n_steps", "seconds")},
+            "clean_graph": self.clean_graph.to_json(),
+            "corrupt_graph": self.corrupt_graph.to_json(),
+        }
+        np.savez_compressed(path, raw=self.raw, about=np.array(json.dumps(about)))
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> PatchSweep:
+        """The inverse of :meth:`save`."""
+        with np.load(path) as stored:
+            about, raw = json.loads(str(stored["about"])), stored["raw"]
+        about["sites"] = tuple(Site.from_dict(site) for site in about["sites"])
+        about["nodes"] = tuple(about["nodes"])
+        for name in ("clean_graph", "corrupt_graph"):
+            about[name] = ComputationGraph.from_json(about[name])
+        return cls(raw=raw, **about)
+
+
+def patch_sweep(
+    model: RecurrentTransformer,
+    clean: ComputationGraph | Recording,
+    corrupt: ComputationGraph | Recording,
+    sites: Sequence[Site],
+    metric: Metric = "logit_diff",
+    direction: Direction = "denoise",
+    nodes: Sequence[int | str] | None = None,
+    n_steps: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> PatchSweep:
+    """Patch every site, one at a time, and measure what comes of it.
+
+    Args:
+        clean, corrupt: two graphs with texts of the same length (:mod:`interp.causal.pairs` makes them), or recorded
+            runs of them, which spare several sweeps of one pair the recording.
+        metric: a name of :data:`interp.causal.metrics.METRICS`, or a function of a :class:`interp.replay.Replay`.
+        nodes: what the metric reads, as indices or names (default: nodes at which the two runs end differently).
+        n_steps: length of all runs (default: the longer of the two).
+        progress: called with (sites done, sites in all).
+
+    Raises:
+        PatchingError: texts of different length; no node at which the runs differ; an unknown node or direction.
+        SiteError, MetricError: a site or metric that does not exist.
+    """
+    if direction not in get_args(Direction):
+        raise PatchingError(f"direction={direction!r}; allowed are {', '.join(get_args(Direction))}")
+    runs = record_pair(model, clean, corrupt, n_steps)
+    steps = runs[0].n_steps
+    answer = Answer.of(runs[0].trajectory, runs[1].trajectory, _nodes(runs, nodes, steps, metric), steps)
+    base, source = (runs[1], runs[0]) if direction == "denoise" else runs
+    begin = time.perf_counter()
+    ends = [measure(metric, next(run_interventions(model, run, [()], steps)), answer) for run in runs]
+    replays = run_interventions(
+        model, base, [SetFrom(site, source) for site in sites], steps, progress=progress
+    )
+    raw = np.array([measure(metric, replay, answer) for replay in replays])
+    return PatchSweep(
+        sites=tuple(sites),
+        raw=raw,
+        clean=ends[0],
+        corrupt=ends[1],
+        metric=metric if isinstance(metric, str) else getattr(metric, "__name__", "metric"),
+        direction=direction,
+        nodes=answer.nodes,
+        clean_graph=runs[0].graph,
+        corrupt_graph=runs[1].graph,
+        n_steps=steps,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def record_pair(
+    model: RecurrentTransformer,
+    clean: ComputationGraph | Recording,
+    corrupt: ComputationGraph | Recording,
+    n_steps: int | None = None,
+) -> tuple[Recording, Recording]:
+    """Both runs, equally long (default: as long as the longer one needs); recorded ones of that length are kept.
+
+    Raises:
+        PatchingError: texts of different length, or graphs of different size.
+    """
+    given = [run if isinstance(run, Recording) else record(model, run, n_steps) for run in (clean, corrupt)]
+    steps = max(1, *(run.n_steps for run in given)) if n_steps is None else n_steps
+    first, second = (run if run.n_steps == steps else record(model, run.graph, steps) for run in given)
+    runs = first, second
+    if len(first.graph) != len(second.graph):
+        raise PatchingError(
+            f"the clean graph has {len(first.graph)} nodes and the corrupt one {len(second.graph)}; "
+            "a metric reads the same nodes in both"
+        )
+    lengths = [int(run.encoded.mask.sum()) for run in runs]
+    if lengths[0] != lengths[1]:
+        raise PatchingError(
+            f"the clean text has {lengths[0]} tokens and the corrupt one {lengths[1]}; runs can be patched into "
+            "each other only if their texts are equally long"
+        )
+    return runs
+
+
+def _nodes(
+    runs: tuple[Recording, Recording], nodes: Sequence[int | str] | None, steps: int, metric: Metric
+) -> list[int]:
+    names = [node.name for node in runs[0].graph.nodes]
+    if nodes is not None:
+        for node in nodes:
+            if node not in names and not (isinstance(node, int) and 0 <= node < len(names)):
+                raise PatchingError(
+                    f"there is no node {node!r}; there are 0..{len(names) - 1}, named {', '.join(names)}"
+                )
+        return [node if isinstance(node, int) else names.index(node) for node in nodes]
+    ends = [run.trajectory.values[steps, 0] for run in runs]
+    differing = [int(node) for node in (ends[0] != ends[1]).nonzero().flatten()]
+    if not differing and metric in ("logit_diff", "prob", "accuracy"):
+        raise PatchingError(
+            "the two runs end with the same value at every node, so there is no answer to restore"
+        )
+    return differing
+
+
+def _encode(graph: ComputationGraph) -> EncodedGraphs:
+    vocabulary = FactoredVocabulary(graph.n_variables, graph.modulus, tuple(graph.ops) or ("ADD",))
+    return vocabulary.encode([graph])

@@ -1,0 +1,1 @@
+"""Whether a model computes in the Fourier basis of its arithmetic, and the causal test of it."""

@@ -1,0 +1,1 @@
+"""Residual states read through the model's own readouts."""

@@ -1,0 +1,182 @@
+"""The tuned lens by step: an affine translator a step and layer point, from its residual state to the step's last.
+
+Belrose et al. 2023 (arXiv 2303.08112, section 3): ``lens(h) = readout(h + A h + b)``, the readout being the final LN
+and W_U. One block of weights runs at every step, but what stands in the residual stream differs from step to step, so
+every step has translators of its own. They are fitted on some graphs and judged on others.
+
+Two ways to fit. Ridge (scikit-learn) predicts the difference ``h_last - h`` from ``h``: least squares in the residual
+stream, shrunk towards the plain lens. ``kl_steps`` steps of Adam go on from there and lower what the paper's lens
+minimises, KL(the step's own readout || lens) in the factor's slice.
+
+A translator is a probe of the final residual state: it shows what is linearly there, not what the model uses. The plain
+lens stands beside it, on the same rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interp.lenses.lens import StepLens, collect_residuals, lens_of
+from interp.lenses.readout import check_factor, kl_divergence, layer_points, read_factor, to_tensor
+from models.recurrent import RecurrentTransformer
+from models.tokens import ModelInput
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
+
+LEARNING_RATE: Final = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class TunedLens:
+    """Translators, and what is read with and without them on graphs they were not fitted on.
+
+    Attributes:
+        weight: float [step, point, d_model, d_model]; ``A``, rows are outputs; zero at the last point.
+        bias: float [step, point, d_model]; ``b``.
+        plain, tuned: the lens without and with translators, rows of the held-out graphs alone.
+        fitted_on, held_out: indices of the graphs.
+        ridge, kl_steps: how it was fitted.
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    plain: StepLens
+    tuned: StepLens
+    fitted_on: tuple[int, ...]
+    held_out: tuple[int, ...]
+    ridge: float
+    kl_steps: int
+
+    @property
+    def n_steps(self) -> int:
+        """How many steps have translators."""
+        return len(self.weight)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Means over held-out rows, a line a step, status and layer point: ``StepLens.summary`` of the tuned lens, and
+        ``kl_plain``, ``content_best_plain`` and ``best_plain`` of the plain one.
+        """
+        return self._beside(by_step=True)
+
+    def summary(self) -> pd.DataFrame:
+        """The same over all steps together."""
+        return self._beside(by_step=False)
+
+    def _beside(self, by_step: bool) -> pd.DataFrame:
+        tuned, plain = (cast(Any, lens.summary(by_step)) for lens in (self.tuned, self.plain))
+        return tuned.assign(**{f"{name}_plain": plain[name] for name in ("kl", "best", "content_best")})
+
+    def kl_by_step(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean KL in nats over held-out rows, plain and tuned: two float [step, point]."""
+        return self.plain.kl.mean(-1, dtype=np.float64), self.tuned.kl.mean(-1, dtype=np.float64)
+
+    def figure(self, width: int = 1000) -> go.Figure:
+        """:func:`interp.figures.lens.tuned_lens_figure`."""
+        from interp.figures.lens import tuned_lens_figure
+
+        return tuned_lens_figure(self, width)
+
+
+def fit_tuned_lens(
+    model: RecurrentTransformer,
+    graphs: ModelInput,
+    n_steps: int | None = None,
+    factor: str = "value",
+    positions: str = "rhs",
+    held_out: float = 0.25,
+    ridge: float = 1.0,
+    kl_steps: int = 0,
+    seed: int = 0,
+) -> TunedLens:
+    """Fit translators on some graphs, and read the others.
+
+    Memory holds the residual states of one step at one layer point at a time; the others lie in a temporary folder.
+
+    Args:
+        n_steps, factor, positions: as for :func:`interp.step_lens`.
+        held_out: share of the graphs that are read, not fitted on.
+        ridge: penalty on the entries of A (scikit-learn's ``alpha``), features centred, not scaled.
+        kl_steps: full-batch Adam steps on the KL divergence after that, at :data:`LEARNING_RATE`.
+        seed: of the split.
+
+    Raises:
+        ValueError: fewer than two graphs, a share outside (0, 1), a negative penalty or number of steps, and as
+            :func:`interp.step_lens`.
+    """
+    check_factor(factor)
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out is {held_out}; allowed is a share of the graphs, above 0 and below 1")
+    if ridge < 0 or kl_steps < 0:
+        raise ValueError(f"ridge is {ridge} and kl_steps {kl_steps}; allowed are 0 or more")
+    with TemporaryDirectory() as folder:
+        known, data = collect_residuals(model, graphs, folder, n_steps, positions)
+        fitted_on, others = _split(len(known), held_out, seed)
+        graph = cast(Any, data.labels)["graph"].to_numpy()
+        train = np.isin(graph, fitted_on)
+        stored = [data.activations[name] for name in layer_points(model).values()]
+        shape = data.n_steps, len(stored), model.cfg.d_model
+        weight = np.zeros((*shape, shape[-1]), dtype=np.float32)
+        bias = np.zeros(shape, dtype=np.float32)
+        for step in range(data.n_steps):
+            last = to_tensor(stored[-1][step][train])
+            for index, activations in enumerate(stored[:-1]):
+                hidden = to_tensor(activations[step][train])
+                fitted = _least_squares(hidden, last, ridge)
+                if kl_steps:
+                    fitted = _lower_kl(model, factor, fitted, hidden, last, kl_steps)
+                weight[step, index], bias[step, index] = (part.numpy() for part in fitted)
+
+        def translate(hidden: Tensor, step: int, index: int) -> Tensor:
+            return hidden + hidden @ to_tensor(weight[step, index]).T + to_tensor(bias[step, index])
+
+        plain, tuned = (lens_of(model, data, known, factor, how).select(~train) for how in (None, translate))
+    return TunedLens(weight, bias, plain, tuned, fitted_on, others, ridge, kl_steps)
+
+
+def _split(n_graphs: int, held_out: float, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if n_graphs < 2:
+        raise ValueError(
+            f"there is {n_graphs} graph; a tuned lens needs at least 2: some to be fitted on, others to read"
+        )
+    from sklearn.model_selection import train_test_split  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+
+    count = min(max(1, round(held_out * n_graphs)), n_graphs - 1)
+    parts: Any = cast(Any, train_test_split)(range(n_graphs), test_size=count, random_state=seed)
+    first, second = (tuple(sorted(int(index) for index in part)) for part in parts)
+    return first, second
+
+
+def _least_squares(hidden: Tensor, last: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    from sklearn.linear_model import Ridge  # pyright: ignore[reportMissingTypeStubs]
+
+    fitted = cast(Any, Ridge(alpha=ridge)).fit(hidden.numpy(), (last - hidden).numpy())
+    return to_tensor(fitted.coef_), to_tensor(fitted.intercept_)
+
+
+def _lower_kl(
+    model: RecurrentTransformer,
+    factor: str,
+    start: tuple[Tensor, Tensor],
+    hidden: Tensor,
+    last: Tensor,
+    steps: int,
+) -> tuple[Tensor, Tensor]:
+    weight, bias = (part.clone().requires_grad_() for part in start)
+    with torch.no_grad():
+        target = read_factor(model, last, factor)
+    optimiser = cast(Any, torch.optim.Adam([weight, bias], lr=LEARNING_RATE))
+    with torch.enable_grad():
+        for _ in range(steps):
+            loss = kl_divergence(target, read_factor(model, hidden + hidden @ weight.T + bias, factor)).mean()
+            weight.grad, bias.grad = torch.autograd.grad(loss, [weight, bias])
+            optimiser.step()
+    return weight.detach(), bias.detach()

@@ -1,0 +1,1 @@
+"""What every head and block is for: responses, targets, circuits and subspaces."""

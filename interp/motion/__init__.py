@@ -1,0 +1,1 @@
+"""How a run moves: residuals, fixed points, cycles, drift and the frontier of solved levels."""

@@ -1,0 +1,1 @@
+"""Probes by step and site, always with their controls."""

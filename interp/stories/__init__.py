@@ -1,0 +1,1 @@
+"""The circuit story of one node, every claim with the effect that backs it."""
