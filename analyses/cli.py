@@ -39,6 +39,7 @@ from analyses.options import (
     wide_console,
 )
 from analyses.patch_command import patch_command
+from analyses.probe_reading import probe_reading_command
 from analyses.probing import probe_command
 from analyses.report import report_command
 from analyses.story import story_command
@@ -172,6 +173,7 @@ app.command("lens")(lens_command)
 app.command("codes")(codes_command)
 app.command("dynamics")(dynamics_command)
 app.command("probe")(probe_command)
+app.command("probe-reading")(probe_reading_command)
 app.command("story")(story_command)
 app.command("report")(report_command)
 app.command("training-dynamics")(training_command)

@@ -128,6 +128,19 @@ StepsOption = Annotated[
         help="Recurrence steps to run.  [default: until the state is stable, or as many as the method fixes]",
     ),
 ]
+TargetOption = Annotated[
+    str,
+    typer.Option(
+        "--target", help="What is read: value, depth, operand_1, operand_value_2, operation, shown, ..."
+    ),
+]
+SitesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sites", help="Such as resid_post,blocks.1.attn.hook_z.  [default: all of the residual stream]"
+    ),
+]
+ProbeOption = Annotated[str, typer.Option("--kind", help="logistic or ridge.")]
 JobsOption = Annotated[
     int, typer.Option("--jobs", callback=at_least(1), help="Workers, each with one thread.")
 ]
@@ -202,6 +215,11 @@ def many_graphs(context: typer.Context, model: RecurrentTransformer) -> list[Com
     if source.n_nodes is None and asked is not None and asked.name == "COMMANDLINE":
         raise InputError(f"--graphs {context.params['n_graphs']} samples graphs, so it needs --n-nodes.")
     return source.many(model, context.params["n_graphs"])
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """The names of a comma-separated option; None where it was not given."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
 def wide_console() -> Console:

@@ -1,15 +1,42 @@
-"""What probes that were fitted on sampled graphs read in graphs of one's own: `study_reading`.
+"""What probes fitted on sampled graphs read in graphs of one's own: `python -m analyses.probe_reading --help`.
 
-`analyses.probing` says how far such probes can be trusted; this says what they read, node by node.
+`analyses.probing` says how far such probes can be trusted; this says what they read, node by node. `--out` receives
+`probe_reading.csv` (a line a reading), `.parquet`, `.json`, `.html`, `.png`, the readings of further graphs as
+`probe_reading_NAME.html`, and `config.yaml`, from which `--config` repeats the run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from analyses.inputs import GraphSource, InputError, load_model
+import typer
+
+from analyses.inputs import GraphSource, InputError, Outputs, load_model
+from analyses.options import (
+    ConfigOption,
+    GraphArgument,
+    GraphCountOption,
+    GraphOption,
+    GraphsFileOption,
+    JsonOption,
+    ModelOption,
+    NNodesOption,
+    OpsOption,
+    OutOption,
+    ProbeOption,
+    QuietOption,
+    SeedOption,
+    SitesOption,
+    TargetOption,
+    at_least,
+    many_graphs,
+    reports_bad_input,
+    run_alone,
+    split_names,
+)
+from analyses.studies import tell, used_options, write_files, write_more
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +45,8 @@ if TYPE_CHECKING:
 
     from interp.probing.reading import ProbeReading
     from models.graph import ComputationGraph
+
+NAME = "probe_reading"
 
 
 @dataclass(frozen=True)
@@ -93,7 +122,7 @@ def study_reading(
     kind: str = "logistic",
     n_training: int = 64,
     n_nodes: int = 16,
-    seed: int = 0,
+    seed: int = 1000,
 ) -> ProbeReadingStudy:
     """Fit probes of the model of a name or path on sampled graphs, and read `graphs` with them.
 
@@ -119,3 +148,59 @@ def study_reading(
     except ValueError as error:
         raise InputError(str(error)) from error
     return ProbeReadingStudy(model, reading, n_training)
+
+
+@reports_bad_input
+def probe_reading_command(
+    context: typer.Context,
+    text: GraphArgument = None,
+    graph: GraphOption = None,
+    graphs_file: GraphsFileOption = None,
+    n_nodes: NNodesOption = None,
+    n_graphs: GraphCountOption = 1,
+    seed: SeedOption = 0,
+    ops: OpsOption = "ADD",
+    model: ModelOption = "compiled",
+    target: TargetOption = "value",
+    sites: SitesOption = None,
+    status: Annotated[
+        str,
+        typer.Option("--status", help="Nodes by what the step owes them: waiting, computing, done or all."),
+    ] = "computing",
+    kind: ProbeOption = "logistic",
+    fit_graphs: Annotated[
+        int, typer.Option("--fit-graphs", callback=at_least(1), help="Graphs that the probes are fitted on.")
+    ] = 64,
+    fit_nodes: Annotated[
+        int, typer.Option("--fit-nodes", callback=at_least(1), help="Nodes of each of these.")
+    ] = 16,
+    fit_seed: Annotated[
+        int, typer.Option("--fit-seed", callback=at_least(0), help="They are of this seed and the next ones.")
+    ] = 1000,
+    json_file: JsonOption = None,
+    out: OutOption = None,
+    quiet: QuietOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Read graphs, node by node and step by step, with probes that were fitted on other graphs."""
+    outputs = Outputs(NAME, json_file, out)
+    outputs.check()
+    graphs = many_graphs(context, load_model(model))
+    study = study_reading(
+        graphs, model, target, split_names(sites), status, kind, fit_graphs, fit_nodes, fit_seed
+    )
+    written = write_files(outputs, "probe-reading", study, used_options(context))
+    if out is not None:
+        further = {name.removeprefix("reading_"): figure for name, figure in study.figures().items()}
+        further.pop("reading")
+        written += write_more(out, NAME, {}, further)
+    tell(study, written, quiet)
+
+
+def main() -> None:
+    """Entry point of `python -m analyses.probe_reading`."""
+    run_alone(probe_reading_command)
+
+
+if __name__ == "__main__":
+    main()

@@ -27,13 +27,17 @@ from analyses.options import (
     NNodesOption,
     OpsOption,
     OutOption,
+    ProbeOption,
     QuietOption,
     SeedOption,
+    SitesOption,
     StepsOption,
+    TargetOption,
     at_least,
     many_graphs,
     reports_bad_input,
     run_alone,
+    split_names,
 )
 from analyses.studies import records, tell, used_options, write_files, write_more
 
@@ -194,7 +198,7 @@ def study_probes(
         if not 2 <= folds <= len(graphs):
             raise InputError(
                 f"{folds} folds need {folds} graphs or more, since no graph is split, and 2 folds at least; "
-                f"given: {len(graphs)}."
+                f"given: {len(graphs)}. `recurlens probe-reading` reads single graphs with probes fitted on others."
             )
         data, untrained = collect_with_untrained(loaded, graphs, sites or SITES, positions, n_steps, seed)
         for status in statuses:
@@ -220,10 +224,6 @@ def study_probes(
     return ProbingStudy(model, tuple(grids), tuple(transfers), tuple(circles), tuple(left_out), len(graphs))
 
 
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
-
-
 @reports_bad_input
 def probe_command(
     context: typer.Context,
@@ -235,18 +235,8 @@ def probe_command(
     seed: SeedOption = 0,
     ops: OpsOption = "ADD",
     model: ModelOption = "compiled",
-    target: Annotated[
-        str,
-        typer.Option(
-            "--target", help="What is read: value, depth, operand_1, operand_value_2, operation, shown, ..."
-        ),
-    ] = "value",
-    sites: Annotated[
-        str | None,
-        typer.Option(
-            "--sites", help="Such as resid_post,blocks.1.attn.hook_z.  [default: all of the residual stream]"
-        ),
-    ] = None,
+    target: TargetOption = "value",
+    sites: SitesOption = None,
     status: Annotated[
         str, typer.Option("--status", help="Nodes by what the step owes them: waiting,computing,done,all.")
     ] = ",".join(STATUSES),
@@ -257,7 +247,7 @@ def probe_command(
             "--role", help="Of these, only: rhs, operand, 'leaf value', operation, equals, separator."
         ),
     ] = None,
-    kind: Annotated[str, typer.Option("--kind", help="logistic or ridge.")] = "logistic",
+    kind: ProbeOption = "logistic",
     folds: Annotated[
         int, typer.Option("--folds", callback=at_least(2), help="Cross-validation folds, over graphs.")
     ] = 5,
@@ -282,8 +272,8 @@ def probe_command(
         graphs,
         model,
         target,
-        _names(sites),
-        _names(status) or [],
+        split_names(sites),
+        split_names(status) or [],
         role,
         positions,
         steps,

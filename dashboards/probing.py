@@ -67,12 +67,14 @@ def options(view: AnalysisView) -> dict[str, Any]:
     return common | {"statuses": (settings["status"],), "transfer": _transfer(view)}
 
 
-def flags(view: AnalysisView) -> str:
-    """Options of the command."""
+def line(view: AnalysisView) -> str:
+    """The command: `probe` of sampled graphs, `probe-reading` of typed ones."""
+    command = "probe" if view.text is None else "probe-reading"
     sites, transfer = _sites(view), _transfer(view)
     given = "".join(f" --{name} {view.setting(name)}" for name in ("target", "status", "kind"))
     given += "" if sites is None else f" --sites {','.join(sites)}"
-    return given + ("" if transfer is None else f" --transfer {transfer}")
+    given += "" if transfer is None else f" --transfer {transfer}"
+    return f"recurlens {command} {view.graph_options()} --model {view.model}{given}"
 
 
 def _sites(view: AnalysisView) -> tuple[str, ...] | None:
@@ -118,10 +120,11 @@ PROBING = Analysis(
     study_of=study_of,
     settings=(TARGET, STATUS, KIND, SITES, ACROSS),
     options=options,
-    flags=flags,
+    flags=lambda view: "",
     at_once=1000,
     shown=shown,
     figures=figures,
+    line=line,
 )
 
 

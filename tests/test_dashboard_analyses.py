@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -16,6 +17,7 @@ from dashboards.graph_inputs import default_view
 from dashboards.lens import LENS
 from dashboards.precomputed import Result
 from dashboards.probing import PROBING
+from tests.cli.commands import recurlens
 from tests.pages import address, checked, sentences
 
 OWN = "20 = a; 2 = b; a + b = total; total + b = twice"
@@ -165,6 +167,14 @@ def test_a_tuned_lens_has_to_be_asked_for():
     checked(app.selectbox(key="lens_kind").set_value("tuned").run())
     assert list(figures(app)) == ["tuned"]
     assert "--tuned" in app.code[1].value
+
+
+def test_the_command_of_my_own_graph_reads_it_as_the_page_does():
+    app = opened("probing", model="compiled", text=OWN, **QUICK)
+    command = app.code[1].value
+    assert command.startswith("recurlens probe-reading ")
+    done = recurlens(*shlex.split(command)[1:], "--quiet")
+    assert done.out.strip() in sentences(app)
 
 
 def test_what_cannot_be_probed_is_a_message():

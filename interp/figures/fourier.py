@@ -78,6 +78,7 @@ def fourier_figure(result: Fourier, width: int = 1000) -> go.Figure:
             "yaxis": "y3",
             "colorscale": [list(stop) for stop in SHARES],
             "zmin": 0,
+            "zmax": max((max(column) for column in shares if column), default=1),
             "colorbar": {
                 "title": {"text": "share of the<br>diagonal"},
                 "len": 0.34,

@@ -9,6 +9,7 @@ import pytest
 
 from analyses import export
 from analyses.inputs import InputError
+from analyses.probe_reading import study_reading
 from analyses.probing import study_probes
 from models import ComputationGraph
 from models.compiled import compile_model
@@ -110,9 +111,36 @@ def test_bad_input_is_one_message(arguments: list[object], message: str, model: 
     assert message in recurlens("probe", "-m", model, *SAMPLED, *arguments, code=2).err
 
 
+def test_one_graph_is_read_with_probes_fitted_on_others(model: Path, tmp_path: Path):
+    text, out, again = "1 = a; 3 = b; a + b = c; c + b = d", tmp_path / "out", tmp_path / "again"
+    fitted = ["--sites", AFTER, "--fit-graphs", 8, "--fit-nodes", 10]
+    done = recurlens("probe-reading", text, "-m", model, *fitted, "--out", out)
+    assert {path.name for path in out.iterdir()} == {
+        *(f"probe_reading.{kind}" for kind in ("csv", "parquet", "json", "html")),
+        "config.yaml",
+    }
+    study = study_reading(
+        [ComputationGraph.parse(text, 5, 16)], str(model), "value", [AFTER], n_training=8, n_nodes=10
+    )
+    assert done.out.splitlines()[-1] == study.verdict()
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "probe_reading.parquet"), study.to_frame())
+    recurlens("probe-reading", "--config", out / "config.yaml", "--out", again)
+    assert (again / "probe_reading.json").read_bytes() == (out / "probe_reading.json").read_bytes()
+
+
+def test_further_graphs_have_files_of_their_own(model: Path, tmp_path: Path):
+    sampled = ["--n-nodes", 6, "--graphs", 2, "--fit-graphs", 4, "--fit-nodes", 6, "--sites", AFTER]
+    recurlens("probe-reading", "-m", model, *sampled, "--out", tmp_path)
+    assert (tmp_path / "probe_reading_1.html").is_file()
+    error = recurlens("probe-reading", "-m", model, *sampled, "--fit-graphs", 0, code=2).err
+    assert "--fit-graphs is 0: it must be at least 1" in error
+    error = recurlens("probe-reading", "-m", model, *sampled, "--target", "colour", code=2).err
+    assert "there is no target 'colour'" in error
+
+
 def test_a_count_of_graphs_samples(model: Path):
     error = recurlens("probe", "-m", model, "1 = a; a = b", "--graphs", 3, code=2).err
     assert "--graphs 3 samples graphs, so it needs --n-nodes" in error
     assert "use one of GRAPH" in recurlens("probe", "-m", model, code=2).err
     alone = recurlens("probe", "-m", model, "1 = a; a = b", code=2).err
-    assert "5 folds need 5 graphs or more" in alone
+    assert "5 folds need 5 graphs or more" in alone and "recurlens probe-reading" in alone
