@@ -4,7 +4,7 @@
 
 Our curves come from the `evaluation.json` beside each bundled checkpoint, which `recurlens evaluate --json` wrote
 (its card has the command); the paper's six from `analyses/data`. The two are never mixed in one curve. Six of ours
-have the same budget of wall-clock; the table of the ablation compares those (`analyses.equal_budget`).
+have the same budget of processor time; the table of the ablation compares those (`analyses.equal_budget`).
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ def test_our_curves_are_what_evaluate_wrote(tmp_path: Path) -> None:
     for name in ("discrete", "my-model"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "evaluation.json").write_text(json.dumps(EVALUATION))
+    write_checkpoint(tmp_path / "by-the-wall", "recurrent", 20.0, 0.5, clock="wall")
     (tmp_path / "not-evaluated").mkdir()
     curves = our_curves(tmp_path)
     assert [curve.name for curve in curves] == ["discrete", "my-model"]
@@ -81,11 +82,16 @@ def test_our_curves_have_the_method_and_the_budget_of_their_training(tmp_path: P
 
 
 def write_checkpoint(
-    folder: Path, method: str, minutes: float, solved: float, ops: list[str] | None = None
+    folder: Path,
+    method: str,
+    minutes: float,
+    solved: float,
+    ops: list[str] | None = None,
+    clock: str = "processor",
 ) -> None:
     """The two files about a checkpoint that hold what was measured; 100 graphs at every size."""
     folder.mkdir()
-    training = {"method": method, "minutes": minutes, "ops": ops or ["ADD"]}
+    training = {"method": method, "minutes": minutes, "ops": ops or ["ADD"], "clock": clock}
     (folder / "training.json").write_text(json.dumps({"training": training}))
     size = {
         "graphs": 100,
@@ -103,6 +109,7 @@ def test_the_ablation_is_of_one_budget_and_one_task(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "discrete", "discrete", 20.0, 0.6)
     write_checkpoint(tmp_path / "discrete-corrected", "discrete-corrected", 64.0, 1.0)
     write_checkpoint(tmp_path / "mixed", "discrete-corrected", 20.0, 1.0, ["ADD", "MUL"])
+    write_checkpoint(tmp_path / "by-the-wall", "recurrent", 20.0, 0.5, clock="wall")
     (tmp_path / "not-evaluated").mkdir()
     ablation = equal_budget(paper_curves(), tmp_path)
     assert ablation.methods == ["discrete", "feedforward"]

@@ -28,7 +28,7 @@ TRAINED_UP_TO: Final = 32
 @dataclass(frozen=True)
 class Curve:
     """Fraction fully solved by size. ``low`` and ``high`` are interval bounds, or empty where none is known;
-    ``minutes`` is the wall-clock budget of the training, if known.
+    ``minutes`` is the budget of the training, if known.
     """
 
     method: str
