@@ -306,10 +306,10 @@ def diagonal_after(output: float, residual: float, chance: float, untrained: flo
 
 
 def fourier_neurons(
-    found: FourierVerdict, tuned_carry: bool, tuned: float, untuned: float, full: float
+    found: FourierVerdict, layer: int, tuned_carry: bool, tuned: float, untuned: float, full: float
 ) -> Claim:
-    """found: the verdict on the neurons. tuned, untuned, full: share of pairs answered right with the neurons of all
-    frequencies ablated, with all others ablated, with none.
+    """found: the verdict on the neurons. layer: whose MLP is ablated, the one of the largest effect. tuned, untuned,
+    full: share of pairs answered right with the neurons of all frequencies ablated, with all others ablated, with none.
     """
     verdict: Verdict = "not" if not found.claimed else "holds" if tuned_carry else "partly"
     shown = [layer for layer in found.layers if layer.matters] or list(found.layers)
@@ -325,11 +325,12 @@ def fourier_neurons(
     return Claim(
         "fourier",
         verdict,
-        f"{shares}; {tuned:.1%} of pairs answered right without the neurons tuned to a frequency, {untuned:.1%} "
-        f"without all others ({full:.1%} with all)",
+        f"{shares}; {tuned:.1%} of pairs answered right without MLP {layer}'s neurons tuned to a frequency, "
+        f"{untuned:.1%} without all others ({full:.1%} with all)",
         f"values renamed, or untrained: {chances}",
         {
             "claimed": found.claimed,
+            "ablated_layer": layer,
             "tuned_carry": tuned_carry,
             "right_without_tuned": tuned,
             "right_without_untuned": untuned,

@@ -1,9 +1,9 @@
 """Six methods at one equal budget: does the paper's order hold for our models?
 
 Rows are the bundled checkpoints trained on ADD for `BUDGET` minutes of processor time, one of each method; what they
-score comes from the `evaluation.json` beside each. For every pair of methods that differ in the paper at a size (its figure
-gives no intervals, so any difference counts), the order *holds* where the better one's 95 % Wilson interval lies above
-the other's, is *reversed* where it lies below, and is *open* where the two overlap.
+score comes from the `evaluation.json` beside each. For every pair of methods that differ in the paper at a size (its
+figure gives no intervals, so any difference counts), the order *holds* where the better one's 95 % Wilson interval
+lies above the other's, is *reversed* where it lies below, and is *open* where the two overlap.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from rich.table import Table
 
+    from interp.frequencies.frequency_ablation import FrequencyAblation
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
 
@@ -212,27 +213,34 @@ def _ablation(
     model: RecurrentTransformer, graphs: Sequence[ComputationGraph], operation: str, seed: int
 ) -> _Found:
     from interp.frequencies.fourier import fourier
-    from interp.frequencies.frequency_ablation import ablate_frequencies
-    from interp.frequencies.neuron_rerun import neuron_run
+    from interp.frequencies.frequency_ablation import ablate_in_layers
     from interp.frequencies.operand_tuples import operand_grid
 
-    layer = fourier(
-        model, operation, 2, ("mlp_post", "mlp_out"), control=False, draws=0, seed=seed
-    ).main_layer
-    found = ablate_frequencies(
-        neuron_run(model, operand_grid(model, operation, 2, seed=seed), layer), seed=seed
-    )
-    frame = found.to_frame()
+    spectra = fourier(model, operation, 2, ("mlp_post", "mlp_out"), control=False, draws=0, seed=seed)
+    grid = operand_grid(model, operation, 2, seed=seed)
+    found = ablate_in_layers(model, grid, spectra.layers_that_matter or (spectra.main_layer,), seed)
+    frame = pd.concat([one.to_frame().assign(layer=one.layer) for one in found], ignore_index=True)
+    columns = [
+        "layer",
+        "frequency",
+        "n_neurons",
+        "accuracy",
+        "random_accuracy",
+        "matched_accuracy",
+        "energy_share",
+    ]
+    figures = {f"ablation_{one.layer}": one.figure() for one in found if one.groups}
+    return "; ".join(_ablated(one, operation) for one in found) + ".", frame, frame.filter(columns), figures
+
+
+def _ablated(found: FrequencyAblation, operation: str) -> str:
     if not found.groups:
-        sentence = f"no neuron of layer {layer} is tuned to one frequency of {operation}, so there is none to ablate."
-        return sentence, frame, frame, {}
-    sentence = (
-        f"with the {found.n_tuned} neurons of layer {layer} that are tuned to a frequency set to their means "
+        return f"no neuron of layer {found.layer} is tuned to one frequency of {operation}, so there is none to ablate"
+    return (
+        f"with the {found.n_tuned} neurons of layer {found.layer} that are tuned to a frequency set to their means "
         f"{found.all_tuned.accuracy:.1%} of the pairs of {operation} are answered right, with all others that vary "
-        f"{found.untuned.accuracy:.1%}, with none {found.full.accuracy:.1%}."
+        f"{found.untuned.accuracy:.1%}, with none {found.full.accuracy:.1%}"
     )
-    columns = ["frequency", "n_neurons", "accuracy", "random_accuracy", "matched_accuracy", "energy_share"]
-    return sentence, frame, frame.filter(columns), {"ablation": found.figure()}
 
 
 def _both(own: pd.DataFrame, untrained: pd.DataFrame) -> pd.DataFrame:

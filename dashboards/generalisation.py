@@ -67,7 +67,8 @@ def _ablation() -> None:
     st.dataframe(result.wide(), hide_index=True, width="stretch")
     st.markdown("\n".join(f"- {line}" for line in result.sentences()))
     st.caption(
-        "Graphs fully solved, trained on ADD on one thread, in minutes of processor time; in brackets 95 % Wilson intervals. A pair of methods holds "
+        "Graphs fully solved, trained on ADD on one thread, in minutes of processor time; in brackets 95 % Wilson "
+        "intervals. A pair of methods holds "
         "where the interval of the one that is better in the paper lies above the other's, is reversed where it lies "
         "below, and is open where they overlap."
     )

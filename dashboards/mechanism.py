@@ -21,7 +21,7 @@ FIGURES = {
     "composition": ("composition", "composition_untrained"),
     "changes": ("changes", "changes_untrained"),
     "fourier": ("fourier", "cells", "neurons"),
-    "ablation": ("ablation",),
+    "ablation": tuple(f"ablation_{layer}" for layer in range(8)),
 }
 SECTIONS = {"composition": "subspaces", "ablation": "fourier"}
 """Of the report, where they are called otherwise."""
@@ -75,7 +75,9 @@ def shown(view: AnalysisView) -> dict[str, str]:
 
 def missing(result: Result) -> str:
     """Why there is nothing to show."""
-    return "No neuron of this layer is tuned to one frequency, so that there is nothing to ablate."
+    return (
+        "No neuron of the layers that matter is tuned to one frequency, so that there is nothing to ablate."
+    )
 
 
 MECHANISM = Analysis(

@@ -15,7 +15,12 @@ import interp
 from interp.figures.fourier import cells_figure, fourier_figure, neurons_figure
 from interp.frequencies.characters import characters_of
 from interp.frequencies.fourier import EmbeddingSpectrum, Fourier, embedding_spectrum, fourier, idle_contrast
-from interp.frequencies.frequency_ablation import ablate_frequencies, neuron_groups
+from interp.frequencies.frequency_ablation import (
+    ablate_frequencies,
+    ablate_in_layers,
+    most_carried,
+    neuron_groups,
+)
 from interp.frequencies.frequency_loss import key_frequency_loss
 from interp.frequencies.neuron_rerun import neuron_run
 from interp.frequencies.operand_tuples import collect_grid, hook_names, operand_grid
@@ -248,6 +253,18 @@ def test_losses_and_ablation_of_the_bundled_model(trained: RecurrentTransformer)
     assert result.n_tuned < (result.spectrum.alive.sum() - result.n_tuned)
     bars = [trace for trace in result.figure().data if trace.type == "bar"]
     assert list(bars[0].y) == [group.score.accuracy for group in result.groups]
+
+
+def test_ablation_layer_by_layer(trained: RecurrentTransformer) -> None:
+    """The MLP before the values are fetched knows nothing of them, so nothing is lost there."""
+    grid = operand_grid(trained, "ADD", 2)
+    spectra = fourier(trained, "ADD", 2, ("mlp_post", "mlp_out"), control=False, draws=0)
+    assert spectra.layers_that_matter == (1,)
+    before, after = ablate_in_layers(trained, grid, (0, 1))
+    assert (before.layer, before.groups, after.layer) == (0, (), 1)
+    assert most_carried((before, after)) is after
+    with pytest.raises(ValueError, match="no layers to ablate in; allowed are those of 0..1"):
+        ablate_in_layers(trained, grid, ())
 
 
 def test_neurons_written_back_change_nothing(

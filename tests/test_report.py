@@ -175,7 +175,7 @@ def test_small_changes_stories_and_spectra():
 @pytest.mark.parametrize(("claimed", "carry", "verdict"), [(1, 1, "holds"), (1, 0, "partly"), (0, 1, "not")])
 def test_fourier_needs_structure_and_cause(claimed: int, carry: int, verdict: str):
     layer = LayerEvidence(1, True, 0.4, 0.1, 0.7, 0.3)
-    found = claims.fourier_neurons(FourierVerdict(bool(claimed), (layer,)), bool(carry), 0.1, 0.9, 1.0)
+    found = claims.fourier_neurons(FourierVerdict(bool(claimed), (layer,)), 1, bool(carry), 0.1, 0.9, 1.0)
     assert found.verdict == verdict
     assert json.loads(json.dumps(found.to_dict()))["numbers"]["layers"][0]["diagonal_share"] == 0.4
 

@@ -103,37 +103,37 @@ def fourier(model: RecurrentTransformer, job: Job) -> Contents:
     """Spectra over operand pairs and triples, and the ablation of the neurons of each frequency."""
     from interp.figures.fourier import cells_figure, neurons_figure
     from interp.frequencies.fourier import fourier as spectra
-    from interp.frequencies.frequency_ablation import ablate_frequencies
-    from interp.frequencies.neuron_rerun import neuron_run
+    from interp.frequencies.frequency_ablation import ablate_in_layers, most_carried
     from interp.frequencies.operand_tuples import operand_grid
 
     need_states(model)
     operation, source = job.ops[0], "interp/figures/fourier.py"
     pairs = spectra(model, operation, 2, seed=job.seed)
     layer = _last_that_matters(pairs)
-    run = neuron_run(model, operand_grid(model, operation, 2, seed=job.seed), layer)
-    ablation = ablate_frequencies(run, seed=job.seed)
+    grid = operand_grid(model, operation, 2, seed=job.seed)
+    ablations = ablate_in_layers(model, grid, pairs.layers_that_matter or (layer,), job.seed)
     drawings = [
         drawing("fourier_pairs", pairs.figure(), source),
         drawing("fourier_cells", cells_figure(pairs.site(f"blocks.{layer}.hook_mlp_out")), source),
         drawing("fourier_neurons", neurons_figure(pairs.neurons(layer)), source),
     ]
-    if ablation.groups:
-        drawings.append(drawing("frequency_ablation", ablation.figure(), source))
+    drawings += [
+        drawing(f"frequency_ablation_{one.layer}", one.figure(), source) for one in ablations if one.groups
+    ]
     told = pairs
-    sentences = [f"Over pairs of operands: {pairs.verdict()}.", _ablated(ablation)]
+    sentences = [f"Over pairs of operands: {pairs.verdict()}.", *map(_ablated, ablations)]
     if job.amounts.triples:
         told = spectra(model, operation, 3, seed=job.seed)
         triples: Any = told.figure()
         triples.update_layout(title={"text": f"{triples.layout.title.text}, operand triples"})
         drawings.append(drawing("fourier_triples", triples, source))
         sentences.insert(1, f"Over triples: {told.verdict()}.")
-    return Contents(sentences, drawings, _fourier_claims(told, ablation))
+    return Contents(sentences, drawings, _fourier_claims(told, most_carried(ablations)))
 
 
 def _last_that_matters(found: Fourier) -> int:
     """The last layer whose MLP the verdict looks at."""
-    return max(one.layer for one in found.verdict().layers if one.matters or len(found.verdict().layers) == 1)
+    return max(found.layers_that_matter, default=found.main_layer)
 
 
 def _fourier_claims(found: Fourier, ablation: FrequencyAblation) -> list[claims.Claim]:
@@ -153,6 +153,7 @@ def _fourier_claims(found: Fourier, ablation: FrequencyAblation) -> list[claims.
         ),
         claims.fourier_neurons(
             found.verdict(),
+            ablation.layer,
             ablation.tuned_carry,
             ablation.all_tuned.accuracy,
             ablation.untuned.accuracy,

@@ -162,6 +162,13 @@ class Fourier:
         """The layer whose MLP's output varies most with the operands (``mlp_post`` where there is no ``mlp_out``)."""
         return max(self._mlp_energy(), key=lambda layer: self._mlp_energy()[layer])
 
+    @property
+    def layers_that_matter(self) -> tuple[int, ...]:
+        """Layers whose MLP's output varies at least :data:`MATTERS` as much as that of :attr:`main_layer`."""
+        energy = self._mlp_energy()
+        strongest = max(energy.values())
+        return tuple(layer for layer, one in energy.items() if strongest > 0 and one >= MATTERS * strongest)
+
     def _mlp_energy(self) -> dict[int, float]:
         for suffix in ("hook_mlp_out", "mlp.hook_post"):
             found = {site.layer or 0: site.energy for site in self.sites if site.name.endswith(suffix)}
@@ -175,7 +182,7 @@ class Fourier:
         Raises:
             ValueError: without ``mlp_post`` among the sites, or without controls.
         """
-        energy = self._mlp_energy()
+        matter = self.layers_that_matter
         evidence: list[LayerEvidence] = []
         for site in self.sites:
             if not site.name.endswith("mlp.hook_post"):
@@ -183,11 +190,10 @@ class Fourier:
             if self.control is None or not site.relabelled.size:
                 raise ValueError("a verdict needs controls: an untrained model, and relabelled draws")
             layer, other = site.layer or 0, self.control.site(site.name)
-            strongest = max(energy.values())
             evidence.append(
                 LayerEvidence(
                     layer=layer,
-                    matters=strongest > 0 and energy.get(layer, 0.0) >= MATTERS * strongest,
+                    matters=layer in matter,
                     diagonal_share=site.diagonal_share,
                     diagonal_chance=float(np.nanmax([site.chance_relabelled, other.diagonal_share, 0])),
                     single_frequency_share=site.single_frequency_share,

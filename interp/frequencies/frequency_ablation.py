@@ -20,8 +20,10 @@ import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
-from interp.frequencies.neuron_rerun import NeuronRun, Score
+from interp.frequencies.neuron_rerun import NeuronRun, Score, neuron_run
+from interp.frequencies.operand_tuples import OperandGrid
 from interp.frequencies.spectrum import SiteSpectrum, site_spectrum
+from models.recurrent import RecurrentTransformer
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
@@ -186,6 +188,26 @@ def ablate_frequencies(
         untuned=score(np.setdiff1d(alive, tuned)),
         groups=tuple(ablated(frequency, groups[frequency]) for frequency in wanted if len(groups[frequency])),
     )
+
+
+def ablate_in_layers(
+    model: RecurrentTransformer, grid: OperandGrid, layers: Sequence[int], seed: int = 0
+) -> tuple[FrequencyAblation, ...]:
+    """:func:`ablate_frequencies` of each of the layers.
+
+    Raises:
+        ValueError: no layers, or one that the model does not have.
+    """
+    if not layers:
+        raise ValueError(
+            f"there are no layers to ablate in; allowed are those of 0..{model.cfg.n_layers - 1}"
+        )
+    return tuple(ablate_frequencies(neuron_run(model, grid, layer), seed=seed) for layer in layers)
+
+
+def most_carried(ablations: Sequence[FrequencyAblation]) -> FrequencyAblation:
+    """The one in which the tuned neurons carry most: whose ablation costs most beside that of all others."""
+    return min(ablations, key=lambda one: one.all_tuned.accuracy - one.untuned.accuracy)
 
 
 def _matched(
