@@ -92,9 +92,9 @@ STATEMENTS: Final[Mapping[str, Statement]] = {
     "fourier": Statement(
         "The sum is computed with sines and cosines: neurons of the last MLP work at frequencies of the operands' sum.",
         "mechanism study, Fourier",
-        "structure in the neurons by the rule of interp.fourier, and more right answers lost with these neurons "
-        "ablated than with all others: holds; structure alone: partly; none: not; controls: values renamed, "
-        "untrained, the other neurons",
+        "structure in the neurons of an MLP that matters, by the rule of interp.fourier, and more right answers lost "
+        "with the tuned neurons of one MLP ablated than with all its others: holds; structure alone: partly; "
+        "none: not; controls: values renamed, untrained, the other neurons",
     ),
 }  # fmt: skip
 """All claims, in the order of the table."""

@@ -35,7 +35,6 @@ def test_our_curves_are_what_evaluate_wrote(tmp_path: Path) -> None:
     for name in ("discrete", "my-model"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "evaluation.json").write_text(json.dumps(EVALUATION))
-    write_checkpoint(tmp_path / "by-the-wall", "recurrent", 20.0, 0.5, clock="wall")
     (tmp_path / "not-evaluated").mkdir()
     curves = our_curves(tmp_path)
     assert [curve.name for curve in curves] == ["discrete", "my-model"]
