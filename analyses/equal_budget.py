@@ -87,14 +87,12 @@ class Ablation:
         }
         reversed_ones, open_ones = by_verdict["reversed"], by_verdict["open"]
         state = "does not hold" if reversed_ones else "is not decided" if open_ones else "holds"
-        counts = f"{len(by_verdict['holds'])} of {len(pairs)} pairs hold"
-        details = [
-            f"{len(names)} {word}" + (f" ({', '.join(names)})" if word == "reversed" else "")
-            for word, names in (("reversed", reversed_ones), ("open", open_ones))
-            if names
+        counts = [
+            f"{len(by_verdict['holds'])} of {len(pairs)} pairs hold{_listed(by_verdict['holds'])}",
+            *([f"{len(reversed_ones)} reversed{_listed(reversed_ones)}"] if reversed_ones else []),
+            *([f"{len(open_ones)} open"] if open_ones else []),
         ]
-        held = f": {', '.join(by_verdict['holds'])}" if by_verdict["holds"] else ""
-        return f"{n_nodes} nodes: the paper's order {state}; {', '.join([counts, *details])}{held}."
+        return f"{n_nodes} nodes: the paper's order {state}; {', '.join(counts)}."
 
     def sentences(self) -> list[str]:
         """`sentence` for every size."""
@@ -177,6 +175,10 @@ def _method(folder: Path) -> str | None:
 
 def _at(curve: Curve, n_nodes: int) -> float:
     return curve.fully_solved[list(curve.n_nodes).index(n_nodes)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""
 
 
 def _verdict(upper: Score, lower: Score) -> Verdict:

@@ -125,11 +125,11 @@ def test_whether_the_order_holds_is_read_from_the_intervals() -> None:
 
     best, next_best = score("a", 0.8, 0.9, 1.0), score("b", 0.6, 0.79, 0.9)
     assert Ablation((best, next_best)).sentence(8) == (
-        "8 nodes: the paper's order holds; 1 of 1 pairs hold: a over b."
+        "8 nodes: the paper's order holds; 1 of 1 pairs hold (a over b)."
     )
     overlapping = score("c", 0.78, 0.85, 0.5)
     assert Ablation((best, next_best, overlapping)).sentence(8) == (
-        "8 nodes: the paper's order is not decided; 1 of 3 pairs hold, 2 open: a over b."
+        "8 nodes: the paper's order is not decided; 1 of 3 pairs hold (a over b), 2 open."
     )
     better = score("d", 0.95, 1.0, 0.5)
     text = Ablation((best, overlapping, better)).sentence(8)
