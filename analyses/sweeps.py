@@ -81,11 +81,15 @@ def _work(task: Callable[[RecurrentTransformer, Item], Result], model: str, item
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
+    import scipy.linalg  # noqa: F401  (the limit is on libraries that are loaded)
     import torch
+    from threadpoolctl import threadpool_limits
 
     threads = torch.get_num_threads()
     try:
-        yield
+        # Sums in numpy, scipy and scikit-learn depend on the number of threads in their last digits.
+        with threadpool_limits(limits=1):
+            yield
     finally:
         torch.set_num_threads(threads)
         vars(_own).clear()

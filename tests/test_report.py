@@ -263,7 +263,7 @@ def test_every_figure_is_named_explained_and_drawn_by_a_module_that_exists(study
 
 def test_the_same_report_is_the_same_bytes(study: ReportStudy, model: Path, tmp_path: Path):
     """Also in two processes; of the sections that draw random numbers or solve anything by iteration."""
-    some = ("correction", "subspaces", "fourier", "codes")
+    some = ("correction", "subspaces", "fourier", "codes", "dynamics")
     again = study_report(Job(str(model), amounts=TINY), some, jobs=2)
     same = tuple(part for part in study.parts if part.key in some)
     for name, made in (("one", replace(study, parts=same)), ("two", again)):

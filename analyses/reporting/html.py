@@ -108,7 +108,8 @@ def _settings(job: Job) -> str:
     return (
         f"Made by recurlens report; seed {job.seed}, operations {', '.join(job.ops)}; sampled graphs: "
         f"{amounts.per_size} of each size for accuracy, {amounts.graphs} of at most {amounts.nodes} nodes elsewhere. "
-        "The same settings give the same file. Figures are drawn from numbers in this file; hover for the values."
+        "The same settings give the same file on the same kind of processor. Figures are drawn from numbers in this "
+        "file; hover for the values."
     )
 
 
