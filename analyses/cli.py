@@ -19,6 +19,7 @@ from analyses.cross_step import cross_step_command
 from analyses.dynamics import dynamics_command
 from analyses.inputs import InputError, Outputs, load_model, parse_operations, parse_sizes
 from analyses.lens import lens_command
+from analyses.mechanism import mechanism_command
 from analyses.options import (
     ConfigOption,
     GraphArgument,
@@ -170,6 +171,7 @@ app.command("patch")(patch_command)
 app.command("cross-step")(cross_step_command)
 app.command("ablate")(ablation_command)
 app.command("lens")(lens_command)
+app.command("mechanism")(mechanism_command)
 app.command("codes")(codes_command)
 app.command("dynamics")(dynamics_command)
 app.command("probe")(probe_command)

@@ -229,7 +229,7 @@ class Outputs:
             for path in csv_files:
                 records = list(rows)
                 with path.open("w", newline="", encoding="utf-8") as handle:
-                    writer = csv.DictWriter(handle, fieldnames=list(records[0]))
+                    writer = csv.DictWriter(handle, fieldnames=list(records[0]) if records else [])
                     writer.writeheader()
                     writer.writerows(records)
         except OSError as error:

@@ -1,21 +1,42 @@
-"""How a model does it, one part at a time, each with its control: what the dashboard's Mechanism page shows.
+"""How a model does it, one part at a time, each with its control: `python -m analyses.mechanism --help`.
 
 The parts are those of `recurlens report` (`analyses.reporting.mechanism`), for graphs of one's own and without the
 claims table: `heads`, `subspaces`, `composition`, `changes`, `fourier`, `ablation`. The control is an untrained model
 of the same shape, beside the random subspaces, rotations, relabellings and neurons that the figures hold themselves.
+`--out` receives `mechanism.csv`, `.parquet`, `.json`, `.html`, `.png`, further figures as `mechanism_NAME.html`, and
+`config.yaml`, from which `--config` repeats the run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import pandas as pd
+import typer
 
-from analyses.inputs import InputError, load_model
+from analyses.inputs import InputError, Outputs, load_model
+from analyses.options import (
+    ConfigOption,
+    GraphArgument,
+    GraphCountOption,
+    GraphOption,
+    GraphsFileOption,
+    JsonOption,
+    ModelOption,
+    NNodesOption,
+    OpsOption,
+    OutOption,
+    QuietOption,
+    SeedOption,
+    many_graphs,
+    reports_bad_input,
+    run_alone,
+)
+from analyses.studies import tell, used_options, write_files, write_more
 
 if TYPE_CHECKING:
+    import pandas as pd
     import plotly.graph_objects as go
     from rich.table import Table
 
@@ -24,6 +45,9 @@ if TYPE_CHECKING:
     from models.recurrent import RecurrentTransformer
 
 PARTS: Final = ("heads", "subspaces", "composition", "changes", "fourier", "ablation")
+WITH_GRAPHS: Final = ("heads", "changes")
+"""Parts that are measured on graphs; the others look at weights, or at all tuples of operands."""
+NAME: Final = "mechanism"
 VARIATIONS: Final = 8
 """Of one thing of an equation, at most."""
 
@@ -69,8 +93,11 @@ class MechanismStudy:
         return f"{self.model}: {self.sentence}"
 
     def figure(self) -> go.Figure:
-        """The first one."""
-        return next(iter(self.charts.values()))
+        """The first one; where there is none, an empty one whose title says why."""
+        from interp.figures.template import make_figure, title_of
+
+        none = make_figure([], {"title": title_of(f"{self.model}: {self.part}", self.sentence)})
+        return next(iter(self.charts.values()), none)
 
     def figures(self) -> Mapping[str, go.Figure]:
         """All by name."""
@@ -94,8 +121,9 @@ def study_mechanism(
     """
     from analyses.reporting.parts import NotApplicableError, check_operations, need_states, need_steps
 
-    if part not in PARTS:
-        raise InputError(f"There is no part {part!r}: use one of {', '.join(PARTS)}.")
+    _check_part(part)
+    if part in WITH_GRAPHS and not graphs:
+        raise InputError(f"There are no graphs, and {part} are measured on some.")
     loaded = load_model(model)
     (operation,) = check_operations(loaded, (operation or loaded.vocabulary.ops[0],))
     needed = {"heads": need_states, "fourier": need_states, "ablation": need_states, "changes": need_steps}
@@ -107,7 +135,12 @@ def study_mechanism(
         raise InputError(str(error)) from error
 
 
-_Found = tuple[str, pd.DataFrame, pd.DataFrame, dict[str, "go.Figure"]]
+def _check_part(part: str) -> None:
+    if part not in PARTS:
+        raise InputError(f"There is no part {part!r}: use one of {', '.join(PARTS)}.")
+
+
+_Found = tuple[str, "pd.DataFrame", "pd.DataFrame", dict[str, "go.Figure"]]
 
 
 def _heads(
@@ -212,6 +245,8 @@ def _fourier(
 def _ablation(
     model: RecurrentTransformer, graphs: Sequence[ComputationGraph], operation: str, seed: int
 ) -> _Found:
+    import pandas as pd
+
     from interp.frequencies.fourier import fourier
     from interp.frequencies.frequency_ablation import ablate_in_layers
     from interp.frequencies.operand_tuples import operand_grid
@@ -244,6 +279,8 @@ def _ablated(found: FrequencyAblation, operation: str) -> str:
 
 
 def _both(own: pd.DataFrame, untrained: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
     return pd.concat([own.assign(trained=True), untrained.assign(trained=False)], ignore_index=True)
 
 
@@ -260,3 +297,45 @@ _MAKERS: Final[Mapping[str, Callable[..., _Found]]] = {
     "fourier": _fourier,
     "ablation": _ablation,
 }
+
+
+@reports_bad_input
+def mechanism_command(
+    context: typer.Context,
+    text: GraphArgument = None,
+    graph: GraphOption = None,
+    graphs_file: GraphsFileOption = None,
+    n_nodes: NNodesOption = None,
+    n_graphs: GraphCountOption = 2,
+    seed: SeedOption = 0,
+    ops: OpsOption = "ADD",
+    model: ModelOption = "compiled",
+    part: Annotated[str, typer.Option("--part", help=f"One of {', '.join(PARTS)}.")] = "heads",
+    operation: Annotated[
+        str | None,
+        typer.Option("--operation", help="Of the parts fourier and ablation.  [default: the model's first]"),
+    ] = None,
+    json_file: JsonOption = None,
+    out: OutOption = None,
+    quiet: QuietOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Measure one part of the mechanism, beside its control; heads and changes need graphs, the other parts none."""
+    _check_part(part)
+    outputs = Outputs(NAME, json_file, out)
+    outputs.check()
+    graphs = many_graphs(context, load_model(model)) if part in WITH_GRAPHS else []
+    study = study_mechanism(graphs, model, part, operation)
+    written = write_files(outputs, NAME, study, used_options(context))
+    if out is not None:
+        written += write_more(out, NAME, {}, dict(list(study.figures().items())[1:]))
+    tell(study, written, quiet)
+
+
+def main() -> None:
+    """Entry point of `python -m analyses.mechanism`."""
+    run_alone(mechanism_command)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from analyses.mechanism import PARTS, study_mechanism
+from analyses.mechanism import PARTS, WITH_GRAPHS, study_mechanism
 from dashboards.analysis_page import Analysis, analysis_page
 from dashboards.cached import operations
 from dashboards.graph_inputs import AnalysisView, GraphInputs, Setting
@@ -23,8 +23,6 @@ FIGURES = {
     "fourier": ("fourier", "cells", "neurons"),
     "ablation": tuple(f"ablation_{layer}" for layer in range(8)),
 }
-SECTIONS = {"composition": "subspaces", "ablation": "fourier"}
-"""Of the report, where they are called otherwise."""
 WITH_OPERATION = ("fourier", "ablation")
 PART = Setting("part", "Part", dict(zip(PARTS, LABELS, strict=True)))
 OPERATION = Setting(
@@ -63,9 +61,11 @@ def options(view: AnalysisView) -> dict[str, Any]:
 
 
 def line(view: AnalysisView) -> str:
-    """The command, of the report with this section alone; it samples its own graphs."""
+    """The command; graphs are named only where the part is measured on them."""
     part = view.setting("part")
-    return f"recurlens report --model {view.model} --sections {SECTIONS.get(part, part)}"
+    graphs = f"{view.graph_options()} " if part in WITH_GRAPHS else ""
+    operation = f" --operation {view.setting('operation')}" if part in WITH_OPERATION else ""
+    return f"recurlens mechanism {graphs}--model {view.model} --part {part}{operation}"
 
 
 def shown(view: AnalysisView) -> dict[str, str]:
@@ -82,7 +82,7 @@ def missing(result: Result) -> str:
 
 MECHANISM = Analysis(
     name="mechanism",
-    command="report",
+    command="mechanism",
     intro="How it is done: what every head responds to and where it looks, which factors its weights move, how heads "
     "feed each other, how much each block adds, and whether numbers are added by waves. Untrained weights, or random "
     "subspaces and neurons, stand beside each as a control. Head roles take up to a minute the first time.",

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analyses.inputs import InputError
-from analyses.mechanism import PARTS, study_mechanism
+from analyses.mechanism import PARTS, WITH_GRAPHS, study_mechanism
 from analyses.training_dynamics import DATA, TrainingStudy
 from dashboards.analysis_page import command, results, snippet
 from dashboards.graph_inputs import default_view
@@ -139,7 +139,9 @@ def test_every_part_has_figures_and_refuses_what_there_is_not():
     for part in PARTS:
         view = default_view(MECHANISM.settings, 2).with_settings(part=part)
         assert f"part={part!r}" in snippet(MECHANISM, view, [])
-        assert command(MECHANISM, view).startswith("recurlens report --model discrete-corrected --sections ")
+        line = command(MECHANISM, view)
+        assert line.startswith("recurlens mechanism ") and f"--model discrete-corrected --part {part}" in line
+        assert ("--n-nodes" in line) == (part in WITH_GRAPHS)
 
 
 def test_bare_addresses_are_computed_at_once():

@@ -128,6 +128,13 @@ def test_one_graph_is_read_with_probes_fitted_on_others(model: Path, tmp_path: P
     assert (again / "probe_reading.json").read_bytes() == (out / "probe_reading.json").read_bytes()
 
 
+def test_where_nothing_is_read_the_files_are_there_and_it_is_said(model: Path, tmp_path: Path):
+    fitted = ["--sites", AFTER, "--fit-graphs", 4, "--fit-nodes", 6, "--status", "waiting"]
+    done = recurlens("probe-reading", "1 = a; 2 = b", "-m", model, *fitted, "--out", tmp_path)
+    assert "No node is read: none is waiting" in done.out
+    assert (tmp_path / "probe_reading.csv").is_file()
+
+
 def test_further_graphs_have_files_of_their_own(model: Path, tmp_path: Path):
     sampled = ["--n-nodes", 6, "--graphs", 2, "--fit-graphs", 4, "--fit-nodes", 6, "--sites", AFTER]
     recurlens("probe-reading", "-m", model, *sampled, "--out", tmp_path)

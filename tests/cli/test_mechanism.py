@@ -1,0 +1,74 @@
+"""`recurlens mechanism`: what it writes, that it repeats, which parts need graphs, and what it refuses."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analyses import export
+from analyses.mechanism import study_mechanism
+from dashboards.analysis_page import command
+from dashboards.graph_inputs import default_view
+from dashboards.mechanism import MECHANISM
+from models.compiled import compile_model
+from tests.cli.commands import recurlens
+
+pytestmark = pytest.mark.usefixtures("real_models")
+TEXT = "1 = a; 2 = b; a + b = c; c = d"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "small"
+    compile_model(("ADD",), modulus=5, n_variables=16).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "write_png", lambda figure, path: "there is no browser")
+
+
+def test_every_file_is_written_and_a_config_repeats_the_run(model: Path, tmp_path: Path):
+    out, again = tmp_path / "out", tmp_path / "again"
+    done = recurlens("mechanism", TEXT, "-m", model, "--part", "changes", "--out", out)
+    names = {f"mechanism.{kind}" for kind in ("csv", "parquet", "json", "html")} | {"config.yaml"}
+    assert {path.name for path in out.iterdir()} == names | {"mechanism_changes_untrained.html"}
+    frame = pd.read_parquet(out / "mechanism.parquet")
+    assert set(frame["trained"]) == {True, False}
+    assert done.out.splitlines()[-1].startswith(f"{model}: ")
+    recurlens("mechanism", "--config", out / "config.yaml", "--out", again)
+    assert (again / "mechanism.json").read_bytes() == (out / "mechanism.json").read_bytes()
+
+
+def test_weights_need_no_graphs(model: Path, tmp_path: Path):
+    file = tmp_path / "x.json"
+    done = recurlens("mechanism", "-m", model, "--part", "composition", "--json", file, "--quiet")
+    study = study_mechanism([], str(model), "composition")
+    assert done.out.strip() == study.verdict()
+    assert json.loads(file.read_text()) == json.loads(json.dumps(study.to_dict()))
+
+
+def test_a_table_has_nothing_to_ablate_and_the_figure_says_so(model: Path, tmp_path: Path):
+    recurlens("mechanism", "-m", model, "--part", "ablation", "--out", tmp_path)
+    assert "is tuned to one frequency" in (tmp_path / "mechanism.html").read_text()
+
+
+def test_the_command_of_the_page_says_what_the_page_says():
+    view = default_view(MECHANISM.settings, 2).with_settings(part="changes")
+    done = recurlens(*shlex.split(command(MECHANISM, view))[1:], "--quiet")
+    assert done.out.strip() == MECHANISM.default_result("discrete-corrected", part="changes").verdict
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--part", "tails"], "There is no part 'tails': use one of heads, subspaces"),
+        (["--part", "heads"], "No graphs were given: use one of GRAPH"),
+        (["--part", "fourier", "--operation", "MUL"], "MUL"),
+    ],
+)
+def test_bad_input_is_one_message(arguments: list[object], message: str, model: Path):
+    assert message in recurlens("mechanism", "-m", model, *arguments, code=2).err
