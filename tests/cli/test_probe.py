@@ -129,7 +129,7 @@ def test_one_graph_is_read_with_probes_fitted_on_others(model: Path, tmp_path: P
 
 
 def test_where_nothing_is_read_the_files_are_there_and_it_is_said(model: Path, tmp_path: Path):
-    fitted = ["--sites", AFTER, "--fit-graphs", 4, "--fit-nodes", 6, "--status", "waiting"]
+    fitted = ["--sites", AFTER, "--fit-graphs", 4, "--fit-nodes", 10, "--status", "waiting"]
     done = recurlens("probe-reading", "1 = a; 2 = b", "-m", model, *fitted, "--out", tmp_path)
     assert "No node is read: none is waiting" in done.out
     assert (tmp_path / "probe_reading.csv").is_file()
