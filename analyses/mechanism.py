@@ -33,14 +33,13 @@ from analyses.options import (
     reports_bad_input,
     run_alone,
 )
-from analyses.studies import tell, used_options, write_files, write_more
+from analyses.studies import records, tell, used_options, write_files, write_more
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
     from rich.table import Table
 
-    from interp.frequencies.frequency_ablation import FrequencyAblation
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
 
@@ -74,8 +73,12 @@ class MechanismStudy:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        rows = self.frame.astype(object).where(self.frame.notna(), None).to_dict("records")
-        return {"model": self.model, "part": self.part, "verdict": self.verdict(), "rows": rows}
+        return {
+            "model": self.model,
+            "part": self.part,
+            "verdict": self.verdict(),
+            "rows": records(self.frame),
+        }
 
     def table(self) -> Table:
         """A rich table of the summary."""
@@ -121,7 +124,8 @@ def study_mechanism(
     """
     from analyses.reporting.parts import NotApplicableError, check_operations, need_states, need_steps
 
-    _check_part(part)
+    if part not in PARTS:
+        raise InputError(f"There is no part {part!r}: use one of {', '.join(PARTS)}.")
     if part in WITH_GRAPHS and not graphs:
         raise InputError(f"There are no graphs, and {part} are measured on some.")
     loaded = load_model(model)
@@ -133,11 +137,6 @@ def study_mechanism(
         return MechanismStudy(model, part, *_MAKERS[part](loaded, graphs, operation, seed))
     except (NotApplicableError, ValueError) as error:
         raise InputError(str(error)) from error
-
-
-def _check_part(part: str) -> None:
-    if part not in PARTS:
-        raise InputError(f"There is no part {part!r}: use one of {', '.join(PARTS)}.")
 
 
 _Found = tuple[str, "pd.DataFrame", "pd.DataFrame", dict[str, "go.Figure"]]
@@ -253,7 +252,7 @@ def _ablation(
 
     spectra = fourier(model, operation, 2, ("mlp_post", "mlp_out"), control=False, draws=0, seed=seed)
     grid = operand_grid(model, operation, 2, seed=seed)
-    found = ablate_in_layers(model, grid, spectra.layers_that_matter or (spectra.main_layer,), seed)
+    found = ablate_in_layers(model, grid, spectra.layers_that_matter, seed)
     frame = pd.concat([one.to_frame().assign(layer=one.layer) for one in found], ignore_index=True)
     columns = [
         "layer",
@@ -265,17 +264,7 @@ def _ablation(
         "energy_share",
     ]
     figures = {f"ablation_{one.layer}": one.figure() for one in found if one.groups}
-    return "; ".join(_ablated(one, operation) for one in found) + ".", frame, frame.filter(columns), figures
-
-
-def _ablated(found: FrequencyAblation, operation: str) -> str:
-    if not found.groups:
-        return f"no neuron of layer {found.layer} is tuned to one frequency of {operation}, so there is none to ablate"
-    return (
-        f"with the {found.n_tuned} neurons of layer {found.layer} that are tuned to a frequency set to their means "
-        f"{found.all_tuned.accuracy:.1%} of the pairs of {operation} are answered right, with all others that vary "
-        f"{found.untuned.accuracy:.1%}, with none {found.full.accuracy:.1%}"
-    )
+    return "; ".join(one.verdict() for one in found) + ".", frame, frame.filter(columns), figures
 
 
 def _both(own: pd.DataFrame, untrained: pd.DataFrame) -> pd.DataFrame:
@@ -321,7 +310,6 @@ def mechanism_command(
     config: ConfigOption = None,
 ) -> None:
     """Measure one part of the mechanism, beside its control; heads and changes need graphs, the other parts none."""
-    _check_part(part)
     outputs = Outputs(NAME, json_file, out)
     outputs.check()
     graphs = many_graphs(context, load_model(model)) if part in WITH_GRAPHS else []

@@ -36,7 +36,7 @@ from analyses.options import (
     run_alone,
     split_names,
 )
-from analyses.studies import tell, used_options, write_files, write_more
+from analyses.studies import records, tell, used_options, write_files, write_more
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ class ProbeReadingStudy:
             "sites": list(reading.sites),
             "graphs": [graph.equations for graph in reading.graphs],
             "n_training": self.n_training,
-            "readings": self.to_frame().to_dict("records"),
+            "readings": records(self.to_frame()),
         }
 
     def table(self) -> Table:

@@ -47,24 +47,22 @@ class Study(Protocol):
 class Analysis:
     """One analysis and its page.
 
-    name: of the page and its address. command: of `recurlens`. study_of: of a view, the function (graphs, name of a
-    model, options) -> study. options: what the settings of a view mean to it. flags: what they mean to the command.
-    at_once: nodes of all graphs together up to which the page does not ask before it computes. figures: all that may be
-    shown, by name. shown: names of those a view shows, each with the code that makes it of `study`; a result may lack
-    some, and where it lacks all of them ``missing`` says why. beside: other models that a view shows. graphs: sampled
-    by a bare address; with 1 the page is about one graph, which the function gets alone. row: draws the settings, where
-    their choices depend on the graphs, and returns the view with what they say. more: draws what stands below the
-    figures. line: of a view, the command, where it is not made of ``command`` and ``flags``. variants: settings whose
-    results are computed beforehand.
+    name: of the page and its address. line: of a view, the command of `recurlens` that does the same. study_of: of a
+        view, the function (graphs, name of a model, options) -> study. options: what the settings of a view mean to
+        it. at_once: nodes of all graphs together up to which the page does not ask before it computes. figures: all
+        that may be shown, by name. shown: names of those a view shows, each with the code that makes it of `study`; a
+        result may lack some, and where it lacks all of them ``missing`` says why. beside: other models that a view
+        shows. graphs: sampled by a bare address; with 1 the page is about one graph, which the function gets alone.
+        row: draws the settings, where their choices depend on the graphs, and returns the view with what they say.
+        more: draws what stands below the figures. variants: settings whose results are computed beforehand.
     """
 
     name: str
-    command: str
+    line: Callable[[AnalysisView], str]
     intro: str
     study_of: Callable[[AnalysisView], Callable[..., Study]]
     settings: tuple[Setting, ...]
     options: Callable[[AnalysisView], dict[str, Any]]
-    flags: Callable[[AnalysisView], str]
     at_once: int
     shown: Callable[[AnalysisView], Mapping[str, str]]
     figures: Callable[[Any], Mapping[str, go.Figure]] = lambda study: study.figures()
@@ -73,7 +71,6 @@ class Analysis:
     graphs: int = GRAPHS
     row: Callable[[GraphInputs, AnalysisView, Sequence[ComputationGraph]], AnalysisView] | None = None
     more: Callable[[AnalysisView, Result], None] | None = None
-    line: Callable[[AnalysisView], str] | None = None
     variants: tuple[Mapping[str, str], ...] = ({},)
 
     @cached_property
@@ -257,7 +254,7 @@ def _draw(page: Analysis, view: AnalysisView, result: Result) -> None:
     with st.expander("View the code that drew this"):
         st.code(snippet(page, view, result.figures), language="python")
         st.markdown("The same as a command:")
-        st.code(command(page, view), language="bash")
+        st.code(page.line(view), language="bash")
 
 
 def snippet(page: Analysis, view: AnalysisView, figures: Iterable[str]) -> str:
@@ -279,11 +276,9 @@ def snippet(page: Analysis, view: AnalysisView, figures: Iterable[str]) -> str:
     )
 
 
-def command(page: Analysis, view: AnalysisView) -> str:
-    """The command of the same analysis."""
-    if page.line is not None:
-        return page.line(view)
-    return f"recurlens {page.command} {view.graph_options()} --model {view.model}{page.flags(view)}"
+def command_line(command: str, view: AnalysisView, flags: str = "") -> str:
+    """A command of `recurlens` on the graphs and the model of a view."""
+    return f"recurlens {command} {view.graph_options()} --model {view.model}{flags}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from analyses.codes import CodesStudy, study_codes
-from dashboards.analysis_page import Analysis, analysis_page
+from dashboards.analysis_page import Analysis, analysis_page, command_line
 from dashboards.graph_inputs import AnalysisView, Setting
 from dashboards.precomputed import Result
 from interp.figures.codes import information_figure
@@ -68,14 +68,13 @@ def missing(result: Result) -> str:
 
 CODES = Analysis(
     name="codes",
-    command="codes",
+    line=lambda view: command_line("codes", view),
     intro="Between two steps every token is four codes: syntax, variable, operation and value. Which of them a model "
     "uses, what they say about the graph, how they follow each other, and whether a code that is set by hand has the "
     "effect that the symbolic algorithm says.",
     study_of=lambda view: study_codes,
     settings=(SHOW, FACTOR),
     options=lambda view: {},
-    flags=lambda view: "",
     at_once=4000,
     shown=shown,
     figures=figures,

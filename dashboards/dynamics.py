@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from analyses.dynamics import study_dynamics
-from dashboards.analysis_page import Analysis, analysis_page
+from dashboards.analysis_page import Analysis, analysis_page, command_line
 from dashboards.cached import available
 from dashboards.graph_inputs import AnalysisView, Setting
 
@@ -47,15 +47,19 @@ def shown(view: AnalysisView) -> dict[str, str]:
     return {name: f'study.figures()["{name}"]'}
 
 
+def line(view: AnalysisView) -> str:
+    """The command."""
+    return command_line("dynamics", view, "".join(f" --against {name}" for name in against(view)))
+
+
 DYNAMICS = Analysis(
     name="dynamics",
-    command="dynamics",
+    line=line,
     intro="The state that enters a step, at every right-hand side: how far a step moves it, whether it comes to rest, "
     "how many levels of a graph a step solves, and what stays right in runs eight times as long as a graph needs.",
     study_of=lambda view: study_dynamics,
     settings=(AGAINST, SHOW),
     options=options,
-    flags=lambda view: "".join(f" --against {name}" for name in against(view)),
     at_once=4000,
     shown=shown,
     beside=against,

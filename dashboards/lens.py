@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from analyses.lens import study_lens
-from dashboards.analysis_page import Analysis, analysis_page
+from dashboards.analysis_page import Analysis, analysis_page, command_line
 from dashboards.graph_inputs import AnalysisView, Setting
 
 FACTOR = Setting(
@@ -58,13 +58,12 @@ def shown(view: AnalysisView) -> dict[str, str]:
 
 LENS = Analysis(
     name="lens",
-    command="lens",
+    line=lambda view: command_line("lens", view, flags(view)),
     intro="Every residual state inside a step, read as if the step ended there: through the final layer norm and the "
     "model's own readout. A node is waiting before its step, computing in it, and done after it.",
     study_of=lambda view: study_lens,
     settings=(FACTOR, KIND, SHOW),
     options=options,
-    flags=flags,
     at_once=4000,
     shown=shown,
     missing=lambda result: "Choose the lens plain and tuned to fit a tuned lens.",

@@ -82,20 +82,18 @@ def missing(result: Result) -> str:
 
 MECHANISM = Analysis(
     name="mechanism",
-    command="mechanism",
+    line=line,
     intro="How it is done: what every head responds to and where it looks, which factors its weights move, how heads "
     "feed each other, how much each block adds, and whether numbers are added by waves. Untrained weights, or random "
     "subspaces and neurons, stand beside each as a control. Head roles take up to a minute the first time.",
     study_of=lambda view: study_mechanism,
     settings=(PART, OPERATION),
     options=options,
-    flags=lambda view: "",
     at_once=64,
     shown=shown,
     missing=missing,
     graphs=2,
     row=row,
-    line=line,
     variants=tuple({"part": part} for part in PARTS),
 )
 

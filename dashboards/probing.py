@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from analyses.probe_reading import ProbeReadingStudy, study_reading
 from analyses.probing import ProbingStudy, study_probes
-from dashboards.analysis_page import Analysis, analysis_page
+from dashboards.analysis_page import Analysis, analysis_page, command_line
 from dashboards.cached import shared
 from dashboards.graph_inputs import AnalysisView, Setting
 
@@ -74,7 +74,7 @@ def line(view: AnalysisView) -> str:
     given = "".join(f" --{name} {view.setting(name)}" for name in ("target", "status", "kind"))
     given += "" if sites is None else f" --sites {','.join(sites)}"
     given += "" if transfer is None else f" --transfer {transfer}"
-    return f"recurlens {command} {view.graph_options()} --model {view.model}{given}"
+    return command_line(command, view, given)
 
 
 def _sites(view: AnalysisView) -> tuple[str, ...] | None:
@@ -113,18 +113,16 @@ def shown(view: AnalysisView) -> dict[str, str]:
 
 PROBING = Analysis(
     name="probing",
-    command="probe",
+    line=line,
     intro="A linear probe a step and site, fitted on some graphs and tested on others, beside what it reads with "
     "shuffled labels, in an untrained model, and for random labels of names. Of your own graphs: what probes that were "
     "fitted on sampled graphs read in them.",
     study_of=study_of,
     settings=(TARGET, STATUS, KIND, SITES, ACROSS),
     options=options,
-    flags=lambda view: "",
     at_once=1000,
     shown=shown,
     figures=figures,
-    line=line,
 )
 
 

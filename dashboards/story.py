@@ -97,14 +97,13 @@ def _plain(text: str) -> str:
 
 STORY = Analysis(
     name="story",
-    command="story",
+    line=line,
     intro="One node, told step by step: which head fetched which operand's name, which head fetched which value from "
     "where, what the MLPs wrote, and what was snapped. Every sentence is tested by replacing what it names; the table "
     "has the effect of every component.",
     study_of=lambda view: study_story,
     settings=(NODE, STEP),
     options=options,
-    flags=lambda view: "",
     at_once=48,
     shown=shown,
     figures=figures,
@@ -112,7 +111,6 @@ STORY = Analysis(
     graphs=1,
     row=row,
     more=more,
-    line=line,
 )
 
 

@@ -113,7 +113,7 @@ def run_looped(
     codes: dict[str, list[Tensor]] = {}
     with ExitStack() as stack:
         for watcher in watchers.values():
-            stack.enter_context(watcher.hook())
+            stack.enter_context(watcher.hook(model.module.get_submodule(watcher.name)))
         for step in range(n_steps + 1):
             if entering is not None and step < n_steps:
                 hidden = entering.edited(hidden, step)
@@ -150,19 +150,17 @@ def _read_into(codes: dict[str, list[Tensor]], logits: Mapping[str, Tensor]) -> 
 class _Watcher:
     """Records and edits what one module gives, in the step that was begun last; outside of steps it does nothing."""
 
-    def __init__(self, name: str, module: nn.Module | None, records: bool) -> None:
+    def __init__(self, name: str, records: bool) -> None:
         self.name = name
-        self.module = module
         self.records = records
         self.edits: dict[int, list[Callable[[Tensor], Tensor]]] = {}
         self.kept: list[Tensor] = []
         self._step: int | None = None
         self._calls = 0
 
-    def hook(self) -> Any:
+    def hook(self, module: nn.Module) -> Any:
         """The handle of the module's forward hook, a context manager that removes it."""
-        assert self.module is not None
-        return self.module.register_forward_hook(self._called)
+        return module.register_forward_hook(self._called)
 
     def begin(self, step: int) -> None:
         self._step, self._calls = step, 0
@@ -220,7 +218,7 @@ def _watchers(
     if isinstance(names, str):
         raise LoopedError(f"names is the text {names!r}; allowed is a list of names, such as [{names!r}]")
     named = cast("Iterator[tuple[str, nn.Module]]", module.named_modules(remove_duplicate=False))
-    modules = {name: part for name, part in named if name}
+    modules = [name for name, _ in named if name]
     for name in [*names, *(edit.name for edit in edits if edit.name != HIDDEN)]:
         if name not in modules:
             raise LoopedError(
@@ -231,9 +229,9 @@ def _watchers(
             raise LoopedError(
                 f"an edit of {edit.name!r} is at step {edit.step}; allowed are 0..{n_steps - 1}"
             )
-    watchers = {name: _Watcher(name, modules[name], records=True) for name in names}
+    watchers = {name: _Watcher(name, records=True) for name in names}
     for edit in edits:
-        watcher = watchers.setdefault(edit.name, _Watcher(edit.name, modules.get(edit.name), records=False))
+        watcher = watchers.setdefault(edit.name, _Watcher(edit.name, records=False))
         watcher.edits.setdefault(edit.step, []).append(edit.edit)
     return watchers
 

@@ -56,6 +56,16 @@ class Replay:
     differing: Mapping[int, Tensor]
     logits: Tensor | None
 
+    def value_logits(self) -> Tensor:
+        """Float [position, value]: the values' part of `logits`.
+
+        Raises:
+            ValueError: no logits were kept.
+        """
+        if self.logits is None:
+            raise ValueError("this run kept no logits; allowed is one that was asked for some with logits_at")
+        return self.logits[:, self.base.vocabulary.slice("value")]
+
     @property
     def states(self) -> Tensor:
         """Int [n_steps + 1, pos, factor]: the whole trajectory."""

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboards import precomputed
-from dashboards.analysis_page import Analysis, command, results, snippet
+from dashboards.analysis_page import Analysis, results, snippet
 from dashboards.cached import available
 from dashboards.codes import CODES
 from dashboards.dynamics import DYNAMICS
@@ -24,6 +24,7 @@ OWN = "20 = a; 2 = b; a + b = total; total + b = twice"
 FEW = {"model": "compiled", "n": "7", "graphs": "5", "seed": "3", "ops": "ADD"}
 QUICK = {"kind": "ridge", "across": "no"}
 PAGES = {"probing": PROBING, "codes": CODES, "lens": LENS, "dynamics": DYNAMICS}
+COMMANDS = dict(zip(PAGES, ("probe", "codes", "lens", "dynamics"), strict=True))
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +86,7 @@ def test_a_link_shows_its_view_and_code_that_draws_it(page, settings, said, draw
     made = [json.loads(figure.to_json())["data"] for figure in scope["drawn"]]
     assert made == [spec["data"] for spec in shown.values()]
     assert app.code[1].value.startswith(
-        f"recurlens {PAGES[page].command} --n-nodes 7 --graphs 5 --seed 3 --ops ADD "
+        f"recurlens {COMMANDS[page]} --n-nodes 7 --graphs 5 --seed 3 --ops ADD "
     )
     assert len(app.get("download_button")) == 3
 
@@ -198,14 +199,15 @@ def test_chain_of_thought_is_not_offered(page):
     assert "chain-of-thought" not in app.selectbox(key=f"{page}_model").options
 
 
-@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
-def test_a_bare_address_of_every_page_is_computed_at_once(page):
+@pytest.mark.parametrize("name", PAGES)
+def test_a_bare_address_of_every_page_is_computed_at_once(name):
+    page = PAGES[name]
     view = default_view(page.settings)
     assert view.n * view.graphs <= page.at_once
     assert page.is_default(view)
     assert f"study = {page.study_of(view).__name__}(graphs, 'discrete-corrected'" in snippet(page, view, [])
-    assert command(page, view).startswith(
-        f"recurlens {page.command} --n-nodes 16 --graphs 32 --seed 0 --ops ADD"
+    assert page.line(view).startswith(
+        f"recurlens {COMMANDS[name]} --n-nodes 16 --graphs 32 --seed 0 --ops ADD"
     )
 
 

@@ -210,7 +210,7 @@ def stub(monkeypatch, folder):
     import sys
     import types
 
-    from dashboards.analysis_page import Analysis, results
+    from dashboards.analysis_page import Analysis, command_line, results
 
     module = types.ModuleType("tests_stub_analysis")
     calls: list[tuple] = []
@@ -225,12 +225,11 @@ def stub(monkeypatch, folder):
     module.calls, module.fail = calls, None
     module.PAGE = Analysis(
         name="stub",
-        command="stub",
+        line=lambda view: command_line("stub", view),
         intro="What it is.",
         study_of=lambda view: study_stub,
         settings=(FACTOR,),
         options=lambda view: {"factor": view.setting("factor")},
-        flags=lambda view: "",
         at_once=1000,
         shown=lambda view: {"sizes": 'study.figures()["sizes"]'},
     )

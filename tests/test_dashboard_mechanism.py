@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from analyses.inputs import InputError
 from analyses.mechanism import PARTS, WITH_GRAPHS, study_mechanism
 from analyses.training_dynamics import DATA, TrainingStudy
-from dashboards.analysis_page import command, results, snippet
+from dashboards.analysis_page import results, snippet
 from dashboards.graph_inputs import default_view
 from dashboards.mechanism import FIGURES, LABELS, MECHANISM
 from dashboards.story import STORY
@@ -139,7 +139,7 @@ def test_every_part_has_figures_and_refuses_what_there_is_not():
     for part in PARTS:
         view = default_view(MECHANISM.settings, 2).with_settings(part=part)
         assert f"part={part!r}" in snippet(MECHANISM, view, [])
-        line = command(MECHANISM, view)
+        line = MECHANISM.line(view)
         assert line.startswith("recurlens mechanism ") and f"--model discrete-corrected --part {part}" in line
         assert ("--n-nodes" in line) == (part in WITH_GRAPHS)
 

@@ -260,6 +260,8 @@ def test_ablation_layer_by_layer(trained: RecurrentTransformer) -> None:
     grid = operand_grid(trained, "ADD", 2)
     spectra = fourier(trained, "ADD", 2, ("mlp_post", "mlp_out"), control=False, draws=0)
     assert spectra.layers_that_matter == (1,)
+    with pytest.raises(ValueError, match="no untrained control; measure with control=True"):
+        spectra.untrained  # noqa: B018
     before, after = ablate_in_layers(trained, grid, (0, 1))
     assert (before.layer, before.groups, after.layer) == (0, (), 1)
     assert most_carried((before, after)) is after

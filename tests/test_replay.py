@@ -178,6 +178,10 @@ def test_no_interventions_give_nothing_and_an_empty_one_the_base_run() -> None:
     assert list(run_interventions(model, graph, [], STEPS)) == []
     (replay,) = run_interventions(model, graph, [()], STEPS, logits_at=None)
     assert replay.logits is None
+    with pytest.raises(
+        ValueError, match="kept no logits; allowed is one that was asked for some with logits_at"
+    ):
+        replay.value_logits()
     assert torch.equal(replay.states, model.run(graph, STEPS).states[:, 0])
 
 

@@ -109,9 +109,9 @@ def fourier(model: RecurrentTransformer, job: Job) -> Contents:
     need_states(model)
     operation, source = job.ops[0], "interp/figures/fourier.py"
     pairs = spectra(model, operation, 2, seed=job.seed)
-    layer = _last_that_matters(pairs)
+    layer = pairs.layers_that_matter[-1]
     grid = operand_grid(model, operation, 2, seed=job.seed)
-    ablations = ablate_in_layers(model, grid, pairs.layers_that_matter or (layer,), job.seed)
+    ablations = ablate_in_layers(model, grid, pairs.layers_that_matter, job.seed)
     drawings = [
         drawing("fourier_pairs", pairs.figure(), source),
         drawing("fourier_cells", cells_figure(pairs.site(f"blocks.{layer}.hook_mlp_out")), source),
@@ -121,7 +121,8 @@ def fourier(model: RecurrentTransformer, job: Job) -> Contents:
         drawing(f"frequency_ablation_{one.layer}", one.figure(), source) for one in ablations if one.groups
     ]
     told = pairs
-    sentences = [f"Over pairs of operands: {pairs.verdict()}.", *map(_ablated, ablations)]
+    causal = "; ".join(one.verdict() for one in ablations)
+    sentences = [f"Over pairs of operands: {pairs.verdict()}.", f"The causal test: {causal}."]
     if job.amounts.triples:
         told = spectra(model, operation, 3, seed=job.seed)
         triples: Any = told.figure()
@@ -131,14 +132,8 @@ def fourier(model: RecurrentTransformer, job: Job) -> Contents:
     return Contents(sentences, drawings, _fourier_claims(told, most_carried(ablations)))
 
 
-def _last_that_matters(found: Fourier) -> int:
-    """The last layer whose MLP the verdict looks at."""
-    return max(found.layers_that_matter, default=found.main_layer)
-
-
 def _fourier_claims(found: Fourier, ablation: FrequencyAblation) -> list[claims.Claim]:
-    layer, control = _last_that_matters(found), found.control
-    assert control is not None
+    layer, control = found.layers_that_matter[-1], found.untrained
     before, after = f"blocks.{layer}.mlp.hook_pre", f"blocks.{layer}.hook_mlp_out"
     power = found.site(before).power.ravel()
     return [
@@ -160,17 +155,6 @@ def _fourier_claims(found: Fourier, ablation: FrequencyAblation) -> list[claims.
             ablation.full.accuracy,
         ),
     ]
-
-
-def _ablated(ablation: FrequencyAblation) -> str:
-    if not ablation.groups:
-        return f"No neuron of layer {ablation.layer} is tuned to one frequency, so there is none to ablate."
-    frequencies = ", ".join(str(group.frequency) for group in ablation.groups)
-    return (
-        f"Frequencies that have neurons in layer {ablation.layer}: {frequencies}. With these {ablation.n_tuned} "
-        f"neurons set to their means {ablation.all_tuned.accuracy:.1%} of pairs are answered right, with all others "
-        f"that vary {ablation.untuned.accuracy:.1%}, with none {ablation.full.accuracy:.1%}."
-    )
 
 
 def patching(model: RecurrentTransformer, job: Job) -> Contents:

@@ -54,6 +54,7 @@ def measure(metric: Metric, replay: Replay, answer: Answer) -> float:
 
     Raises:
         MetricError: an unknown name, or a callable that gives something else than one number.
+        ValueError: the metric is one of logits, and the run kept none.
     """
     if callable(metric):
         return _one_number(metric(replay))
@@ -63,11 +64,11 @@ def measure(metric: Metric, replay: Replay, answer: Answer) -> float:
     if metric == "accuracy":
         values = replay.final[replay.base.encoded.rhs[0, nodes], 3]
         return float((values == answer.clean).float().mean())
-    if metric not in METRICS or replay.logits is None:
+    if metric not in METRICS:
         raise MetricError(
             f"there is no metric {metric!r}; there are {', '.join(METRICS)}, or give a function"
         )
-    logits = replay.logits[nodes][:, replay.base.vocabulary.slice("value")]
+    logits = replay.value_logits()[nodes]
     if metric == "prob":
         return float(logits.softmax(-1).gather(-1, answer.clean[:, None]).mean())
     return float(

@@ -158,16 +158,28 @@ class Fourier:
         return self.site(f"blocks.{layer}.mlp.hook_post")
 
     @property
+    def untrained(self) -> Fourier:
+        """The control.
+
+        Raises:
+            ValueError: it was left out.
+        """
+        if self.control is None:
+            raise ValueError("there is no untrained control; measure with control=True")
+        return self.control
+
+    @property
     def main_layer(self) -> int:
         """The layer whose MLP's output varies most with the operands (``mlp_post`` where there is no ``mlp_out``)."""
         return max(self._mlp_energy(), key=lambda layer: self._mlp_energy()[layer])
 
     @property
     def layers_that_matter(self) -> tuple[int, ...]:
-        """Layers whose MLP's output varies at least :data:`MATTERS` as much as that of :attr:`main_layer`."""
+        """Layers whose MLP's output varies at least :data:`MATTERS` as much as that of :attr:`main_layer`, in the order
+        of the pass; never empty.
+        """
         energy = self._mlp_energy()
-        strongest = max(energy.values())
-        return tuple(layer for layer, one in energy.items() if strongest > 0 and one >= MATTERS * strongest)
+        return tuple(layer for layer, one in energy.items() if one >= MATTERS * max(energy.values()))
 
     def _mlp_energy(self) -> dict[int, float]:
         for suffix in ("hook_mlp_out", "mlp.hook_post"):

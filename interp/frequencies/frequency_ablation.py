@@ -86,6 +86,20 @@ class FrequencyAblation:
         """
         return self.all_tuned.accuracy < self.untuned.accuracy
 
+    def verdict(self) -> str:
+        """One sentence, without capital and full stop: what is answered right without the tuned neurons, and without
+        the others.
+        """
+        operations = " and ".join(dict.fromkeys(self.spectrum.characters.operations))
+        if not self.groups:
+            return f"no neuron of layer {self.layer} is tuned to one frequency of {operations}, so none is ablated"
+        frequencies = ", ".join(str(group.frequency) for group in self.groups)
+        return (
+            f"with the {self.n_tuned} neurons of layer {self.layer} that are tuned to a frequency ({frequencies}) set "
+            f"to their means {self.all_tuned.accuracy:.1%} of the operand tuples of {operations} are answered right, "
+            f"with all others that vary {self.untuned.accuracy:.1%}, with none {self.full.accuracy:.1%}"
+        )
+
     def to_frame(self) -> pd.DataFrame:
         """One row a frequency: ``n_neurons``, ``energy_share``, and ``loss`` and ``accuracy`` with it ablated, without
         ablation (``full_``) and as means over the draws of the two controls (``random_``, ``matched_``; ``_worst``: the

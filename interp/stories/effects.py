@@ -199,10 +199,8 @@ class _Trials:
         replays = run_interventions(
             situation.model, situation.recording, self.given, situation.step + 1, logits_at=[rhs]
         )
-        values = situation.vocabulary.slice("value")
         for key, replay in zip(self.keys, replays, strict=True):
-            assert replay.logits is not None
-            self.found[key] = int(replay.final[rhs, _VALUE]), replay.logits[0, values]
+            self.found[key] = int(replay.final[rhs, _VALUE]), replay.value_logits()[0]
 
     def results(self) -> dict[tuple[int, str, tuple[Component, ...]], list[_Outcome]]:
         """(change, where, components) -> what came out, a variation after the other."""

@@ -9,7 +9,6 @@ import pytest
 
 from analyses import export
 from analyses.mechanism import study_mechanism
-from dashboards.analysis_page import command
 from dashboards.graph_inputs import default_view
 from dashboards.mechanism import MECHANISM
 from models.compiled import compile_model
@@ -58,7 +57,7 @@ def test_a_table_has_nothing_to_ablate_and_the_figure_says_so(model: Path, tmp_p
 
 def test_the_command_of_the_page_says_what_the_page_says():
     view = default_view(MECHANISM.settings, 2).with_settings(part="changes")
-    done = recurlens(*shlex.split(command(MECHANISM, view))[1:], "--quiet")
+    done = recurlens(*shlex.split(MECHANISM.line(view))[1:], "--quiet")
     assert done.out.strip() == MECHANISM.default_result("discrete-corrected", part="changes").verdict
 
 
