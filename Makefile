@@ -1,6 +1,8 @@
 # make dashboard   open the dashboard on http://127.0.0.1:8501
 # make test        run the tests
+# make test-fast   run the tests that need little
 # make check       linters, type checker and tests
+# make docs        build the documentation into site/
 # Each creates .venv on first use and reuses it while pyproject.toml and constraints.txt stay the same.
 
 SHELL := /bin/bash
@@ -14,6 +16,10 @@ PORT ?= 8501
 # One worker a core, at most four: each imports torch, and computes with one thread (tests/conftest.py).
 PYTEST_ARGS ?= -n logical --maxprocesses 4 --dist worksteal
 
+# What `make test-fast` runs, in one process: most of its time is the import of torch and TransformerLens.
+FAST := $(addprefix tests/, \
+	test_graph.py test_vocabulary.py test_sites.py test_compiled.py test_replay.py test_catalogue.py test_docs.py)
+
 # Python 3.11 or newer with venv. The first that fits wins; PYTHON=/path/to/python overrides.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
@@ -22,11 +28,12 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 HASH := $(shell { pwd; cat pyproject.toml constraints.txt; } | cksum | cut -d' ' -f1)
 APP := $(VENV)/.installed-app-$(HASH)
 TEST := $(VENV)/.installed-test-$(HASH)
+DOCS := $(VENV)/.installed-docs-$(HASH)
 
-.PHONY: help install dashboard test check lint format clean
+.PHONY: help install dashboard test test-fast check lint format docs clean
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /\1|/' \
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1|/' \
 		| while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 install: $(TEST) ## Create .venv with everything the tests and linters need
@@ -36,6 +43,9 @@ dashboard: $(APP) ## Open the dashboard on 127.0.0.1:8501 (PORT=... changes it)
 
 test: $(TEST) ## Run the tests (PYTEST_ARGS="tests/cli -q" narrows them)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-fast: $(TEST) ## Run the tests that need little: some of every package, in half a minute
+	@$(BIN)/python -m pytest -q $(FAST)
 
 check: lint test ## Lint, format check, type check and tests
 
@@ -48,8 +58,12 @@ format: $(TEST) ## Apply ruff's fixes and formatting
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
 
+docs: $(DOCS) ## Build the documentation into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo 'Open site/index.html, or serve it: $(BIN)/python -m http.server --directory site'
+
 clean: ## Remove .venv and every cache
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/pip:
@@ -69,3 +83,9 @@ $(TEST): | $(BIN)/pip
 	@echo 'Installing into $(VENV) (a minute or two the first time) ...'
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@rm -f $(VENV)/.installed-* && touch $@ $(APP)
+
+# Beside what is there: the documentation is built with or without the tests' packages.
+$(DOCS): | $(BIN)/pip
+	@echo 'Installing into $(VENV) (a minute or two the first time) ...'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@rm -f $(VENV)/.installed-docs-* && touch $@

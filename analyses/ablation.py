@@ -1,7 +1,10 @@
 """Tied against per-step ablation of heads and MLPs on many graphs: `python -m analyses.ablation --help`.
 
-Every component is off at every step, and at one step at a time (`interp.causal.ablation`). `--out` receives
-`ablation.csv`, `.parquet`, `.json`, `.html`, `.png`, and `config.yaml`, from which `--config` repeats the run.
+Every component is off at every step, and at one step at a time (`interp.causal.ablation`). The reverse question, with
+`--keep HEADS`: do these heads suffice, with all others off at every step (`interp.causal.sufficiency`)? And with
+`--by-token`: where does each head look from every kind of token, and which symbols break there without it
+(`interp.causal.by_token`)? `--out` receives `ablation.csv`, `.parquet`, `.json`, `.html`, `.png`, and `config.yaml`,
+from which `--config` repeats the run.
 """
 
 from __future__ import annotations
@@ -9,12 +12,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analyses.head_sets import ByTokenStudy, SufficiencyStudy, study_by_token, study_sufficiency
 from analyses.inputs import InputError, Outputs, load_model
+from analyses.kept import forget
 from analyses.options import (
+    MOST_GRAPHS,
+    AddressOption,
     BackendOption,
     ConfigOption,
     GraphArgument,
@@ -27,14 +35,18 @@ from analyses.options import (
     OpsOption,
     OutOption,
     QuietOption,
+    ResumeOption,
     SeedOption,
     StepsOption,
     at_least,
+    check_resume,
     graph_source,
     reports_bad_input,
     run_alone,
 )
 from analyses.studies import tell, used_options, write_files
+from models.bounds import index_of
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +57,11 @@ if TYPE_CHECKING:
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
 
+MOST_DRAWS = 1000
+"""Random sets of heads."""
 
+
+@one_line
 @dataclass(frozen=True)
 class AblationStudy:
     """What ablations do to `model` (its name)."""
@@ -58,7 +74,7 @@ class AblationStudy:
         return self.result.to_frame()
 
     def figure(self) -> go.Figure:
-        """`interp.figures.ablation`."""
+        """`interp.causal.ablation_figure`."""
         return self.result.figure()
 
     def records(self) -> list[dict[str, Any]]:
@@ -133,25 +149,46 @@ def study_ablation(
     seed: int = 0,
     jobs: int = 1,
     backend: str = "loky",
+    address: str | None = None,
+    out: Path | None = None,
+    resume: bool = False,
 ) -> AblationStudy:
     """Ablate components of the model of a name or path, one component an item of `analyses.sweeps`.
 
     Other arguments as for `interp.ablate`.
 
+    out, resume: a folder that keeps every result as it is there, and whether to go on with those that it has
+    (`analyses.kept`); the caller writes the table and then calls `analyses.kept.forget(out)`.
+
     Raises:
-        InputError: no graph, or a component, method, step or backend that cannot be used.
+        InputError: no graph, or a component, method, step or backend that cannot be used; with `out`, an interrupted
+            sweep of other settings.
     """
     import numpy as np
 
+    from analyses.kept import keep_results
     from analyses.sweeps import sweep_graphs
-    from interp.causal.ablation import components
+    from interp.causal.ablation import Ablation, components
 
     wanted = list(components(load_model(model)) if which is None else which)
     if not wanted:
         raise InputError("There is nothing to ablate: give at least one component.")
+    kept = keep_results(
+        out,
+        resume,
+        Ablation,
+        model,
+        [str(component) for component in wanted],
+        study="ablation",
+        graphs=[graph.to_json() for graph in graphs],
+        method=method,
+        at_steps=None if at_steps is None else list(at_steps),
+        n_steps=n_steps,
+        seed=seed,
+    )
     task = partial(ablation_of, graphs=graphs, method=method, at_steps=at_steps, n_steps=n_steps, seed=seed)
     try:
-        parts = list(sweep_graphs(task, wanted, model, jobs, backend))
+        parts = list(sweep_graphs(task, wanted, model, jobs, backend, address, kept))
     except ValueError as error:
         raise InputError(str(error)) from error
     joined = {
@@ -176,7 +213,7 @@ def ablation_of(
     return ablate(model, graphs, [component], method, at_steps, n_steps, seed)
 
 
-def _components(text: str | None) -> list[Component] | None:
+def _components(text: str | None, option: str = "--components") -> list[Component] | None:
     """ "0.3,mlp1" as head 3 of layer 0 and the MLP of layer 1; None stands for all."""
     from interp.causal.ablation import Component
 
@@ -186,10 +223,10 @@ def _components(text: str | None) -> list[Component] | None:
     for part in text.split(","):
         layer, _, head = part.strip().lower().partition(".")
         is_mlp = layer.startswith("mlp") and not head
-        number = layer.removeprefix("mlp") if is_mlp else layer
-        if not number.isdigit() or not (is_mlp or head.isdigit()):
-            raise InputError(f"--components has {part!r}: give LAYER.HEAD (0.3) or mlpLAYER (mlp1).")
-        found.append(Component(int(number), None if is_mlp else int(head)))
+        numbers = index_of(layer.removeprefix("mlp") if is_mlp else layer), index_of("0" if is_mlp else head)
+        if numbers[0] is None or numbers[1] is None:
+            raise InputError(f"{option} has {part!r}: give LAYER.HEAD (0.3) or mlpLAYER (mlp1).")
+        found.append(Component(numbers[0], None if is_mlp else numbers[1]))
     return found
 
 
@@ -202,7 +239,9 @@ def ablation_command(
     n_nodes: NNodesOption = None,
     n_graphs: Annotated[
         int,
-        typer.Option("--n-graphs", callback=at_least(1), help="Sampled graphs, of seed, seed + 1, ..."),
+        typer.Option(
+            "--n-graphs", callback=at_least(1, MOST_GRAPHS), help="Sampled graphs, of seed, seed + 1, ..."
+        ),
     ] = 1,
     seed: SeedOption = 0,
     ops: OpsOption = "ADD",
@@ -212,9 +251,25 @@ def ablation_command(
         typer.Option("--components", help="Such as 0.3,mlp1.  [default: every head and every MLP]"),
     ] = None,
     method: Annotated[str, typer.Option("--method", help="zero, mean or resample.")] = "zero",
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            "--keep", metavar="HEADS", help="Keep these heads alone, such as 0.2,1.7, and all MLPs."
+        ),
+    ] = None,
+    draws: Annotated[
+        int,
+        typer.Option("--draws", callback=at_least(0, MOST_DRAWS), help="With --keep: random sets beside it."),
+    ] = 8,
+    by_token: Annotated[
+        bool,
+        typer.Option("--by-token", help="What heads are for at every kind of token, instead."),
+    ] = False,
     steps: StepsOption = None,
     jobs: JobsOption = 1,
     backend: BackendOption = "loky",
+    address: AddressOption = None,
+    resume: ResumeOption = False,
     json_file: JsonOption = None,
     out: OutOption = None,
     quiet: QuietOption = False,
@@ -222,15 +277,34 @@ def ablation_command(
 ) -> None:
     """Take out heads and MLPs at every step, and at one step at a time, and see what is lost and what heals."""
     source = graph_source(context)
+    check_resume(resume, out)
     outputs = Outputs("ablation", json_file, out)
     outputs.check()
-    which = _components(components)
+    which, kept = _components(components), _components(keep, "--keep")
+    if (kept is not None) + by_token + (kept is not None and which is not None) > 1:
+        raise InputError(
+            "--keep, --components and --by-token: --keep stands alone, the other two can go together."
+        )
+    if (kept is not None or by_token) and (jobs > 1 or resume or backend != "loky" or address is not None):
+        raise InputError(
+            "--keep and --by-token run in one process: leave out --jobs, --backend, --address, --resume."
+        )
+    model = source.fitting(model)
     loaded = load_model(model)
     if source.n_nodes is None and n_graphs > 1:
         raise InputError(f"--n-graphs {n_graphs} draws graphs, so it needs --n-nodes.")
     drawn = source.many(loaded, n_graphs)
-    study = study_ablation(drawn, which, method, model, n_steps=steps, seed=seed, jobs=jobs, backend=backend)
+    study: SufficiencyStudy | ByTokenStudy | AblationStudy
+    spread = {"jobs": jobs, "backend": backend, "address": address, "out": out, "resume": resume}
+    if kept is not None:
+        study = study_sufficiency(drawn, kept, method, model, draws, steps, seed)
+    elif by_token:
+        study = study_by_token(drawn, which, method, model, steps, seed)
+    else:
+        study = study_ablation(drawn, which, method, model, n_steps=steps, seed=seed, **spread)
     written = write_files(outputs, "ablate", study, used_options(context))
+    if out is not None and isinstance(study, AblationStudy):
+        forget(out)
     tell(study, written, quiet)
 
 

@@ -13,14 +13,24 @@ from typing import Annotated
 
 import typer
 
+from analyses import terminal
 from analyses.ablation import ablation_command
-from analyses.codes import codes_command
+from analyses.catalogue import CATALOGUE
 from analyses.cross_step import cross_step_command
-from analyses.dynamics import dynamics_command
-from analyses.inputs import InputError, Outputs, load_model, parse_operations, parse_sizes
-from analyses.lens import lens_command
-from analyses.mechanism import mechanism_command
+from analyses.framework.command import command
+from analyses.inputs import (
+    PAPER_LEAVES,
+    PAPER_OPERANDS,
+    GraphSource,
+    InputError,
+    Outputs,
+    load_model,
+    parse_operations,
+    parse_sizes,
+)
 from analyses.options import (
+    MOST_GRAPHS,
+    AnyStepsOption,
     ConfigOption,
     GraphArgument,
     GraphOption,
@@ -32,20 +42,19 @@ from analyses.options import (
     OutOption,
     QuietOption,
     SeedOption,
-    StepsOption,
     at_least,
+    from_to,
     graph_source,
     only_one,
     reports_bad_input,
     wide_console,
 )
+from analyses.own_metric import OWN, metric_name
 from analyses.patch_command import patch_command
-from analyses.probe_reading import probe_reading_command
-from analyses.probing import probe_command
 from analyses.report import report_command
-from analyses.story import story_command
 from analyses.train import train_command
 from analyses.training_dynamics import training_command
+from models.printable import printable
 
 HOST = "127.0.0.1"
 APP = Path(__file__).resolve().parent.parent / "dashboards" / "app.py"
@@ -56,6 +65,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    cls=terminal.Group,
 )
 
 
@@ -70,7 +80,7 @@ def solve_command(
     seed: SeedOption = 0,
     ops: OpsOption = "ADD",
     model: ModelOption = "compiled",
-    steps: StepsOption = None,
+    steps: AnyStepsOption = None,
     json_file: JsonOption = None,
     out: OutOption = None,
     quiet: QuietOption = False,
@@ -80,12 +90,16 @@ def solve_command(
     source = graph_source(context)
     outputs = Outputs("solve", json_file, out)
     outputs.check()
+    model = source.fitting(model)
     loaded = load_model(model)
     graphs = source.graphs(loaded)
 
     from analyses.solve import solve
 
-    solution = solve(loaded, graphs, n_steps=steps, name=model)
+    try:
+        solution = solve(loaded, graphs, n_steps=steps, name=model)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     console = wide_console()
     if not quiet:
         for tables, verdict in solution.report(console.width, console.options.ascii_only):
@@ -108,24 +122,40 @@ def evaluate_command(
         ),
     ] = None,
     graphs: Annotated[
-        int, typer.Option("--graphs", callback=at_least(1), help="Sampled graphs of each size.")
+        int, typer.Option("--graphs", callback=at_least(1, MOST_GRAPHS), help="Sampled graphs of each size.")
     ] = 64,
+    leaves: Annotated[
+        int, typer.Option("--leaves", callback=at_least(1, 128), help="Leaves of each sampled graph.")
+    ] = PAPER_LEAVES,
+    max_operands: Annotated[
+        int,
+        typer.Option(
+            "--max-operands",
+            callback=at_least(1, PAPER_OPERANDS),
+            help="Operands of a sampled equation, at most.",
+        ),
+    ] = PAPER_OPERANDS,
     corrupt: Annotated[
         float | None,
         typer.Option(
-            "--corrupt", metavar="SHARE", help="Corrupt this share of the known values and watch them heal."
+            "--corrupt",
+            metavar="SHARE",
+            callback=from_to(0, 1, above=True),
+            help="Corrupt this share of the known values and watch them heal.",
         ),
     ] = None,
     at_step: Annotated[
         int | None,
         typer.Option(
-            "--at-step", help="With --corrupt: in the state entering this step (default: the last)."
+            "--at-step",
+            callback=at_least(1),
+            help="With --corrupt: in the state entering this step (default: the last).",
         ),
     ] = None,
     seed: SeedOption = 0,
     ops: OpsOption = "ADD",
     model: ModelOption = "compiled",
-    steps: StepsOption = None,
+    steps: AnyStepsOption = None,
     json_file: JsonOption = None,
     out: OutOption = None,
     quiet: QuietOption = False,
@@ -141,6 +171,10 @@ def evaluate_command(
     wanted = parse_sizes(sizes) if chosen == "sizes" and sizes is not None else ()
     outputs = Outputs("evaluate", json_file, out)
     outputs.check()
+    source = (
+        GraphSource(file=graphs_file) if chosen == "graphs_file" else GraphSource(n_nodes=1, ops=operations)
+    )
+    model = source.fitting(model)
     loaded = load_model(model)
 
     from analyses.evaluate import evaluate, sample_sizes
@@ -149,16 +183,16 @@ def evaluate_command(
     if chosen == "graphs_file" and graphs_file is not None:
         drawn = read_graphs_file(graphs_file, loaded)
     else:
-        drawn = sample_sizes(loaded, wanted, graphs, operations, seed)
-    if corrupt is None:
-        result = evaluate(loaded, drawn, n_steps=steps, name=model)
-    else:
-        from analyses.correction import measure_correction
+        drawn = sample_sizes(loaded, wanted, graphs, operations, seed, leaves, max_operands)
+    try:
+        if corrupt is None:
+            result = evaluate(loaded, drawn, n_steps=steps, name=model)
+        else:
+            from analyses.correction import measure_correction
 
-        try:
             result = measure_correction(loaded, drawn, corrupt, at_step, seed, name=model)
-        except ValueError as error:
-            raise InputError(str(error)) from error
+    except ValueError as error:
+        raise InputError(str(error)) from error
     console = wide_console()
     if not quiet:
         console.print(result.table())
@@ -170,13 +204,8 @@ app.command("train")(train_command)
 app.command("patch")(patch_command)
 app.command("cross-step")(cross_step_command)
 app.command("ablate")(ablation_command)
-app.command("lens")(lens_command)
-app.command("codes")(codes_command)
-app.command("dynamics")(dynamics_command)
-app.command("probe")(probe_command)
-app.command("probe-reading")(probe_reading_command)
-app.command("mechanism")(mechanism_command)
-app.command("story")(story_command)
+for record in CATALOGUE:
+    app.command(record.name)(command(record))
 app.command("report")(report_command)
 app.command("training-dynamics")(training_command)
 
@@ -187,9 +216,17 @@ def dashboard_command(
     port: Annotated[
         int, typer.Option("--port", callback=at_least(1, 65535), help="Port on 127.0.0.1.")
     ] = 8501,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric", metavar=OWN, help="A metric of your own for the Patching page, as of `patch`."
+        ),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Open the dashboard in the browser, on this machine only."""
+    for text in metric or ():
+        metric_name(text)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -216,12 +253,12 @@ def run_streamlit(arguments: list[str]) -> None:
 def _say_written(paths: list[Path], quiet: bool) -> None:
     if not quiet:
         for path in paths:
-            typer.echo(f"Wrote {path}")
+            typer.echo(f"Wrote {printable(str(path))}")
 
 
 def main() -> None:
     """Entry point of the console script."""
-    app()
+    terminal.run(app)
 
 
 if __name__ == "__main__":

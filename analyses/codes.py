@@ -12,31 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from analyses.inputs import InputError, Outputs, load_model
-from analyses.options import (
-    ConfigOption,
-    GraphArgument,
-    GraphCountOption,
-    GraphOption,
-    GraphsFileOption,
-    JsonOption,
-    ModelOption,
-    NNodesOption,
-    OpsOption,
-    OutOption,
-    QuietOption,
-    SeedOption,
-    StepsOption,
-    at_least,
-    many_graphs,
-    reports_bad_input,
-    run_alone,
-)
-from analyses.studies import plain, records, tell, used_options, write_files, write_more
+from analyses.inputs import InputError, load_model
+from analyses.studies import plain, records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,8 +27,6 @@ if TYPE_CHECKING:
     from interp.codebook.margins import SnapMargins
     from interp.codebook.transitions import Transitions
     from models.graph import ComputationGraph
-
-NAME = "codes"
 
 
 @dataclass(frozen=True)
@@ -207,7 +184,7 @@ class CodesStudy:
 
     def figures(self) -> dict[str, go.Figure]:
         """All figures by name: usage, information, transitions, commits, margins, interventions (if there are any)."""
-        from interp.figures.codes import commit_figure, information_figure
+        from interp.codebook.codes_figure import commit_figure, information_figure
 
         transitions = self.rhs.transitions("value")
         found = {
@@ -259,44 +236,12 @@ def study_codes(
     return CodesStudy(model, usage, margins, interventions, reason, solved, len(graphs))
 
 
-@reports_bad_input
-def codes_command(
-    context: typer.Context,
-    text: GraphArgument = None,
-    graph: GraphOption = None,
-    graphs_file: GraphsFileOption = None,
-    n_nodes: NNodesOption = None,
-    n_graphs: GraphCountOption = 64,
-    seed: SeedOption = 0,
-    ops: OpsOption = "ADD",
-    model: ModelOption = "compiled",
-    steps: StepsOption = None,
-    edits: Annotated[
-        int,
-        typer.Option(
-            "--edits", callback=at_least(0), help="Code interventions of each kind in each graph; 0: none."
-        ),
-    ] = 4,
-    json_file: JsonOption = None,
-    out: OutOption = None,
-    quiet: QuietOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Count which codes a model uses, what they say, how they follow each other, and what edits of them lead to."""
-    outputs = Outputs(NAME, json_file, out)
-    outputs.check()
-    graphs = many_graphs(context, load_model(model))
-    study = study_codes(graphs, model, steps, edits, seed)
-    written = write_files(outputs, "codes", study, used_options(context))
-    if out is not None:
-        more = {name: figure for name, figure in study.figures().items() if name != "usage"}
-        written += write_more(out, NAME, study.frames(), more)
-    tell(study, written, quiet)
-
-
 def main() -> None:
     """Entry point of `python -m analyses.codes`."""
-    run_alone(codes_command)
+    from analyses.catalogue.codes import CODES
+    from analyses.framework.command import run_record
+
+    run_record(CODES)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from analyses.evaluate import batches
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,6 +30,7 @@ HORIZON = 3
 """Steps after the corruption that are looked at one by one."""
 
 
+@one_line
 @dataclass(frozen=True)
 class SizeCorrection:
     """The graphs of one size.
@@ -51,6 +53,7 @@ class SizeCorrection:
     fully_solved_before: float
 
 
+@one_line
 @dataclass(frozen=True)
 class Correction:
     """Error correction of one model by size."""

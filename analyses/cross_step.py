@@ -7,15 +7,20 @@ graph's depths predict (`interp.causal.cross_step`). `--out` receives `cross_ste
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from analyses.inputs import InputError, Outputs, load_model
+from analyses.kept import forget
 from analyses.options import (
+    MOST_GRAPHS,
+    AddressOption,
     BackendOption,
     ConfigOption,
     GraphArgument,
@@ -28,16 +33,20 @@ from analyses.options import (
     OpsOption,
     OutOption,
     QuietOption,
+    ResumeOption,
     SeedOption,
     StepsOption,
     at_least,
+    check_resume,
     graph_source,
     reports_bad_input,
     run_alone,
 )
 from analyses.patch_command import read_pairs
-from analyses.patching import TextPair
+from analyses.patching import TextPair, text_of_pair
 from analyses.studies import plain, tell, used_options, write_files
+from models.bounds import index_of
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +57,11 @@ if TYPE_CHECKING:
     from models.recurrent import RecurrentTransformer
 
 
+MOST_LAG = 256
+"""Twice the depth of the deepest graph of the paper's vocabulary; every step j is run anew for it."""
+
+
+@one_line
 @dataclass(frozen=True)
 class CrossStepStudy:
     """The matrices of `model` (its name), one a pair, all of one size."""
@@ -73,8 +87,11 @@ class CrossStepStudy:
                 "nodes": [result.clean_graph.nodes[node].name for node in result.nodes],
                 "clean": result.clean,
                 "corrupt": result.corrupt,
+                "cells": int(result.raw.size),
+                "evidence": int(result.evidence.sum()),
                 "matched": plain(result.matched()),
-                "matched_by_nothing": result.matched_by_nothing(),
+                "matched_by_nothing": plain(result.matched_by_nothing()),
+                "silent_matched": plain(result.silent_matched()),
                 "correlation": plain(result.correlation),
             }
             for result in self.results
@@ -87,6 +104,7 @@ class CrossStepStudy:
             "metric": first.metric,
             "lag": first.lag,
             "carries": first.carries,
+            "whole": first.whole,
             "n_steps": first.n_steps,
             "pairs": pairs,
         }
@@ -96,33 +114,59 @@ class CrossStepStudy:
         from rich.table import Table
 
         table = Table(title=f"{self.model}: cross-step patching", title_justify="left")
-        columns = ("pair", "nodes read", "clean", "corrupt", "as predicted", "by no effect", "correlation")
+        columns = ("pair", "nodes read", "clean", "corrupt", "cells", "with an effect predicted", "as predicted",
+                   "by no effect", "others as without", "correlation")  # fmt: skip
         for column in columns:
             table.add_column(column, justify="right")
         for index, result in enumerate(self.results):
-            shares = (f"{result.matched():.1%}", f"{result.matched_by_nothing():.1%}")
+            found = (result.matched(), result.matched_by_nothing(), result.silent_matched())
+            shares = ["" if math.isnan(share) else f"{share:.1%}" for share in found]
             ends = (f"{result.clean:.4g}", f"{result.corrupt:.4g}")
-            table.add_row(str(index), str(len(result.nodes)), *ends, *shares, f"{result.correlation:.3f}")
+            cells = (str(result.raw.size), str(result.evidence.sum()))
+            row = (str(index), str(len(result.nodes)), *ends, *cells, *shares)
+            table.add_row(*row, f"{result.correlation:.3f}")
         return table
 
     def verdict(self) -> str:
-        """One sentence: how far the prediction holds."""
+        """One sentence: how far the prediction holds, where it predicts an effect."""
         import numpy as np
+
+        from interp.causal.cross_step import CrossStep
 
         first = self.results[0]
         cells = sum(result.raw.size for result in self.results)
+        if first.whole:
+            checked = all(result.consistent for result in self.results)
+            return (
+                "Whole states were put in: the run goes on from there as the clean run did, because a step depends on "
+                f"nothing else. That checks the engine ({'passed' if checked else 'FAILED'}); none of the {cells} "
+                "cells is evidence about the model (give --pos rhs, or another site)."
+            )
         if first.predicted is None:
             return f"{cells} cells; the graph predicts nothing for this site (give --carries)."
-        matched = np.mean([result.matched() for result in self.results])
-        nothing = np.mean([result.matched_by_nothing() for result in self.results])
+        said = [result for result in self.results if result.evidence.any()]
+        if not said:
+            return (
+                f"{cells} cells; after {first.n_steps} steps no effect is predicted at the nodes read, so there is "
+                "nothing to restore (give more --steps)."
+            )
+        evidence = sum(int(result.evidence.sum()) for result in said)
+        matched, nothing = (
+            sum(share(result) * int(result.evidence.sum()) for result in said)
+            for share in (CrossStep.matched, CrossStep.matched_by_nothing)
+        )
+        silent = np.nanmean([result.silent_matched() for result in said])
+        left_out = len(self.results) - len(said)
         return (
-            f"{matched:.1%} of {cells} cells are as the graph predicts ({first.carries}); "
-            f"{nothing:.1%} would be, had no patch any effect."
+            f"{matched:.0f} of the {evidence} cells in which the graph predicts an effect ({first.carries}) are as "
+            f"predicted; {nothing:.0f} would be, had no patch any effect. Of the other cells {silent:.1%} are as "
+            "without a patch."
+            + (f" In {left_out} of {len(self.results)} pairs no effect is predicted." if left_out else "")
         )
 
     def figure(self) -> go.Figure:
-        """`interp.figures.cross_step`, the mean over pairs."""
-        from interp.figures.cross_step import cross_step_figure
+        """`interp.causal.cross_step_figure`, the mean over pairs."""
+        from interp.causal.cross_step_figure import cross_step_figure
 
         return cross_step_figure(self.results)
 
@@ -134,25 +178,37 @@ def study_cross_step(
     n_steps: int | None = None,
     jobs: int = 1,
     backend: str = "loky",
+    address: str | None = None,
+    out: Path | None = None,
+    resume: bool = False,
     **options: Any,
 ) -> CrossStepStudy:
     """The matrix of every pair, with the model of a name or path.
 
     name: the site. n_steps: side of the matrices; None: as many steps as the longest of all runs has. options: as for
-    `interp.cross_step_matrix`. jobs, backend: as for `analyses.sweeps`.
+    `interp.cross_step_matrix`. jobs, backend, address: as for `analyses.sweeps`.
+    out, resume: a folder that keeps every result as it is there, and whether to go on with those that it has
+    (`analyses.kept`); the caller writes the table and then calls `analyses.kept.forget(out)`.
 
     Raises:
-        InputError: no pair, or a pair, site, metric or backend that cannot be used.
+        InputError: no pair, or a pair, site, metric or backend that cannot be used; with `out`, an interrupted sweep
+            of other settings.
     """
+    from analyses.kept import keep_results
     from analyses.sweeps import sweep_graphs
+    from interp.causal.cross_step import CrossStep
 
     if not pairs:
         raise InputError("There is no pair to patch.")
     if n_steps is None:
         n_steps = load_model(model).run([graph for pair in pairs for graph in pair]).n_steps
+    texts = [text_of_pair(pair) for pair in pairs]
+    kept = keep_results(
+        out, resume, CrossStep, model, texts, study="cross-step", name=name, n_steps=n_steps, options=options
+    )
     task = partial(cross_step_of, name=name, n_steps=n_steps, options=options)
     try:
-        return CrossStepStudy(model, tuple(sweep_graphs(task, pairs, model, jobs, backend)))
+        return CrossStepStudy(model, tuple(sweep_graphs(task, pairs, model, jobs, backend, address, kept)))
     except ValueError as error:
         raise InputError(str(error)) from error
 
@@ -180,7 +236,10 @@ def cross_step_command(
         str | None, typer.Option("--node", help="The node that is edited.  [default: drawn]")
     ] = None,
     n_pairs: Annotated[
-        int, typer.Option("--n-pairs", callback=at_least(1), help="Sampled pairs, of seed, seed + 1, ...")
+        int,
+        typer.Option(
+            "--n-pairs", callback=at_least(1, MOST_GRAPHS), help="Sampled pairs, of seed, seed + 1, ..."
+        ),
     ] = 1,
     seed: SeedOption = 0,
     ops: OpsOption = "ADD",
@@ -198,7 +257,9 @@ def cross_step_command(
     lag: Annotated[
         int | None,
         typer.Option(
-            "--lag", callback=at_least(0), help="Read it this many steps later.  [default: at the end]"
+            "--lag",
+            callback=at_least(0, MOST_LAG),
+            help="Read it this many steps later.  [default: at the end]",
         ),
     ] = None,
     carries: Annotated[
@@ -208,6 +269,8 @@ def cross_step_command(
     steps: StepsOption = None,
     jobs: JobsOption = 1,
     backend: BackendOption = "loky",
+    address: AddressOption = None,
+    resume: ResumeOption = False,
     json_file: JsonOption = None,
     out: OutOption = None,
     quiet: QuietOption = False,
@@ -215,8 +278,10 @@ def cross_step_command(
 ) -> None:
     """Put what a site held at step i into step j of another run, for all i and j, and compare with the prediction."""
     source = graph_source(context)
+    check_resume(resume, out)
     outputs = Outputs("cross_step", json_file, out)
     outputs.check()
+    model = source.fitting(model)
     pairs = read_pairs(load_model(model), source, pair_kind, node, n_pairs)
     study = study_cross_step(
         pairs,
@@ -225,14 +290,19 @@ def cross_step_command(
         steps,
         jobs,
         backend,
+        address,
+        out,
+        resume,
         layer=layer,
         head=head,
-        pos=int(pos) if pos.isdigit() else pos,
+        pos=pos if index_of(pos) is None else int(pos),
         metric=metric,
         lag=lag,
         carries=carries,
     )
     written = write_files(outputs, "cross-step", study, used_options(context))
+    if out is not None:
+        forget(out)
     tell(study, written, quiet)
 
 

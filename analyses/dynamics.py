@@ -1,9 +1,9 @@
 """How the state of a model moves on many graphs: `python -m analyses.dynamics --help`.
 
-Residual, angle, acceleration and distance to the last state by step (`interp.motion.dynamics`), the speed of the
-frontier (`interp.motion.frontier`), nodes that were right and became wrong (`interp.motion.violations`), fixed points
-and cycles (`interp.motion.cycles`), and drift over long runs (`interp.motion.drift`), also beside another model on
-the same graphs. `--out` receives `dynamics.csv`, `.parquet`, `.json`, `.html`, `.png`, more tables and figures as
+Residual, angle, acceleration and distance to the last state by step (`dynamics` in the room `interp.state_dynamics`),
+the speed of the frontier (`frontier`), nodes that were right and became wrong (`violations`), fixed points and cycles
+(`cycles`), and drift over long runs (`drift`), also beside another model on the same graphs.
+`--out` receives `dynamics.csv`, `.parquet`, `.json`, `.html`, `.png`, more tables and figures as
 `dynamics_NAME.csv` and `dynamics_NAME.html`, and `config.yaml`, from which `--config` repeats the run.
 """
 
@@ -12,47 +12,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from analyses.inputs import InputError, Outputs, check_fits, load_model
-from analyses.options import (
-    ConfigOption,
-    GraphArgument,
-    GraphCountOption,
-    GraphOption,
-    GraphsFileOption,
-    JsonOption,
-    ModelOption,
-    NNodesOption,
-    OpsOption,
-    OutOption,
-    QuietOption,
-    SeedOption,
-    at_least,
-    many_graphs,
-    reports_bad_input,
-    run_alone,
-)
-from analyses.studies import plain, records, tell, used_options, write_files, write_more
+from analyses.inputs import InputError, check_fits, load_model
+from analyses.studies import plain, records
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
     from rich.table import Table
 
-    from interp.motion.cycles import Settling
-    from interp.motion.drift import Drift
-    from interp.motion.dynamics import Dynamics
-    from interp.motion.frontier import Frontier
+    from interp.state_dynamics.cycles import Settling
+    from interp.state_dynamics.drift import Drift
+    from interp.state_dynamics.dynamics import Dynamics
+    from interp.state_dynamics.frontier import Frontier
     from models.graph import ComputationGraph
 
-NAME = "dynamics"
 LONGEST = 8
 TOLERANCE = 1e-3
 
 
+@one_line
 @dataclass(frozen=True)
 class DynamicsStudy:
     """The motion of `model` (its name) on some graphs, and of another model beside it.
@@ -221,8 +202,8 @@ class DynamicsStudy:
 
     def figures(self) -> dict[str, go.Figure]:
         """All figures by name: motion, trajectories, frontier, drift (where the runs are long enough)."""
-        from interp.figures.dynamics import drift_figure, frontier_figure
-        from interp.figures.trajectories import pca_figure
+        from interp.state_dynamics.dynamics_figure import drift_figure, frontier_figure
+        from interp.state_dynamics.trajectories_figure import pca_figure
 
         found = {
             "motion": self.figure(),
@@ -248,8 +229,8 @@ def study_dynamics(
     Raises:
         InputError: no graphs, or a model, graph, tolerance or number of steps that cannot be used.
     """
-    from interp.motion.drift import MULTIPLES, drift_of
-    from interp.motion.dynamics import dynamics
+    from interp.state_dynamics.drift import MULTIPLES, drift_of
+    from interp.state_dynamics.dynamics import dynamics
 
     if not graphs:
         raise InputError("There are no graphs to run: give at least one.")
@@ -289,59 +270,12 @@ def _settled(settling: Settling) -> dict[str, Any]:
     }
 
 
-@reports_bad_input
-def dynamics_command(
-    context: typer.Context,
-    text: GraphArgument = None,
-    graph: GraphOption = None,
-    graphs_file: GraphsFileOption = None,
-    n_nodes: NNodesOption = None,
-    n_graphs: GraphCountOption = 64,
-    seed: SeedOption = 0,
-    ops: OpsOption = "ADD",
-    model: ModelOption = "compiled",
-    against: Annotated[
-        str | None,
-        typer.Option("--against", metavar="MODEL,...", help="Other models, shown the same graphs."),
-    ] = None,
-    longest: Annotated[
-        int,
-        typer.Option(
-            "--longest",
-            callback=at_least(1),
-            help="Run this many times the steps that the deepest graph needs.",
-        ),
-    ] = LONGEST,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps", callback=at_least(2), help="Recurrence steps to run.  [default: as --longest says]"
-        ),
-    ] = None,
-    tolerance: Annotated[
-        float, typer.Option("--tolerance", help="Relative, for fixed points and cycles of hidden states.")
-    ] = TOLERANCE,
-    json_file: JsonOption = None,
-    out: OutOption = None,
-    quiet: QuietOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Measure how the state moves from step to step, how fast graphs are solved, and what drifts in long runs."""
-    outputs = Outputs(NAME, json_file, out)
-    outputs.check()
-    graphs = many_graphs(context, load_model(model))
-    others = [name.strip() for name in (against or "").split(",") if name.strip()]
-    study = study_dynamics(graphs, model, steps, others, longest, tolerance)
-    written = write_files(outputs, "dynamics", study, used_options(context))
-    if out is not None:
-        more = {name: figure for name, figure in study.figures().items() if name != "motion"}
-        written += write_more(out, NAME, study.frames(), more)
-    tell(study, written, quiet, *([study.drift_table()] if study.drifts else []))
-
-
 def main() -> None:
     """Entry point of `python -m analyses.dynamics`."""
-    run_alone(dynamics_command)
+    from analyses.catalogue.dynamics import DYNAMICS
+    from analyses.framework.command import run_record
+
+    run_record(DYNAMICS)
 
 
 if __name__ == "__main__":

@@ -1,29 +1,38 @@
-"""Six methods at one equal budget: does the paper's order hold for our models?
+"""The paper's methods side by side: does its order hold for our models?
 
-Rows are the bundled checkpoints trained on ADD for `BUDGET` minutes of processor time, one of each method; what they
-score comes from the `evaluation.json` beside each. For every pair of methods that differ in the paper at a size (its
-figure gives no intervals, so any difference counts), the order *holds* where the better one's 95 % Wilson interval
-lies above the other's, is *reversed* where it lies below, and is *open* where the two overlap.
+Rows are bundled checkpoints trained on ADD with budgets of processor time, one of each method: that with the longest.
+Minutes count the first stage that a method begins with. What they score comes from the `evaluation.json` beside each,
+at the step at which most graphs of a size are right, which does most for a model that loses what it had
+(`continuous`); what is left when a run has settled stands beside it.
+
+A method *fits* if it solves at least `FITS` of the graphs of `FIT_AT` nodes, a size in its training; one that does not
+says nothing about generalisation. For every pair of methods that fit and differ in the paper at a size (its figure
+gives no intervals, so any difference counts), the order *holds* where the better one's 95 % Wilson interval lies above
+the other's, is *reversed* where it lies below, and is *open* where the two overlap.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import permutations
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from interp.figures.generalisation import Curve
+from interp.statistics.shares import wilson_interval
 from models.loading import ZOO
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-BUDGET = 20.0
-"""Minutes of processor time on one thread (`recurlens train --clock processor`), the same for each method."""
+MOST_MINUTES = 120.0
+"""Of processor time on one thread (`recurlens train --clock processor`), all stages that a method begins with counted
+in: models that were trained for longer are left out."""
+FITS, FIT_AT = 0.95, 8
 SIZES = (8, 32, 64, 128)
 NODES_AT = 32
 """Size at which the table also gives the fraction of nodes that are right."""
@@ -33,28 +42,40 @@ Verdict = Literal["holds", "reversed", "open"]
 
 @dataclass(frozen=True)
 class Score:
-    """Fraction of graphs of one size fully solved by one of our models, its 95 % interval, and the paper's value."""
+    """Fraction of graphs of one size fully solved by one of our models, and the paper's value.
+
+    solved: at the best step, with its 95 % interval `low`, `high`. settled, node_accuracy: graphs and nodes right when
+    the run has come to rest.
+    """
 
     method: str
+    minutes: float
     n_nodes: int
     graphs: int
-    fully_solved: float
+    solved: float
     low: float
     high: float
+    settled: float
     node_accuracy: float
     paper: float
 
 
+@one_line
 @dataclass(frozen=True)
 class Comparison:
-    """Two methods at one size: `upper` is the better one in the paper; `verdict` says what our intervals say."""
+    """Two methods at one size: `upper` is the better one in the paper; `verdict` says what our intervals say.
+
+    longer: whether ours of `upper` was trained for more minutes than that of `lower`.
+    """
 
     n_nodes: int
     upper: str
     lower: str
     verdict: Verdict
+    longer: bool = False
 
 
+@one_line
 @dataclass(frozen=True)
 class Ablation:
     """The table: `scores` method by method in the paper's order, each in order of size."""
@@ -70,17 +91,38 @@ class Ablation:
         """Method -> its score at one size."""
         return {score.method: score for score in self.scores if score.n_nodes == n_nodes}
 
+    @property
+    def fitting(self) -> list[str]:
+        """Methods that fit, the paper's best first."""
+        return [method for method, score in self.at(FIT_AT).items() if score.solved >= FITS]
+
     def comparisons(self, n_nodes: int) -> list[Comparison]:
-        """Every pair of methods that differ in the paper at this size."""
+        """Every pair of methods that fit and differ in the paper at this size."""
+        known = [score for method, score in self.at(n_nodes).items() if method in self.fitting]
         return [
-            Comparison(n_nodes, upper.method, lower.method, _verdict(upper, lower))
-            for upper, lower in permutations(self.at(n_nodes).values(), 2)
+            Comparison(
+                n_nodes, upper.method, lower.method, _verdict(upper, lower), upper.minutes > lower.minutes
+            )
+            for upper, lower in permutations(known, 2)
             if upper.paper > lower.paper
         ]
+
+    def fit(self) -> str:
+        """Which methods fit, and how far the others are from it."""
+        left_out = [
+            f"{score.method} ({score.solved:.1%} after {score.minutes:g} minutes)"
+            for score in self.at(FIT_AT).values()
+            if score.method not in self.fitting
+        ]
+        others = f"; did not fit, and are not compared: {', '.join(left_out)}" if left_out else ""
+        fitting = ", ".join(self.fitting) or "none"
+        return f"Of graphs of {FIT_AT} nodes at least {FITS:.0%} are solved by {fitting}{others}."
 
     def sentence(self, n_nodes: int) -> str:
         """Whether the paper's order holds at this size, and for which pairs."""
         pairs = self.comparisons(n_nodes)
+        if not pairs:
+            return f"{n_nodes} nodes: no two methods that fit differ in the paper."
         by_verdict = {
             verdict: [f"{pair.upper} over {pair.lower}" for pair in pairs if pair.verdict == verdict]
             for verdict in ("holds", "reversed", "open")
@@ -92,11 +134,14 @@ class Ablation:
             *([f"{len(reversed_ones)} reversed{_listed(reversed_ones)}"] if reversed_ones else []),
             *([f"{len(open_ones)} open"] if open_ones else []),
         ]
+        longer = sum(pair.longer for pair in pairs if pair.verdict == "holds")
+        if longer:
+            counts.append(f"in {longer} of those that hold the better one was trained for more minutes")
         return f"{n_nodes} nodes: the paper's order {state}; {', '.join(counts)}."
 
     def sentences(self) -> list[str]:
-        """`sentence` for every size."""
-        return [self.sentence(n_nodes) for n_nodes in SIZES]
+        """`fit`, and `sentence` for every size."""
+        return [self.fit(), *map(self.sentence, SIZES)]
 
     def to_frame(self) -> pd.DataFrame:
         """A tidy table, a row for each method and size: the fields of `Score`."""
@@ -110,15 +155,18 @@ class Ablation:
 
         records: list[dict[str, str]] = []
         for method in self.methods:
-            record = {"method": method, f"nodes right at {NODES_AT}": ""}
-            for n_nodes in SIZES:
-                score = self.at(n_nodes)[method]
+            scores = {n_nodes: self.at(n_nodes)[method] for n_nodes in SIZES}
+            record = {
+                "method": method,
+                "minutes": f"{scores[NODES_AT].minutes:g}",
+                f"nodes right at {NODES_AT}": f"{scores[NODES_AT].node_accuracy:.1%}",
+            }
+            for n_nodes, score in scores.items():
+                settled = "" if score.settled == score.solved else f", settled {score.settled:.1%}"
                 record[f"{n_nodes} nodes"] = (
-                    f"{score.fully_solved:.1%} ({100 * score.low:.1f} to {100 * score.high:.1f})"
+                    f"{score.solved:.1%} ({100 * score.low:.1f} to {100 * score.high:.1f}){settled}"
                 )
                 record[f"paper, {n_nodes}"] = f"{score.paper:.1%}"
-                if n_nodes == NODES_AT:
-                    record[f"nodes right at {NODES_AT}"] = f"{score.node_accuracy:.1%}"
             records.append(record)
         return pd.DataFrame.from_records(records)
 
@@ -127,7 +175,7 @@ class Ablation:
         from rich.table import Table
 
         frame = self.wide()
-        table = Table(title=f"Graphs fully solved, {BUDGET:g} minutes each", title_justify="left")
+        table = Table(title="Graphs fully solved, at the best step", title_justify="left")
         for column in frame.columns:
             table.add_column(column, justify="left" if column == "method" else "right")
         for row in frame.itertuples(index=False):
@@ -136,25 +184,30 @@ class Ablation:
 
 
 def equal_budget(paper: Sequence[Curve], zoo: Path = ZOO) -> Ablation:
-    """The models of `zoo` with the equal budget beside the paper's curves; methods without one are left out."""
-    trained = {method: folder for folder in sorted(zoo.iterdir()) if (method := _method(folder)) is not None}
+    """One model of `zoo` for each method beside the paper's curves; methods without one are left out."""
+    trained = _longest(zoo)
     ranked = sorted(paper, key=lambda curve: [-_at(curve, n_nodes) for n_nodes in reversed(SIZES)])
     scores: list[Score] = []
     for curve in ranked:
         if curve.method not in trained:
             continue
-        evaluation = json.loads((trained[curve.method] / "evaluation.json").read_text())
+        minutes, folder = trained[curve.method]
+        evaluation = json.loads((folder / "evaluation.json").read_text())
         measured = {size["n_nodes"]: size for size in evaluation["sizes"]}
         for n_nodes in SIZES:
             size = measured[n_nodes]
+            solved = best_share(size)
+            low, high = wilson_interval(round(solved * size["graphs"]), size["graphs"])
             scores.append(
                 Score(
                     method=curve.method,
+                    minutes=minutes,
                     n_nodes=n_nodes,
                     graphs=size["graphs"],
-                    fully_solved=size["fully_solved"],
-                    low=size["fully_solved_low"],
-                    high=size["fully_solved_high"],
+                    solved=solved,
+                    low=low,
+                    high=high,
+                    settled=size["fully_solved"],
                     node_accuracy=size["node_accuracy"],
                     paper=_at(curve, n_nodes),
                 )
@@ -162,15 +215,41 @@ def equal_budget(paper: Sequence[Curve], zoo: Path = ZOO) -> Ablation:
     return Ablation(tuple(scores))
 
 
-def _method(folder: Path) -> str | None:
-    """The method of a checkpoint that was evaluated and has the equal budget on ADD, else None."""
-    if not (folder / "evaluation.json").is_file() or not (folder / "training.json").is_file():
-        return None
-    settings = json.loads((folder / "training.json").read_text())["training"]
-    same = (
-        settings["minutes"] == BUDGET and settings.get("clock") == "processor" and settings["ops"] == ["ADD"]
-    )
-    return settings["method"] if same else None
+def best_share(size: Mapping[str, Any]) -> float:
+    """Of one size in an `evaluation.json`, the fraction of graphs solved at the step at which most are."""
+    return max(size["fully_solved"], size.get("solved_best", 0.0))
+
+
+def total_minutes(training: Mapping[str, Any], zoo: Path = ZOO) -> float | None:
+    """A run's budget in minutes with that of the bundled checkpoint it began with; None where it has none.
+
+    training: the settings in `training.json`.
+    """
+    minutes, start = training.get("minutes"), training.get("start")
+    if minutes is None or not start:
+        return minutes
+    before = zoo / start / "training.json"
+    if not before.is_file():
+        return minutes
+    return minutes + (total_minutes(json.loads(before.read_text())["training"], zoo) or 0.0)
+
+
+def _longest(zoo: Path) -> dict[str, tuple[float, Path]]:
+    """Method -> minutes and folder of the checkpoint that was evaluated and has the largest budget of processor time on
+    ADD, up to `MOST_MINUTES`."""
+    found: dict[str, tuple[float, Path]] = {}
+    for folder in sorted(zoo.iterdir()):
+        if not (folder / "evaluation.json").is_file() or not (folder / "training.json").is_file():
+            continue
+        settings = json.loads((folder / "training.json").read_text())["training"]
+        minutes = total_minutes(settings, zoo)
+        if minutes is None or settings.get("clock") != "processor" or settings["ops"] != ["ADD"]:
+            continue
+        if minutes > MOST_MINUTES:
+            continue
+        if minutes > found.get(settings["method"], (0.0, folder))[0]:
+            found[settings["method"]] = (minutes, folder)
+    return found
 
 
 def _at(curve: Curve, n_nodes: int) -> float:

@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import n_tokens, sample_graph
+from analyses.inputs import PAPER_LEAVES, PAPER_OPERANDS, n_tokens, sample_graph
+from interp.statistics.shares import wilson_interval
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,13 +26,17 @@ BATCH = 64
 """Graphs of one `model.run`, which itself bounds the memory of a step."""
 
 
+@one_line
 @dataclass(frozen=True)
 class SizeResult:
     """The graphs of one size.
 
     `graphs`: how many; `fully_solved`: fraction of graphs, with its 95 % Wilson interval `fully_solved_low`,
     `fully_solved_high`; `node_accuracy`: fraction of their nodes; `solved_by_step`: fraction of graphs whose nodes all
-    show their true values after step 0, 1, ..., up to the last step any graph of the size took;
+    show their true values after step 0, 1, ..., up to the last step any graph of the size took; `best_step`: the first
+    step at which most are, and `solved_best` that fraction; `solved_at_depth`: fraction of graphs that are right
+    after as many steps as the graph has levels, when a perfect model is done (None for methods that fix the number of
+    steps or write text);
     `mean_steps`, `max_steps`: steps that changed the state, over graphs; the bound on steps where it never came to
     rest, which is so for `unsettled` graphs; where the method fixes the number of steps (`recurrent`, `feedforward`)
     that number. A step of a `chain-of-thought` model is one equation written out with its value, up to its first
@@ -45,12 +51,16 @@ class SizeResult:
     fully_solved_high: float
     node_accuracy: float
     solved_by_step: tuple[float, ...]
+    solved_at_depth: float | None
+    best_step: int
+    solved_best: float
     mean_steps: float
     max_steps: int
     mean_levels: float
     unsettled: int
 
 
+@one_line
 @dataclass(frozen=True)
 class Evaluation:
     """Accuracy of one model by size, in ascending `n_nodes`; the fractions of the whole weigh every graph (or node)
@@ -113,6 +123,8 @@ class Evaluation:
             "fully solved",
             "95 % interval",
             "node accuracy",
+            "at depth + 1",
+            "best step",
             "mean steps",
             "max steps",
             "mean levels",
@@ -125,6 +137,8 @@ class Evaluation:
                 f"{size.fully_solved:.1%}",
                 f"{size.fully_solved_low:.1%} - {size.fully_solved_high:.1%}",
                 f"{size.node_accuracy:.2%}",
+                "" if size.solved_at_depth is None else f"{size.solved_at_depth:.1%}",
+                f"{size.solved_best:.1%} ({size.best_step})",
                 f"{size.mean_steps:.1f}",
                 f"{size.max_steps}" + (f" ({size.unsettled} unsettled)" if size.unsettled else ""),
                 f"{size.mean_levels:.1f}",
@@ -132,23 +146,29 @@ class Evaluation:
         return table
 
 
-def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The Wilson score interval of a proportion (Wilson 1927), from scipy."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(successes, trials).proportion_ci(confidence_level=confidence, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
 def sample_sizes(
-    model: RecurrentTransformer, sizes: Sequence[int], graphs: int, ops: Sequence[str], seed: int
+    model: RecurrentTransformer,
+    sizes: Sequence[int],
+    graphs: int,
+    ops: Sequence[str],
+    seed: int,
+    leaves: int = PAPER_LEAVES,
+    max_operands: int = PAPER_OPERANDS,
 ) -> list[ComputationGraph]:
-    """`graphs` graphs of every size; graph i of a size depends on (seed, size, i) alone, not on the other sizes."""
+    """`graphs` graphs of every size; graph i of a size depends on (seed, size, i) alone, not on the other sizes.
+
+    `leaves`, `max_operands`: of each graph; the paper's, unless given.
+    """
     import numpy as np
 
     return [
         sample_graph(
-            model, n_nodes, ops, int(np.random.SeedSequence([seed, n_nodes, i]).generate_state(1)[0])
+            model,
+            n_nodes,
+            ops,
+            int(np.random.SeedSequence([seed, n_nodes, i]).generate_state(1)[0]),
+            leaves,
+            max_operands,
         )
         for n_nodes in sizes
         for i in range(graphs)
@@ -198,7 +218,8 @@ def evaluate(
                 unsettled=not fixed and not settled,
             )
             outcomes.setdefault(len(graphs[index]), []).append(outcome)
-    sizes = tuple(_summary(n_nodes, outcomes[n_nodes]) for n_nodes in sorted(outcomes))
+    by_level = not fixed and not model.cfg.writes_text and fixed_steps(model.cfg) is None
+    sizes = tuple(_summary(n_nodes, outcomes[n_nodes], by_level) for n_nodes in sorted(outcomes))
     return Evaluation(model=name, sizes=sizes)
 
 
@@ -211,13 +232,16 @@ class _Outcome:
     unsettled: bool
 
 
-def _summary(n_nodes: int, outcomes: Sequence[_Outcome]) -> SizeResult:
+def _summary(n_nodes: int, outcomes: Sequence[_Outcome], by_level: bool) -> SizeResult:
     count = len(outcomes)
     solved = sum(outcome.right == n_nodes for outcome in outcomes)
     low, high = wilson_interval(solved, count)
     longest = max(len(outcome.solved) for outcome in outcomes)
     # A run that ended earlier had settled, so its last state stands for all later ones.
     curves = [outcome.solved + outcome.solved[-1:] * (longest - len(outcome.solved)) for outcome in outcomes]
+    by_step = tuple(sum(step) / count for step in zip(*curves, strict=True))
+    on_time = sum(outcome.solved[min(outcome.levels, len(outcome.solved)) - 1] for outcome in outcomes)
+    best = max(by_step)
     return SizeResult(
         n_nodes=n_nodes,
         graphs=count,
@@ -225,7 +249,10 @@ def _summary(n_nodes: int, outcomes: Sequence[_Outcome]) -> SizeResult:
         fully_solved_low=low,
         fully_solved_high=high,
         node_accuracy=sum(outcome.right for outcome in outcomes) / (count * n_nodes),
-        solved_by_step=tuple(sum(step) / count for step in zip(*curves, strict=True)),
+        solved_by_step=by_step,
+        solved_at_depth=on_time / count if by_level else None,
+        best_step=by_step.index(best),
+        solved_best=best,
         mean_steps=sum(outcome.steps for outcome in outcomes) / count,
         max_steps=max(outcome.steps for outcome in outcomes),
         mean_levels=sum(outcome.levels for outcome in outcomes) / count,

@@ -7,7 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import InputError
+from analyses.inputs import writing
+from models.files import write_atomically, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,26 +26,34 @@ def write_study(
     Raises InputError where the folder cannot be written.
     """
     paths = [folder / f"{name}.parquet", folder / f"{name}.html", folder / CONFIG_NAME]
-    try:
-        frame.to_parquet(paths[0], index=False)
-        figure.write_html(paths[1], include_plotlyjs=True)
-        paths[2].write_text(config_text(command, options), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"Cannot write into {folder}: {(error.strerror or str(error)).lower()}.") from error
+    with writing():
+        write_atomically(paths[0], lambda file: frame.to_parquet(file, index=False))
+        write_html(figure, paths[1])
+        write_text(paths[2], config_text(command, options))
     image = folder / f"{name}.png"
     problem = write_png(figure, image)
     return ([*paths, image], None) if problem is None else (paths, problem)
 
 
+def write_html(figure: go.Figure, path: Path) -> None:
+    """Write the figure as a page that needs nothing else. Raises models.files.WriteError."""
+    write_text(path, figure.to_html(include_plotlyjs=True))
+
+
 def write_png(figure: go.Figure, path: Path) -> str | None:
-    """Write the figure at twice its size in pixels; where that is not possible, why not."""
+    """Write the figure at twice its size in pixels; where it cannot be drawn, why not.
+
+    Raises InputError where the file cannot be written.
+    """
     try:
-        figure.write_image(path, scale=2)
+        picture = figure.to_image(format="png", scale=2)
     except (
         Exception
     ) as error:  # kaleido and the browser behind it fail in many ways; none may cost the results.
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         return f"{first.strip()} (a PNG needs the package kaleido, and Chrome or Chromium)"
+    with writing():
+        write_atomically(path, lambda file: file.write(picture))
     return None
 
 

@@ -1,10 +1,12 @@
 """The paper's headline figure for our own models: fraction of graphs fully solved, by size.
 
     python -m analyses.generalisation [--out DIR]
+    python -m analyses.generalisation --track mini [--runs DIR] [--out DIR]
 
 Our curves come from the `evaluation.json` beside each bundled checkpoint, which `recurlens evaluate --json` wrote
-(its card has the command); the paper's six from `analyses/data`. The two are never mixed in one curve. Six of ours
-have the same budget of processor time; the table of the ablation compares those (`analyses.equal_budget`).
+(its card has the command); the paper's six from `analyses/data`. The two are never mixed in one curve. The table of
+the ablation compares those of one model of each method that fit their training sizes (`analyses.equal_budget`).
+`--track mini` compares the six methods on the small task instead, three seeds each (`analyses.mini_track`).
 """
 
 from __future__ import annotations
@@ -17,7 +19,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analyses.equal_budget import best_share, equal_budget, total_minutes
+from analyses.inputs import InputError, Outputs, writing
+from analyses.options import reports_bad_input, run_alone, wide_console
 from interp.figures.generalisation import Curve, generalisation_figure
+from interp.statistics.shares import wilson_interval
+from models.files import write_text
+from models.graph_errors import clip
 from models.loading import ZOO
 
 if TYPE_CHECKING:
@@ -61,18 +69,24 @@ def solved_by_step(name: str, zoo: Path = ZOO) -> dict[int, list[float]]:
 def evaluation_curve(name: str, evaluation: dict[str, Any], training: dict[str, Any] | None = None) -> Curve:
     """The curve in what `recurlens evaluate --json` wrote, with method and budget from the settings of the training.
 
-    A model of other operations than the paper's ADD is a method of its own.
+    A model of other operations than the paper's ADD is a method of its own. The fraction is that at the step at which
+    most graphs of a size are solved.
     """
     training = training or {}
     sizes = evaluation["sizes"]
+    shares = [best_share(size) for size in sizes]
+    bounds = [
+        wilson_interval(round(share * size["graphs"]), size["graphs"])
+        for share, size in zip(shares, sizes, strict=True)
+    ]
     return Curve(
         method=training["method"] if training.get("ops") == ["ADD"] else name,
         name=name,
-        minutes=training.get("minutes"),
+        minutes=total_minutes(training),
         n_nodes=[size["n_nodes"] for size in sizes],
-        fully_solved=[size["fully_solved"] for size in sizes],
-        low=[size["fully_solved_low"] for size in sizes],
-        high=[size["fully_solved_high"] for size in sizes],
+        fully_solved=shares,
+        low=[low for low, _ in bounds],
+        high=[high for _, high in bounds],
     )
 
 
@@ -99,22 +113,32 @@ def to_frame(ours: Sequence[Curve], paper: Sequence[Curve]) -> pd.DataFrame:
     return pd.DataFrame.from_records(records)
 
 
+@reports_bad_input
 def main(
     out: Annotated[Path, typer.Option(help="Folder for generalisation.html, .csv and ablation.csv.")] = Path(
         "."
     ),
+    track: Annotated[str | None, typer.Option(help="mini: the six methods on the small task.")] = None,
+    runs: Annotated[
+        Path | None, typer.Option(help="With --track: folder of the runs (default: the bundled results).")
+    ] = None,
 ) -> None:
-    """Write the figure and the tables; print the ablation at equal budget."""
-    from analyses.equal_budget import BUDGET, equal_budget
-    from analyses.options import wide_console
+    """Write the figure and the tables; print the ablation."""
+    if track is not None:
+        _mini(track, runs, out)
+        return
+    if runs is not None:
+        raise InputError("--runs says where the runs of a track are, so it needs --track mini.")
+    from analyses.export import write_html
 
+    Outputs("generalisation", folder=out).check()
     ours, paper = our_curves(), paper_curves()
     ablation = equal_budget(paper)
-    out.mkdir(parents=True, exist_ok=True)
-    to_frame(ours, paper).to_csv(out / "generalisation.csv", index=False)
-    ablation.to_frame().to_csv(out / "ablation.csv", index=False)
-    figure = generalisation_figure(ours, paper, BUDGET)
-    figure.write_html(out / "generalisation.html", include_plotlyjs=True)
+    figure = generalisation_figure(ours, paper)
+    with writing():
+        write_text(out / "generalisation.csv", to_frame(ours, paper).to_csv(index=False))
+        write_text(out / "ablation.csv", ablation.to_frame().to_csv(index=False))
+        write_html(figure, out / "generalisation.html")
     wide_console().print(ablation.table())
     for line in ablation.sentences():
         typer.echo(line)
@@ -124,5 +148,25 @@ def main(
     typer.echo(f"Wrote {written} ({len(ours)} models of ours)")
 
 
+def _mini(track: str, runs: Path | None, out: Path) -> None:
+    """Print and write the miniature track."""
+    from analyses.mini_track import read_track
+
+    if track != "mini":
+        raise InputError(f"There is no track {clip(track)!r}: allowed is mini.")
+    outputs = Outputs("mini-track", folder=out)
+    outputs.check()
+    found = read_track(runs)
+    sizes = [8, 16, 32, 64]
+    wide_console().print(found.table(sizes))
+    order = [curve.method for curve in sorted(paper_curves(), key=lambda curve: -curve.fully_solved[-1])]
+    for n_nodes in sizes:
+        typer.echo(found.sentence(n_nodes, order))
+    with writing():
+        write_text(out / "mini-track.csv", found.to_frame().to_csv(index=False))
+        write_text(out / "mini-track.json", json.dumps(found.to_dict(), indent=2) + "\n")
+    typer.echo(f"Wrote {out / 'mini-track.csv'}, {out / 'mini-track.json'}")
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    run_alone(main)

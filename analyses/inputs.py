@@ -6,17 +6,29 @@ Nothing heavy is imported before it is needed: `recurlens --help` must answer at
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from models.compiled_names import compiled_operations, fitting_name
+from models.files import WriteError, check_file, check_folder, write_text
+from models.graph_errors import clip
+from models.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
 
-OPERATIONS = ("ADD", "SUB", "MUL")
+MOST_SIZES = 10_000
+"""Sizes of graphs in one evaluation."""
+MOST_LINES = 1_000_000
+"""Lines of a file of graphs."""
+PAPER_LEAVES, PAPER_OPERANDS = 6, 3
+"""Leaves of a sampled graph, and the most operands of one of its equations (Altabaa et al. 2025)."""
 
 
 class InputError(ValueError):
@@ -25,9 +37,12 @@ class InputError(ValueError):
 
 @dataclass(frozen=True)
 class GraphSource:
-    """Where the graphs of a command come from: exactly one of `text`, `file` and `n_nodes` is set."""
+    """Where the graphs of a command come from: exactly one of `text`, `file` and `n_nodes` is set.
 
-    text: str | None = None
+    text: the equations of one graph, or of several graphs one text each.
+    """
+
+    text: str | tuple[str, ...] | None = None
     file: Path | None = None
     n_nodes: int | None = None
     seed: int = 0
@@ -38,21 +53,42 @@ class GraphSource:
 
         Raises InputError for a graph that cannot be read, sampled, or shown to this model.
         """
-        from models.graph import ComputationGraph, GraphError
-
         if self.file is not None:
             return read_graphs_file(self.file, model)
         if self.n_nodes is not None:
             return [sample_graph(model, self.n_nodes, self.ops, self.seed)]
-        vocabulary = model.vocabulary
+        texts = (self.text or "",) if isinstance(self.text, str | None) else self.text
+        graphs: list[ComputationGraph] = []
+        for number, text in enumerate(texts, start=1):
+            try:
+                graphs.append(_parse_graph(text, model))
+            except InputError as error:
+                where = f"Graph {number} of {len(texts)}: " if len(texts) > 1 else ""
+                raise InputError(f"{where}{error}") from error
+        return graphs
+
+    def fitting(self, model: str) -> str:
+        """The name of the model to give the graphs to: a compiled one knows the operations that they have.
+
+        Where graphs cannot be read, and of other models, it is `model`; `graphs` says what is wrong.
+        """
+        if compiled_operations(model) is None:
+            return model
+        from models.graph import ComputationGraph
+
+        if self.n_nodes is not None:
+            return fitting_name(model, self.ops)
         try:
-            graph = ComputationGraph.parse(
-                self.text or "", modulus=vocabulary.modulus, n_variables=vocabulary.n_variables
-            )
-        except GraphError as error:
-            raise InputError(str(error)) from error
-        check_fits(graph, model)
-        return [graph]
+            if self.file is None:
+                texts = (self.text,) if isinstance(self.text, str) else self.text or ()
+                graphs = [ComputationGraph.parse(text) for text in texts]
+            else:
+                graphs = [
+                    ComputationGraph.from_json(line) for _, line in _lines_of(self.file) if line.strip()
+                ]
+        except ValueError:  # of a graph, or an InputError
+            return model
+        return fitting_name(model, {name for graph in graphs for name in graph.ops})
 
     def many(self, model: RecurrentTransformer, count: int) -> list[ComputationGraph]:
         """As `graphs`; where they are sampled, `count` of them, of seeds seed, seed + 1, ..."""
@@ -61,13 +97,26 @@ class GraphSource:
         return [sample_graph(model, self.n_nodes, self.ops, self.seed + index) for index in range(count)]
 
 
+def _parse_graph(text: str, model: RecurrentTransformer) -> ComputationGraph:
+    """The graph of a text, in the vocabulary of `model`."""
+    from models.graph import ComputationGraph, GraphError
+
+    vocabulary = model.vocabulary
+    try:
+        graph = ComputationGraph.parse(text, modulus=vocabulary.modulus, n_variables=vocabulary.n_variables)
+    except GraphError as error:
+        raise InputError(str(error)) from error
+    check_fits(graph, model)
+    return graph
+
+
 def parse_operations(text: str) -> tuple[str, ...]:
-    """ "ADD,SUB" as ("ADD", "SUB"), in the order of OPERATIONS; raises InputError for an unknown name."""
+    """ "ADD,SUB" as ("ADD", "SUB"), in the canonical order; raises InputError for an unknown name."""
     names = [part.strip().upper() for part in text.split(",") if part.strip()]
     unknown = [name for name in names if name not in OPERATIONS]
     if unknown or not names:
         raise InputError(f"Unknown operations {text!r}: give a comma list of {', '.join(OPERATIONS)}.")
-    return tuple(name for name in OPERATIONS if name in names)
+    return OPERATIONS.ordered(names)
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:
@@ -75,25 +124,36 @@ def parse_sizes(text: str) -> tuple[int, ...]:
 
     Raises InputError for anything else, and for sizes below 1.
     """
-    message = f"Sizes {text!r} are neither START:STOP:STEP (8:128:8) nor a comma list (8,32,128) of numbers above 0."
+    allowed = "neither START:STOP:STEP (8:128:8) nor a comma list (8,32,128) of numbers above 0"
+    message = f"Sizes {clip(text)!r} are {allowed}."
     try:
         if ":" in text:
             start, stop, *rest = (int(part) for part in text.split(":"))
             step = rest[0] if rest else 1
-            sizes = tuple(range(start, stop + 1, step)) if len(rest) < 2 and step > 0 else ()
+            found = range(start, stop + 1, step) if len(rest) < 2 and step > 0 else range(0)
+            sizes = tuple(found[: MOST_SIZES + 1])
         else:
             sizes = tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError as error:
         raise InputError(message) from error
     if not sizes or min(sizes) < 1:
         raise InputError(message)
+    if len(sizes) > MOST_SIZES:
+        raise InputError(f"Sizes {clip(text)!r} are more than {MOST_SIZES}, which is the most allowed.")
     return sizes
 
 
 def sample_graph(
-    model: RecurrentTransformer, n_nodes: int, ops: Sequence[str], seed: int
+    model: RecurrentTransformer,
+    n_nodes: int,
+    ops: Sequence[str],
+    seed: int,
+    leaves: int = PAPER_LEAVES,
+    max_operands: int = PAPER_OPERANDS,
 ) -> ComputationGraph:
-    """One graph of `n_nodes` in the vocabulary of `model`, with the 6 leaves of the paper (or all, if fewer).
+    """One graph of `n_nodes` in the vocabulary of `model`, with `leaves` leaves (or all nodes, if fewer).
+
+    `leaves`, `max_operands`: those of the paper, unless given.
 
     Raises InputError where none can be drawn.
     """
@@ -106,7 +166,8 @@ def sample_graph(
         graph = ComputationGraph.sample(
             n_nodes=n_nodes,
             ops=tuple(ops),
-            n_leaves=min(6, n_nodes),
+            n_leaves=min(leaves, n_nodes),
+            max_operands=max_operands,
             modulus=model.vocabulary.modulus,
             n_variables=model.vocabulary.n_variables,
             seed=seed,
@@ -147,12 +208,8 @@ def read_graphs_file(path: Path, model: RecurrentTransformer) -> list[Computatio
     `values` are compared with the symbolic oracle (`ComputationGraph.from_json`). Raises InputError with the file
     and the line.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"Cannot read the graphs file {path}: {_reason(error)}.") from error
     graphs = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in _lines_of(path):
         if not line.strip():
             continue
         try:
@@ -166,18 +223,33 @@ def read_graphs_file(path: Path, model: RecurrentTransformer) -> list[Computatio
     return graphs
 
 
+def _lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text file, counted from 1, one at a time; raises InputError for what is no such file of graphs."""
+    from models.bounds import LARGEST_JSON
+
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number in range(1, MOST_LINES + 2):
+                line = file.readline(LARGEST_JSON + 1)
+                if not line:
+                    return
+                if len(line) > LARGEST_JSON:
+                    raise InputError(
+                        f"{path}, line {number}: it has more than {LARGEST_JSON} characters, which is the most allowed."
+                    )
+                if number > MOST_LINES:
+                    raise InputError(f"{path} has more than {MOST_LINES} lines, which is the most allowed.")
+                yield number, line
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"Cannot read the graphs file {path}: {_reason(error)}.") from error
+
+
 def _graph_of_line(line: str, model: RecurrentTransformer) -> ComputationGraph:
     from models.graph import ComputationGraph, GraphError
 
     vocabulary = model.vocabulary
     try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"not valid JSON ({error}).") from error
-    if isinstance(record, dict):
-        line = json.dumps({"modulus": vocabulary.modulus, "n_variables": vocabulary.n_variables} | record)
-    try:
-        graph = ComputationGraph.from_json(line)
+        graph = ComputationGraph.from_json(line, vocabulary.modulus, vocabulary.n_variables)
     except GraphError as error:
         raise InputError(str(error)) from error
     check_fits(graph, model)
@@ -204,37 +276,51 @@ class Outputs:
     folder: Path | None = None
 
     def check(self) -> None:
-        """Raises InputError where nothing could be written; called before the work, not after it."""
+        """Make the folder; raises InputError where nothing could be written. Called before the work, not after it."""
         if self.folder is not None:
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise InputError(f"Cannot create the folder {self.folder}: {_reason(error)}.") from error
-        if self.json_file is not None and self.json_file.is_dir():
-            raise InputError(f"Cannot write {self.json_file}: it is a folder.")
-        if self.json_file is not None and not self.json_file.parent.is_dir():
-            raise InputError(f"Cannot write {self.json_file}: there is no folder {self.json_file.parent}.")
+                check_folder(self.folder)
+            except WriteError as error:
+                what = "write into" if self.folder.is_dir() else "create the folder"
+                raise InputError(f"Cannot {what} {self.folder}: {_lowered(error.reason)}.") from error
+        if self.json_file is not None:
+            with writing():
+                check_file(self.json_file)
 
     def write(self, data: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> list[Path]:
-        """Write `data` as JSON and `rows` (one tidy record each) as CSV; returns the paths written."""
+        """Write `data` as JSON and `rows` (one tidy record each) as CSV; returns the paths written.
+
+        Raises InputError where a file cannot be written; the older one is intact.
+        """
         json_files = [] if self.json_file is None else [self.json_file]
         csv_files = []
         if self.folder is not None:
             json_files.append(self.folder / f"{self.name}.json")
             csv_files.append(self.folder / f"{self.name}.csv")
-        path = None
-        try:
+        with writing():
             for path in json_files:
-                path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+                write_text(path, json.dumps(data, indent=2) + "\n")
             for path in csv_files:
                 records = list(rows)
-                with path.open("w", newline="", encoding="utf-8") as handle:
-                    writer = csv.DictWriter(handle, fieldnames=list(records[0]) if records else [])
-                    writer.writeheader()
-                    writer.writerows(records)
-        except OSError as error:
-            raise InputError(f"Cannot write {path}: {_reason(error)}.") from error
+                table = io.StringIO(newline="")
+                writer = csv.DictWriter(table, fieldnames=list(records[0]) if records else [])
+                writer.writeheader()
+                writer.writerows(records)
+                write_text(path, table.getvalue())
         return json_files + csv_files
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Where files are written or checked: what cannot be written becomes an InputError."""
+    try:
+        yield
+    except WriteError as error:
+        raise InputError(f"Cannot write {error.path}: {_lowered(error.reason)}{error.kept}.") from error
+
+
+def _lowered(reason: str) -> str:
+    return reason[:1].lower() + reason[1:]
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

@@ -11,31 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from analyses.inputs import InputError, Outputs, load_model
-from analyses.options import (
-    ConfigOption,
-    GraphArgument,
-    GraphCountOption,
-    GraphOption,
-    GraphsFileOption,
-    JsonOption,
-    ModelOption,
-    NNodesOption,
-    OpsOption,
-    OutOption,
-    QuietOption,
-    SeedOption,
-    StepsOption,
-    at_least,
-    many_graphs,
-    reports_bad_input,
-    run_alone,
-)
-from analyses.studies import records, tell, used_options, write_files, write_more
+from analyses.inputs import InputError, load_model
+from analyses.studies import records
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,11 +27,11 @@ if TYPE_CHECKING:
     from interp.lenses.tuned_lens import TunedLens
     from models.graph import ComputationGraph
 
-NAME = "lens"
 READ = 0.9
 """The share of nodes from which on something counts as read."""
 
 
+@one_line
 @dataclass(frozen=True)
 class LensStudy:
     """What is read in the residual states of `model` (its name).
@@ -171,7 +151,7 @@ class LensStudy:
     def _writer(self) -> str:
         if self.attribution is None:
             return ""
-        from interp.figures.direct_attribution import short_name
+        from interp.lenses.direct_attribution_figure import short_name
 
         rows = self.attribution.summary().query("status == 'computing'")
         if rows.empty:
@@ -188,7 +168,7 @@ class LensStudy:
 
     def figures(self) -> dict[str, go.Figure]:
         """All figures by name: by_status, rank, graph, attribution_STATUS, tuned (where there are)."""
-        from interp.labels import STATUSES
+        from interp.data.labels import STATUSES
 
         found = {"by_status": self.lens.figure(), "rank": self.lens.figure("rank")}
         if self.positions == "rhs":
@@ -253,55 +233,12 @@ def _number(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
-@reports_bad_input
-def lens_command(
-    context: typer.Context,
-    text: GraphArgument = None,
-    graph: GraphOption = None,
-    graphs_file: GraphsFileOption = None,
-    n_nodes: NNodesOption = None,
-    n_graphs: GraphCountOption = 64,
-    seed: SeedOption = 0,
-    ops: OpsOption = "ADD",
-    model: ModelOption = "compiled",
-    factor: Annotated[
-        str, typer.Option("--factor", help="Whose readout: value, variable, operation or syntax.")
-    ] = "value",
-    positions: Annotated[str, typer.Option("--positions", help="Tokens: rhs, operands or all.")] = "rhs",
-    attribution: Annotated[
-        bool, typer.Option("--attribution/--no-attribution", help="Direct logit attribution by head and MLP.")
-    ] = True,
-    tuned: Annotated[
-        bool, typer.Option("--tuned", help="Also a tuned lens, judged on a quarter of the graphs.")
-    ] = False,
-    kl_steps: Annotated[
-        int,
-        typer.Option(
-            "--kl-steps", callback=at_least(0), help="With --tuned: Adam steps on the KL divergence."
-        ),
-    ] = 0,
-    steps: StepsOption = None,
-    json_file: JsonOption = None,
-    out: OutOption = None,
-    quiet: QuietOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Read every residual state of every step through the model's own readout, and attribute its logits."""
-    if kl_steps and not tuned:
-        raise InputError("--kl-steps fits the tuned lens, so it needs --tuned.")
-    outputs = Outputs(NAME, json_file, out)
-    outputs.check()
-    graphs = many_graphs(context, load_model(model))
-    study = study_lens(graphs, model, factor, positions, steps, attribution, tuned, kl_steps, seed)
-    written = write_files(outputs, "lens", study, used_options(context))
-    if out is not None:
-        written += write_more(out, NAME, study.frames(), study.figures())
-    tell(study, written, quiet)
-
-
 def main() -> None:
     """Entry point of `python -m analyses.lens`."""
-    run_alone(lens_command)
+    from analyses.catalogue.lens import LENS
+    from analyses.framework.command import run_record
+
+    run_record(LENS)
 
 
 if __name__ == "__main__":

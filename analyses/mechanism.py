@@ -11,29 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import typer
-
-from analyses.inputs import InputError, Outputs, load_model
-from analyses.options import (
-    ConfigOption,
-    GraphArgument,
-    GraphCountOption,
-    GraphOption,
-    GraphsFileOption,
-    JsonOption,
-    ModelOption,
-    NNodesOption,
-    OpsOption,
-    OutOption,
-    QuietOption,
-    SeedOption,
-    many_graphs,
-    reports_bad_input,
-    run_alone,
-)
-from analyses.studies import records, tell, used_options, write_files, write_more
+from analyses.inputs import InputError, load_model
+from analyses.studies import records
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,11 +28,11 @@ if TYPE_CHECKING:
 PARTS: Final = ("heads", "subspaces", "composition", "changes", "fourier", "ablation")
 WITH_GRAPHS: Final = ("heads", "changes")
 """Parts that are measured on graphs; the others look at weights, or at all tuples of operands."""
-NAME: Final = "mechanism"
 VARIATIONS: Final = 8
 """Of one thing of an equation, at most."""
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class MechanismStudy:
     """One part of the study of `model` (its name).
@@ -117,20 +99,28 @@ def study_mechanism(
     """Measure one part.
 
     graphs: what heads and changes are measured on; the other parts need none. operation: of the Fourier parts; default
-    the model's first.
+    the model's first that has characters.
 
     Raises:
         InputError: a part, operation, model or graphs that cannot be used, or a model that has nothing for this part.
     """
-    from analyses.reporting.parts import NotApplicableError, check_operations, need_states, need_steps
+    from analyses.reporting.parts import (
+        NotApplicableError,
+        check_operations,
+        need_levels,
+        need_states,
+        need_steps,
+    )
+    from interp.fourier_analysis.characters import with_characters
 
     if part not in PARTS:
         raise InputError(f"There is no part {part!r}: use one of {', '.join(PARTS)}.")
     if part in WITH_GRAPHS and not graphs:
         raise InputError(f"There are no graphs, and {part} are measured on some.")
     loaded = load_model(model)
-    (operation,) = check_operations(loaded, (operation or loaded.vocabulary.ops[0],))
-    needed = {"heads": need_states, "fourier": need_states, "ablation": need_states, "changes": need_steps}
+    known = loaded.vocabulary.ops
+    (operation,) = check_operations(loaded, (operation or next(iter(with_characters(known)), known[0]),))
+    needed = {"heads": need_levels, "fourier": need_states, "ablation": need_states, "changes": need_steps}
     try:
         if part in needed:
             needed[part](loaded)
@@ -157,6 +147,11 @@ def _heads(
         f"weights {named['other']} instead of {named['own']} are named lookup or offset. Clustering finds "
         f"{len(found.groups.groups)} groups, stability {found.groups.stability:.2f} (0 is chance)."
     )
+    if model.cfg.born_distances:
+        sentence += (
+            f" Which first-layer head looks how far back was given: head j is born with a bias of "
+            f"{model.cfg.born_distances:g} at distance j, with untrained weights as well."
+        )
     frame = _both(found.to_frame(), other.to_frame())
     summary = frame.loc[frame["trained"], ["layer", "head", "kind", "roles", "offset", "mass", "group"]]
     return sentence, frame, summary, {"heads": found.figure(), "heads_untrained": _untrained(other.figure())}
@@ -226,8 +221,8 @@ def _changes(
 def _fourier(
     model: RecurrentTransformer, graphs: Sequence[ComputationGraph], operation: str, seed: int
 ) -> _Found:
-    from interp.figures.fourier import cells_figure, neurons_figure
-    from interp.frequencies.fourier import fourier
+    from interp.fourier_analysis.fourier import fourier
+    from interp.fourier_analysis.fourier_figure import cells_figure, neurons_figure
 
     found = fourier(model, operation, 2, seed=seed)
     layer, frame = found.main_layer, found.to_frame()
@@ -246,25 +241,35 @@ def _ablation(
 ) -> _Found:
     import pandas as pd
 
-    from interp.frequencies.fourier import fourier
-    from interp.frequencies.frequency_ablation import ablate_in_layers
-    from interp.frequencies.operand_tuples import operand_grid
+    from interp.fourier_analysis.fourier import fourier
+    from interp.fourier_analysis.frequency_ablation import ablate_frequencies
+    from interp.fourier_analysis.neuron_rerun import neuron_run
+    from interp.fourier_analysis.operand_tuples import operand_grid
+    from interp.fourier_analysis.own_frequency import own_frequency
+    from interp.fourier_analysis.phases import phase_sum
+    from interp.fourier_analysis.tuning_curve import tuning_curve
 
     spectra = fourier(model, operation, 2, ("mlp_post", "mlp_out"), control=False, draws=0, seed=seed)
     grid = operand_grid(model, operation, 2, seed=seed)
-    found = ablate_in_layers(model, grid, spectra.layers_that_matter, seed)
-    frame = pd.concat([one.to_frame().assign(layer=one.layer) for one in found], ignore_index=True)
-    columns = [
-        "layer",
-        "frequency",
-        "n_neurons",
-        "accuracy",
-        "random_accuracy",
-        "matched_accuracy",
-        "energy_share",
-    ]
-    figures = {f"ablation_{one.layer}": one.figure() for one in found if one.groups}
-    return "; ".join(one.verdict() for one in found) + ".", frame, frame.filter(columns), figures
+    frames: list[pd.DataFrame] = []
+    sentences: list[str] = []
+    figures: dict[str, go.Figure] = {}
+    for layer in spectra.layers_that_matter:
+        run = neuron_run(model, grid, layer)
+        own, phases, curve = (
+            own_frequency(run, seed=seed),
+            phase_sum(model, grid, layer, seed=seed),
+            tuning_curve(run),
+        )
+        groups = ablate_frequencies(run, seed=seed)
+        sentences += [own.verdict(), phases.verdict(), curve.verdict()]
+        found = {"own": own, "phases": phases, "curve": curve}
+        for name, one in (found | ({"ablation": groups} if groups.groups else {})).items():
+            frames.append(one.to_frame().assign(layer=layer, test=name))
+            figures[f"{name}_{layer}"] = one.figure()
+    frame = pd.concat(frames, ignore_index=True)
+    columns = ["layer", "part", "whose", "draw", "accuracy", "energy_share"]
+    return "; ".join(sentences) + ".", frame, frame.query("test == 'own'").filter(columns), figures
 
 
 def _both(own: pd.DataFrame, untrained: pd.DataFrame) -> pd.DataFrame:
@@ -288,41 +293,12 @@ _MAKERS: Final[Mapping[str, Callable[..., _Found]]] = {
 }
 
 
-@reports_bad_input
-def mechanism_command(
-    context: typer.Context,
-    text: GraphArgument = None,
-    graph: GraphOption = None,
-    graphs_file: GraphsFileOption = None,
-    n_nodes: NNodesOption = None,
-    n_graphs: GraphCountOption = 2,
-    seed: SeedOption = 0,
-    ops: OpsOption = "ADD",
-    model: ModelOption = "compiled",
-    part: Annotated[str, typer.Option("--part", help=f"One of {', '.join(PARTS)}.")] = "heads",
-    operation: Annotated[
-        str | None,
-        typer.Option("--operation", help="Of the parts fourier and ablation.  [default: the model's first]"),
-    ] = None,
-    json_file: JsonOption = None,
-    out: OutOption = None,
-    quiet: QuietOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Measure one part of the mechanism, beside its control; heads and changes need graphs, the other parts none."""
-    outputs = Outputs(NAME, json_file, out)
-    outputs.check()
-    graphs = many_graphs(context, load_model(model)) if part in WITH_GRAPHS else []
-    study = study_mechanism(graphs, model, part, operation)
-    written = write_files(outputs, NAME, study, used_options(context))
-    if out is not None:
-        written += write_more(out, NAME, {}, dict(list(study.figures().items())[1:]))
-    tell(study, written, quiet)
-
-
 def main() -> None:
     """Entry point of `python -m analyses.mechanism`."""
-    run_alone(mechanism_command)
+    from analyses.catalogue.mechanism import MECHANISM
+    from analyses.framework.command import run_record
+
+    run_record(MECHANISM)
 
 
 if __name__ == "__main__":

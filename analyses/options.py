@@ -6,21 +6,40 @@ A command lists the ones it takes as `model: ModelOption = "compiled"`; `--confi
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
 
-from analyses.inputs import GraphSource, InputError, parse_operations
+from analyses import terminal
+from analyses.inputs import GraphSource, InputError, parse_operations, writing
+from models.bounds import MOST_STEPS
+from models.files import check_file
+from models.graph_errors import clip
+from models.operations import OPERATIONS
 
 if TYPE_CHECKING:
+    from analyses.config_file import Value
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+MOST_SETTLED_STEPS = 10**9
+"""Steps of a run, most of which repeat what is known."""
+MOST_GRAPHS = 100_000
+"""Sampled graphs, or pairs of them."""
+MOST_WORKERS = 256
+"""Workers, or threads, at the same time."""
+LARGEST_SEED = 2**31 - 1
+"""Seeds that every random generator in use takes, together with the next ones."""
+
+_TRUTH = {"true": True, "false": False, "yes": True, "no": False, "on": True, "off": False}
+"""The words of YAML for a flag."""
 
 
 def reports_bad_input(command: Callable[P, R]) -> Callable[P, R]:
@@ -31,52 +50,70 @@ def reports_bad_input(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except InputError as error:
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(2) from error
+            terminal.say_error(str(error))
+            raise typer.Exit(terminal.BAD_INPUT) from error
 
     return wrapped
+
+
+def check_path(flag: str, path: Path) -> None:
+    """Raises InputError for what cannot name a file: longer than the system allows (typer has refused the rest)."""
+    try:
+        path.is_dir()
+    except OSError as error:
+        raise InputError(f"{flag} is {clip(str(path))}: {(error.strerror or str(error)).lower()}.") from error
+
+
+@reports_bad_input
+def a_path(param: typer.CallbackParam, value: Path | None) -> Path | None:
+    """The callback of an option that takes a path; see `check_path`."""
+    if value is not None:
+        check_path(param.opts[0], value)
+    return value
 
 
 def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
     """Make the values of a YAML file the defaults of this command (eager callback of --config)."""
     if path is None:
         return None
-    import yaml
+    from analyses.config_file import read_config
 
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"Cannot read the config file {path}: {(error.strerror or '').lower()}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    values = {} if loaded is None else loaded
-    if not isinstance(values, dict):
-        raise InputError(f"{path} must hold `option: value` lines, and holds a {type(values).__name__}.")
+    check_path("--config", path)
+    values = read_config(path)
     allowed = {
-        flag.removeprefix("--").replace("-", "_"): option.name
+        flag.removeprefix("--").replace("-", "_"): option
         for option in context.command.params
         for flag in option.opts
         if option.param_type_name == "option" and flag.startswith("--") and flag not in ("--config", "--help")
     }
-    names = {str(key): str(key).lstrip("-").replace("-", "_") for key in values}
+    names = {key: key.lstrip("-").replace("-", "_") for key in values}
     unknown = [key for key, name in names.items() if name not in allowed]
     if unknown:
+        shown = ", ".join(clip(key) for key in unknown[:10]) + (", ..." if len(unknown) > 10 else "")
         known = ", ".join(sorted(name.replace("_", "-") for name in allowed))
-        raise InputError(f"{path} has unknown options: {', '.join(unknown)}. Allowed here: {known}.")
+        raise InputError(f"{path} has unknown options: {shown}. Allowed here: {known}.")
     context.default_map = {
         **(context.default_map or {}),
-        **{allowed[names[str(key)]]: _config_value(path, str(key), value) for key, value in values.items()},
+        **{
+            str(allowed[name].name): _config_value(path, key, values[key], allowed[name])
+            for key, name in names.items()
+        },
     }
     return path
 
 
-def _config_value(path: Path, key: str, value: Any) -> Any:
-    """A YAML value as the command line would give it: a list of names is its comma form."""
-    if isinstance(value, list):
-        return ",".join(str(item) for item in value)
-    if isinstance(value, dict):
-        raise InputError(f"{path}: {key} must be a single value or a list, not a mapping.")
-    return value if isinstance(value, bool) or value is None else str(value)
+def _config_value(path: Path, key: str, value: Value, option: Any) -> str | list[str] | bool | None:
+    """A value of the file as the command line would give it: a list is its comma form, a flag a truth value.
+
+    Of an option that may be given several times, a list is one value for each, and a single value is given once.
+    """
+    if option.multiple and value is not None:
+        return value if isinstance(value, list) else [value]
+    if not option.is_flag or value is None:
+        return ",".join(value) if isinstance(value, list) else value
+    if not isinstance(value, str) or value.lower() not in _TRUTH:
+        raise InputError(f"{path}: {key} is {value!r}: it must be one of {', '.join(_TRUTH)}.")
+    return _TRUTH[value.lower()]
 
 
 def at_least(least: int, most: int | None = None) -> Callable[..., int | None]:
@@ -92,6 +129,32 @@ def at_least(least: int, most: int | None = None) -> Callable[..., int | None]:
     return check
 
 
+@reports_bad_input
+def writable(path: Path | None) -> Path | None:
+    """A callback for an option that names a file to write at the end: that must be possible, or InputError."""
+    if path is not None:
+        with writing():
+            check_file(path)
+    return path
+
+
+def from_to(least: float, most: float | None = None, above: bool = False) -> Callable[..., float | None]:
+    """As `at_least`, of an option that takes any finite number; above: `least` itself is not allowed."""
+
+    @reports_bad_input
+    def check(param: typer.CallbackParam, value: float | None) -> float | None:
+        if value is None:
+            return None
+        low_enough = most is None or value <= most
+        if not math.isfinite(value) or not low_enough or not (value > least if above else value >= least):
+            allowed = f"{'above' if above else 'at least'} {least:g}"
+            limits = allowed if most is None else f"{allowed} and at most {most:g}"
+            raise InputError(f"{param.opts[0]} is {value}: it must be a number {limits}.")
+        return value
+
+    return check
+
+
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="A bundled model, a folder, or a Hub id.", show_default=True)
 ]
@@ -100,34 +163,50 @@ GraphArgument = Annotated[
     typer.Argument(metavar="GRAPH", help='Equations, such as "20 = x_7; 2 = x_42; x_7 + x_42 = x_23".'),
 ]
 GraphOption = Annotated[
-    str | None, typer.Option("--graph", "-g", metavar="TEXT", help="The same equations, as an option.")
+    list[str] | None,
+    typer.Option(
+        "--graph",
+        "-g",
+        metavar="TEXT",
+        help="The same equations, as an option; once for each of several graphs.",
+    ),
 ]
 GraphsFileOption = Annotated[
     Path | None,
-    typer.Option("--graphs-file", metavar="F.jsonl", help='A file with {"equations": [...]} on each line.'),
+    typer.Option(
+        "--graphs-file",
+        callback=a_path,
+        metavar="F.jsonl",
+        help='A file with {"equations": [...]} on each line.',
+    ),
 ]
 NNodesOption = Annotated[
     int | None,
     typer.Option("--n-nodes", "-n", callback=at_least(1), help="Sample a graph with this many nodes."),
 ]
-SeedOption = Annotated[int, typer.Option("--seed", callback=at_least(0), help="Seed of the sampled graphs.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", callback=at_least(0, LARGEST_SEED), help="Seed of the sampled graphs.")
+]
+OPS_METAVAR = ",".join(OPERATIONS)
 OpsOption = Annotated[
-    str, typer.Option("--ops", metavar="ADD,SUB,MUL", help="Operations of the sampled graphs.")
+    str, typer.Option("--ops", metavar=OPS_METAVAR, help="Operations of the sampled graphs.")
 ]
 GraphCountOption = Annotated[
     int,
     typer.Option(
-        "--graphs", callback=at_least(1), help="Sampled graphs (with --n-nodes), of seed, seed + 1, ..."
+        "--graphs",
+        callback=at_least(1, MOST_GRAPHS),
+        help="Sampled graphs (with --n-nodes), of seed, seed + 1, ...",
     ),
 ]
+STEPS_HELP = "Recurrence steps to run.  [default: until the state is stable, or as many as the method fixes]"
 StepsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--steps",
-        callback=at_least(1),
-        help="Recurrence steps to run.  [default: until the state is stable, or as many as the method fixes]",
-    ),
+    int | None, typer.Option("--steps", callback=at_least(1, MOST_STEPS), help=STEPS_HELP)
 ]
+AnyStepsOption = Annotated[
+    int | None, typer.Option("--steps", callback=at_least(1, MOST_SETTLED_STEPS), help=STEPS_HELP)
+]
+"""For runs alone: steps that change nothing cost nothing."""
 TargetOption = Annotated[
     str,
     typer.Option(
@@ -142,14 +221,29 @@ SitesOption = Annotated[
 ]
 ProbeOption = Annotated[str, typer.Option("--kind", help="logistic or ridge.")]
 JobsOption = Annotated[
-    int, typer.Option("--jobs", callback=at_least(1), help="Workers, each with one thread.")
+    int, typer.Option("--jobs", callback=at_least(1, MOST_WORKERS), help="Workers, each with one thread.")
 ]
 BackendOption = Annotated[str, typer.Option("--backend", help="Of joblib: loky, threading, ray or dask.")]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="A running cluster, with --backend dask (tcp://host:8786) or ray (ray://host:10001, auto).",
+    ),
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with the sweep that was interrupted in the folder of --out.")
+]
 JsonOption = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Write what the table shows, full precision.")
+    Path | None,
+    typer.Option(
+        "--json", callback=a_path, metavar="FILE", help="Write what the table shows, full precision."
+    ),
 ]
 OutOption = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Write the results into this folder.")
+    Path | None,
+    typer.Option("--out", callback=a_path, metavar="DIR", help="Write the results into this folder."),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the last line only.")]
 ConfigOption = Annotated[
@@ -164,6 +258,16 @@ ConfigOption = Annotated[
 ]
 
 
+GRAPH_SOURCES = {"text": "GRAPH", "graph": "--graph", "graphs_file": "--graphs-file", "n_nodes": "--n-nodes"}
+"""Parameters that ask for graphs, and how a user writes them."""
+
+
+def check_resume(resume: bool, out: Path | None) -> None:
+    """Raises InputError for --resume without the folder that it is about."""
+    if resume and out is None:
+        raise InputError("--resume goes on with the sweep in the folder of --out: give --out DIR.")
+
+
 def only_one(context: typer.Context, names: dict[str, str]) -> str:
     """Which parameter of `names` (parameter name -> how a user writes it) was given.
 
@@ -171,7 +275,7 @@ def only_one(context: typer.Context, names: dict[str, str]) -> str:
     """
     sources = {name: context.get_parameter_source(name) for name in names}
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    given = given or [name for name in names if context.params.get(name) is not None]
+    given = given or [name for name in names if context.params.get(name) not in (None, [], ())]
     if len(given) == 1:
         return given[0]
     written = list(names.values())
@@ -188,13 +292,7 @@ def graph_source(context: typer.Context) -> GraphSource:
 
     Raises InputError unless exactly one of the first four was given, or for unknown operations.
     """
-    names = {
-        "text": "GRAPH",
-        "graph": "--graph",
-        "graphs_file": "--graphs-file",
-        "n_nodes": "--n-nodes",
-    }
-    chosen = only_one(context, names)
+    chosen = only_one(context, GRAPH_SOURCES)
     value = context.params[chosen]
     ops = parse_operations(context.params["ops"])
     seed = context.params["seed"]
@@ -202,7 +300,20 @@ def graph_source(context: typer.Context) -> GraphSource:
         return GraphSource(file=Path(value), seed=seed, ops=ops)
     if chosen == "n_nodes":
         return GraphSource(n_nodes=value, seed=seed, ops=ops)
-    return GraphSource(text=value, seed=seed, ops=ops)
+    return GraphSource(text=value if isinstance(value, str) else tuple(value), seed=seed, ops=ops)
+
+
+def repeated_graphs(text: str | None, graph: Sequence[str] | None) -> str | list[str] | None:
+    """What --graph has to be given in a config file so that it asks for the graphs of GRAPH or --graph; None for
+    none. One graph is its text, several are a list of texts.
+    """
+    texts = list(graph or ()) if text is None else [text]
+    return (texts[0] if len(texts) == 1 else texts) or None
+
+
+def fitting_model(context: typer.Context) -> str:
+    """The name given as --model; of a compiled model, the one that knows the operations of the graphs asked for."""
+    return graph_source(context).fitting(context.params["model"])
 
 
 def many_graphs(context: typer.Context, model: RecurrentTransformer) -> list[ComputationGraph]:
@@ -223,13 +334,17 @@ def split_names(text: str | None) -> list[str] | None:
 
 
 def wide_console() -> Console:
-    """A console on stdout; when that is not a terminal, wide enough for every column of a table."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=4000)
+    """A console on stdout; when that is not a terminal, wide enough for every column of a table.
+
+    Text is printed as it is: names of files and models may have brackets and colons, which rich would read as markup.
+    """
+    plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+    console = Console(**plain)
+    return console if console.is_terminal else Console(**plain, width=4000)
 
 
 def run_alone(command: Callable[..., None]) -> None:
     """Run one command by itself, as `python -m analyses.NAME` does."""
     application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(command)
-    application()
+    application.command(cls=terminal.Command)(command)
+    terminal.run(application)

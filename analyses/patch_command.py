@@ -11,6 +11,8 @@ import typer
 
 from analyses.inputs import GraphSource, InputError, Outputs, load_model
 from analyses.options import (
+    MOST_GRAPHS,
+    AddressOption,
     BackendOption,
     ConfigOption,
     GraphArgument,
@@ -23,16 +25,25 @@ from analyses.options import (
     OpsOption,
     OutOption,
     QuietOption,
+    ResumeOption,
     SeedOption,
     StepsOption,
     at_least,
+    check_resume,
+    fitting_model,
     graph_source,
     only_one,
+    repeated_graphs,
     reports_bad_input,
     run_alone,
 )
-from analyses.patching import DIRECTIONS, METRICS, TOGETHER, Numbers, TextPair, Where, patch
+from analyses.own_metric import OWN, metric_name
+from analyses.patching import DIRECTIONS, TOGETHER, TextPair, Where, patch
 from analyses.studies import tell
+from interp.causal.metric_records import METRICS
+from models.bounds import index_of
+from models.graph_errors import clip
+from models.printable import printable
 
 if TYPE_CHECKING:
     from models.recurrent import RecurrentTransformer
@@ -44,6 +55,8 @@ _SOURCES = {
     "n_nodes": "--n-nodes",
     "clean": "--clean with --corrupt",
 }
+MOST_INDICES = 100_000
+"""Steps, layers, heads or positions in one option; there are never so many."""
 _KINDS = "leaf-value, operand, operation, leaf-swap"
 
 
@@ -67,7 +80,10 @@ def patch_command(
         str | None, typer.Option("--node", help="The node that is edited.  [default: drawn]")
     ] = None,
     n_pairs: Annotated[
-        int, typer.Option("--n-pairs", callback=at_least(1), help="Sampled pairs, of seed, seed + 1, ...")
+        int,
+        typer.Option(
+            "--n-pairs", callback=at_least(1, MOST_GRAPHS), help="Sampled pairs, of seed, seed + 1, ..."
+        ),
     ] = 1,
     seed: SeedOption = 0,
     ops: OpsOption = "ADD",
@@ -83,7 +99,9 @@ def patch_command(
     pos: Annotated[
         str, typer.Option("--pos", help="Positions: rhs, operands, all, together, 0,2 or 0:4.")
     ] = "all",
-    metric: Annotated[str, typer.Option("--metric", help=f"One of {', '.join(METRICS)}.")] = "logit_diff",
+    metric: Annotated[
+        str, typer.Option("--metric", help=f"One of {', '.join(METRICS)}, or {OWN}.")
+    ] = "logit_diff",
     read: Annotated[
         str | None,
         typer.Option("--read", metavar="NODES", help="Nodes the metric reads.  [default: those that differ]"),
@@ -94,37 +112,45 @@ def patch_command(
     steps: StepsOption = None,
     jobs: JobsOption = 1,
     backend: BackendOption = "loky",
+    address: AddressOption = None,
+    resume: ResumeOption = False,
     json_file: JsonOption = None,
     out: OutOption = None,
     quiet: QuietOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Patch one run's activations into another, step by step, and measure what comes back."""
+    from analyses.kept import forget
     from analyses.sweeps import check_backend
 
     chosen = only_one(context, _SOURCES)
-    _check_choice("--metric", metric, METRICS)
+    metric_name(metric)
     _check_choice("--direction", direction, DIRECTIONS)
-    check_backend(backend)
+    check_backend(backend, address)
+    check_resume(resume, out)
     where = Where(
         names=tuple(name.strip() for name in sites.split(",")),
-        steps=_parse_numbers("--step", step),
-        layers=_parse_numbers("--layer", layer),
-        heads=_parse_numbers("--head", head),
-        positions=_parse_positions(pos),
+        steps=_parse_numbers("--step", step, ("all", TOGETHER)),
+        layers=_parse_numbers("--layer", layer, ("all",)),
+        heads=_parse_numbers("--head", head, ("all", TOGETHER)),
+        positions=_parse_numbers("--pos", pos, ("rhs", "operands", "all", TOGETHER)),
     )
     outputs = Outputs("patching", json_file, out)
     outputs.check()
-    loaded = load_model(model)
     if chosen == "clean":
-        pairs = [_given_pair(loaded, clean, corrupt)]
+        for text in (clean, corrupt):
+            model = GraphSource(text=text).fitting(model)
+        pairs = [_given_pair(load_model(model), clean, corrupt)]
     else:
-        pairs = read_pairs(loaded, graph_source(context), pair_kind, node, n_pairs)
+        model = fitting_model(context)
+        pairs = read_pairs(load_model(model), graph_source(context), pair_kind, node, n_pairs)
     if read is not None and len(pairs) > 1:
         raise InputError(f"--read names nodes of one graph, and there are {len(pairs)} pairs: leave it out.")
     nodes = None if read is None else [name.strip() for name in read.split(",")]
 
-    result = patch(pairs, where, metric, direction, model, nodes, steps, jobs, backend, quiet)
+    result = patch(
+        pairs, where, metric, direction, model, nodes, steps, jobs, backend, quiet, address, out, resume
+    )
     written = outputs.write(result.to_dict(), result.rows())
     if out is not None:
         from analyses.export import write_study
@@ -133,7 +159,8 @@ def patch_command(
         more, problem = write_study(out, "patching", result.frame, result.figure(), "patch", used)
         written += more
         if problem is not None:
-            typer.echo(f"No {out / 'patching.png'} was written: {problem}", err=True)
+            typer.echo(printable(f"No {out / 'patching.png'} was written: {problem}"), err=True)
+        forget(out)
     tell(result, written, quiet)
 
 
@@ -170,32 +197,25 @@ def read_pairs(
     return pairs
 
 
-def _parse_numbers(flag: str, text: str) -> Numbers:
-    """ "all", "together", or "0,2" and "0:4" (the stop left out) as indices."""
-    if text in ("all", TOGETHER):
+def _parse_numbers(flag: str, text: str, words: Sequence[str]) -> Any:
+    """One of `words`, or "0,2" and "0:4" (the stop left out) as indices."""
+    if text in words:
         return text
-    try:
-        found = tuple(
-            index
-            for part in text.split(",")
-            for index in (range(*map(int, part.split(":", 1))) if ":" in part else (int(part),))
-        )
-    except ValueError:
-        found = ()
-    if not found or min(found) < 0:
-        raise InputError(f"{flag} is {text!r}: give all, {TOGETHER}, indices (0,2) or a range (0:4).")
-    return found
-
-
-def _parse_positions(text: str) -> str | tuple[int, ...]:
-    if text in ("rhs", "operands"):
-        return text
-    try:
-        return _parse_numbers("--pos", text)
-    except InputError as error:
-        raise InputError(
-            f"--pos is {text!r}: give rhs, operands, all, {TOGETHER}, indices (0,2) or a range (0:4)."
-        ) from error
+    found: list[int] = []
+    for part in text.split(","):
+        start, colon, stop = part.strip().partition(":")
+        first, last = index_of(start), index_of(stop if colon else start)
+        if first is None or last is None:
+            found = []
+            break
+        indices = range(first, last if colon else last + 1)
+        if len(found) + len(indices) > MOST_INDICES:
+            raise InputError(f"{flag} is {clip(text)!r}: it has more than {MOST_INDICES} indices.")
+        found += indices
+    if not found:
+        listed = "".join(f"{word}, " for word in words)
+        raise InputError(f"{flag} is {clip(text)!r}: give {listed}indices (0,2) or a range (0:4).")
+    return tuple(found)
 
 
 def _given_pair(model: RecurrentTransformer, clean: str | None, corrupt: str | None) -> TextPair:
@@ -219,7 +239,7 @@ def _repeatable(context: typer.Context, source: str) -> dict[str, Any]:
 
     source: the parameter that the graphs came from; the others, and what is only for them, are left out.
     """
-    left_out = {"out", "json_file", "quiet", "config", *_SOURCES, "corrupt"}
+    left_out = {"out", "json_file", "quiet", "config", "resume", *_SOURCES, "corrupt"}
     if source == "clean":
         left_out |= {"pair_kind", "node", "n_pairs", "seed", "ops"}
     params = context.params
@@ -227,8 +247,10 @@ def _repeatable(context: typer.Context, source: str) -> dict[str, Any]:
     used = {name: params[name] for name in names if name in params and name not in left_out}
     if source == "clean":
         pair = {"clean": params["clean"], "corrupt": params["corrupt"]}
+    elif source in ("text", "graph"):
+        pair = {"graph": repeated_graphs(params["text"], params["graph"])}
     elif source == "graphs_file":
         pair = {"graphs_file": str(Path(params["graphs_file"]).resolve())}
     else:
-        pair = {"graph" if source == "text" else source: params[source]}
+        pair = {source: params[source]}
     return pair | used

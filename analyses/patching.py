@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from analyses.inputs import InputError
 from analyses.studies import records
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,11 +24,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from interp.causal.patching import PatchSweep
-    from interp.sites import Site
+    from interp.engine.sites import Site
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
 
-METRICS = ("logit_diff", "prob", "accuracy", "states_changed")
 DIRECTIONS = ("denoise", "noise")
 TOGETHER = "together"
 STRONGEST = 12
@@ -53,8 +54,8 @@ class Where:
     positions: str | tuple[int, ...] = "all"
 
     def sites(self, model: RecurrentTransformer, graph: ComputationGraph, n_steps: int) -> list[Site]:
-        """The sites in a run of `n_steps` on `graph`. Raises `interp.sites.SiteError` for what does not exist."""
-        from interp.sites import Site
+        """The sites in a run of `n_steps` on `graph`. Raises `interp.SiteError` for what does not exist."""
+        from interp.engine.sites import Site
 
         steps: Any = ["all"] if self.steps == TOGETHER else self.steps
         positions: Any = ["all"] if self.positions == TOGETHER else self.positions
@@ -68,6 +69,7 @@ class Where:
         ]
 
 
+@one_line
 @dataclass(frozen=True)
 class Patching:
     """The sweeps of `model` (its name), one a pair."""
@@ -79,11 +81,11 @@ class Patching:
     def frame(self) -> pd.DataFrame:
         """One row per pair and patch: `pair`, `patch` (index into its sites), `PatchSweep.to_frame`, `effect`.
 
-        The effect is that of the figure (`interp.figures.patching.patch_effects`).
+        The effect is that of the figure (`interp.causal.patching_figure.patch_effects`).
         """
         import pandas as pd
 
-        from interp.figures.patching import patch_effects
+        from interp.causal.patching_figure import patch_effects
 
         frames: list[pd.DataFrame] = []
         for index, sweep in enumerate(self.sweeps):
@@ -150,7 +152,7 @@ class Patching:
         """A rich table of the strongest patches."""
         from rich.table import Table
 
-        from interp.figures.patching import TextPositions
+        from interp.causal.patching_figure import TextPositions
 
         many = len(self.sweeps) > 1
         table = Table(title=f"{self.model}: strongest patches", title_justify="left")
@@ -198,8 +200,8 @@ class Patching:
         )
 
     def figure(self) -> go.Figure:
-        """`interp.figures.patching`: of the one pair, or the mean over pairs."""
-        from interp.figures.patching import mean_patching_figure, patching_figure
+        """`interp.causal.patching_figure`: of the one pair, or the mean over pairs."""
+        from interp.causal.patching_figure import mean_patching_figure, patching_figure
 
         return patching_figure(self.sweeps[0]) if len(self.sweeps) == 1 else mean_patching_figure(self.sweeps)
 
@@ -215,24 +217,47 @@ def patch(
     jobs: int = 1,
     backend: str = "loky",
     quiet: bool = True,
+    address: str | None = None,
+    out: Path | None = None,
+    resume: bool = False,
 ) -> Patching:
     """Sweep every pair with the model of a name or path; arguments as for `interp.patch_sweep`, `analyses.sweeps`.
 
+    metric: a name, or `FILE.py:FUNCTION` (`analyses.own_metric`).
     `n_steps`: steps of every run; None is as long as the longer of the clean and the corrupt run of each pair needs.
     quiet: show no progress on stderr.
+    out, resume: a folder that keeps every result as it is there, and whether to go on with those that it has
+    (`analyses.kept`); the caller writes the table and then calls `analyses.kept.forget(out)`.
 
     Raises:
-        InputError: no pair, or a pair, site, metric or backend that cannot be used.
+        InputError: no pair, or a pair, site, metric or backend that cannot be used; with `out`, an interrupted sweep
+            of other settings.
     """
+    from analyses.kept import keep_results
     from analyses.sweeps import sweep_graphs
+    from interp.causal.patching import PatchSweep
 
     if not pairs:
         raise InputError("There is no pair to patch.")
+    where = where or Where()
+    kept = keep_results(
+        out,
+        resume,
+        PatchSweep,
+        model,
+        [text_of_pair(pair) for pair in pairs],
+        study="patching",
+        where=asdict(where),
+        metric=metric,
+        direction=direction,
+        nodes=None if nodes is None else list(nodes),
+        n_steps=n_steps,
+    )
     sweeps: list[PatchSweep] = []
     with _progress("patches" if len(pairs) == 1 else "pairs", quiet) as report:
         task = partial(
             sweep_pair,
-            where=where or Where(),
+            where=where,
             metric=metric,
             direction=direction,
             nodes=nodes,
@@ -240,12 +265,22 @@ def patch(
             progress=report if len(pairs) == 1 and jobs == 1 else None,
         )
         try:
-            for sweep in sweep_graphs(task, pairs, model, jobs, backend):
+            for sweep in sweep_graphs(task, pairs, model, jobs, backend, address, kept):
                 sweeps.append(sweep)
                 report(len(sweeps), len(pairs))
         except ValueError as error:
             raise InputError(str(error)) from error
+    if len(sweeps) > 1 and all(sweep.clean == sweep.corrupt for sweep in sweeps):
+        raise InputError(
+            f"{sweeps[0].metric} is the same in the clean and the corrupt run of all {len(sweeps)} pairs, so that "
+            "nothing can come back: give another metric, or other pairs."
+        )
     return Patching(model, tuple(sweeps))
+
+
+def text_of_pair(pair: TextPair) -> str:
+    """All that a pair is, as one line."""
+    return " ".join(graph.to_json() for graph in pair)
 
 
 def sweep_pair(
@@ -259,8 +294,10 @@ def sweep_pair(
     progress: Callable[[int, int], None] | None,
 ) -> PatchSweep:
     """The sweep of one pair."""
+    from analyses.own_metric import metric_name
     from interp.causal.patching import patch_sweep, record_pair
 
+    metric = metric_name(metric)  # also in another process
     if n_steps is None:
         n_steps = record_pair(model, *pair)[0].n_steps
     sites = where.sites(model, pair[0], n_steps)

@@ -9,34 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from analyses.inputs import GraphSource, InputError, Outputs, load_model
-from analyses.options import (
-    ConfigOption,
-    GraphArgument,
-    GraphCountOption,
-    GraphOption,
-    GraphsFileOption,
-    JsonOption,
-    ModelOption,
-    NNodesOption,
-    OpsOption,
-    OutOption,
-    ProbeOption,
-    QuietOption,
-    SeedOption,
-    SitesOption,
-    TargetOption,
-    at_least,
-    many_graphs,
-    reports_bad_input,
-    run_alone,
-    split_names,
-)
-from analyses.studies import records, tell, used_options, write_files, write_more
+from analyses.inputs import GraphSource, InputError, load_model
+from analyses.studies import records
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,9 +23,8 @@ if TYPE_CHECKING:
     from interp.probing.reading import ProbeReading
     from models.graph import ComputationGraph
 
-NAME = "probe_reading"
 
-
+@one_line
 @dataclass(frozen=True)
 class ProbeReadingStudy:
     """What was read in the graphs by probes of `model` (its name), which were fitted on `n_training` graphs."""
@@ -144,62 +120,20 @@ def study_reading(
     ops = tuple(name for name in loaded.vocabulary.ops if name in used) or loaded.vocabulary.ops[:1]
     training = GraphSource(n_nodes=n_nodes, seed=seed, ops=ops).many(loaded, n_training)
     try:
-        reading = read_with_probes(loaded, graphs, training, target, sites or SITES, status, kind)
+        reading = read_with_probes(
+            loaded, graphs, training=training, target=target, sites=sites or SITES, status=status, kind=kind
+        )
     except ValueError as error:
         raise InputError(str(error)) from error
     return ProbeReadingStudy(model, reading, n_training)
 
 
-@reports_bad_input
-def probe_reading_command(
-    context: typer.Context,
-    text: GraphArgument = None,
-    graph: GraphOption = None,
-    graphs_file: GraphsFileOption = None,
-    n_nodes: NNodesOption = None,
-    n_graphs: GraphCountOption = 1,
-    seed: SeedOption = 0,
-    ops: OpsOption = "ADD",
-    model: ModelOption = "compiled",
-    target: TargetOption = "value",
-    sites: SitesOption = None,
-    status: Annotated[
-        str,
-        typer.Option("--status", help="Nodes by what the step owes them: waiting, computing, done or all."),
-    ] = "computing",
-    kind: ProbeOption = "logistic",
-    fit_graphs: Annotated[
-        int, typer.Option("--fit-graphs", callback=at_least(1), help="Graphs that the probes are fitted on.")
-    ] = 64,
-    fit_nodes: Annotated[
-        int, typer.Option("--fit-nodes", callback=at_least(1), help="Nodes of each of these.")
-    ] = 16,
-    fit_seed: Annotated[
-        int, typer.Option("--fit-seed", callback=at_least(0), help="They are of this seed and the next ones.")
-    ] = 1000,
-    json_file: JsonOption = None,
-    out: OutOption = None,
-    quiet: QuietOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Read graphs, node by node and step by step, with probes that were fitted on other graphs."""
-    outputs = Outputs(NAME, json_file, out)
-    outputs.check()
-    graphs = many_graphs(context, load_model(model))
-    study = study_reading(
-        graphs, model, target, split_names(sites), status, kind, fit_graphs, fit_nodes, fit_seed
-    )
-    written = write_files(outputs, "probe-reading", study, used_options(context))
-    if out is not None:
-        further = {name.removeprefix("reading_"): figure for name, figure in study.figures().items()}
-        further.pop("reading")
-        written += write_more(out, NAME, {}, further)
-    tell(study, written, quiet)
-
-
 def main() -> None:
     """Entry point of `python -m analyses.probe_reading`."""
-    run_alone(probe_reading_command)
+    from analyses.catalogue.probe_reading import PROBE_READING
+    from analyses.framework.command import run_record
+
+    run_record(PROBE_READING)
 
 
 if __name__ == "__main__":

@@ -10,36 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from analyses.inputs import InputError, Outputs, load_model
-from analyses.options import (
-    ConfigOption,
-    GraphArgument,
-    GraphCountOption,
-    GraphOption,
-    GraphsFileOption,
-    JobsOption,
-    JsonOption,
-    ModelOption,
-    NNodesOption,
-    OpsOption,
-    OutOption,
-    ProbeOption,
-    QuietOption,
-    SeedOption,
-    SitesOption,
-    StepsOption,
-    TargetOption,
-    at_least,
-    many_graphs,
-    reports_bad_input,
-    run_alone,
-    split_names,
-)
-from analyses.studies import records, tell, used_options, write_files, write_more
+from analyses.inputs import InputError, load_model
+from analyses.studies import records
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,11 +26,11 @@ if TYPE_CHECKING:
     from interp.probing.transfer import ProbeTransfer
     from models.graph import ComputationGraph
 
-NAME = "probing"
 STATUSES = ("computing", "all")
 """Of the nodes that are probed by default: those that a step has to write, and all."""
 
 
+@one_line
 @dataclass(frozen=True)
 class ProbingStudy:
     """Probes of `model` (its name).
@@ -143,7 +118,7 @@ class ProbingStudy:
 
     def figures(self) -> dict[str, go.Figure]:
         """All figures by name: probes, code_length, transfer, circular, each with its status."""
-        from interp.figures.probes import code_length_figure
+        from interp.probing.probes_figure import code_length_figure
 
         found: dict[str, go.Figure] = {}
         for grid in self.grids:
@@ -224,76 +199,12 @@ def study_probes(
     return ProbingStudy(model, tuple(grids), tuple(transfers), tuple(circles), tuple(left_out), len(graphs))
 
 
-@reports_bad_input
-def probe_command(
-    context: typer.Context,
-    text: GraphArgument = None,
-    graph: GraphOption = None,
-    graphs_file: GraphsFileOption = None,
-    n_nodes: NNodesOption = None,
-    n_graphs: GraphCountOption = 64,
-    seed: SeedOption = 0,
-    ops: OpsOption = "ADD",
-    model: ModelOption = "compiled",
-    target: TargetOption = "value",
-    sites: SitesOption = None,
-    status: Annotated[
-        str, typer.Option("--status", help="Nodes by what the step owes them: waiting,computing,done,all.")
-    ] = ",".join(STATUSES),
-    positions: Annotated[str, typer.Option("--positions", help="Tokens: rhs, operands or all.")] = "rhs",
-    role: Annotated[
-        str | None,
-        typer.Option(
-            "--role", help="Of these, only: rhs, operand, 'leaf value', operation, equals, separator."
-        ),
-    ] = None,
-    kind: ProbeOption = "logistic",
-    folds: Annotated[
-        int, typer.Option("--folds", callback=at_least(2), help="Cross-validation folds, over graphs.")
-    ] = 5,
-    mdl: Annotated[bool, typer.Option("--mdl", help="Also description lengths (online code).")] = False,
-    transfer: Annotated[
-        str | None,
-        typer.Option("--transfer", metavar="SITE", help="Also test the probes of this site across steps."),
-    ] = None,
-    circular: Annotated[bool, typer.Option("--circular", help="Also read values as angles.")] = False,
-    steps: StepsOption = None,
-    jobs: JobsOption = 1,
-    json_file: JsonOption = None,
-    out: OutOption = None,
-    quiet: QuietOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Fit probes at every step and site, with shuffled, untrained and control-task probes beside them."""
-    outputs = Outputs(NAME, json_file, out)
-    outputs.check()
-    graphs = many_graphs(context, load_model(model))
-    study = study_probes(
-        graphs,
-        model,
-        target,
-        split_names(sites),
-        split_names(status) or [],
-        role,
-        positions,
-        steps,
-        kind,
-        folds,
-        mdl,
-        transfer,
-        circular,
-        seed,
-        jobs,
-    )
-    written = write_files(outputs, "probe", study, used_options(context))
-    if out is not None:
-        written += write_more(out, NAME, study.frames(), study.figures())
-    tell(study, written, quiet)
-
-
 def main() -> None:
     """Entry point of `python -m analyses.probing`."""
-    run_alone(probe_command)
+    from analyses.catalogue.probing import PROBING
+    from analyses.framework.command import run_record
+
+    run_record(PROBING)
 
 
 if __name__ == "__main__":

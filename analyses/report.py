@@ -8,7 +8,6 @@ folder NAME_figures with every figure as plotly JSON. The same command writes th
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -17,17 +16,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analyses.inputs import InputError, load_model, parse_operations
+from analyses.inputs import InputError, load_model, parse_operations, writing
 from analyses.options import (
+    MOST_GRAPHS,
+    MOST_WORKERS,
     ConfigOption,
     ModelOption,
+    OpsOption,
     QuietOption,
     SeedOption,
+    a_path,
     at_least,
     reports_bad_input,
     run_alone,
     wide_console,
 )
+from models.compiled_names import fitting_name
+from models.files import check_file, write_text
+from models.one_line import one_line
+from models.printable import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,6 +47,7 @@ FAILED = 1
 """Exit code where a section failed; everything is written all the same."""
 
 
+@one_line
 @dataclass(frozen=True)
 class ReportStudy:
     """The report on `job.model`: its sections in the order of the page, and what the model is."""
@@ -150,13 +158,9 @@ def study_report(
 
 def check_outputs(out: Path, json_file: Path | None) -> None:
     """Raises InputError where nothing could be written; called before the work, not after it."""
-    for path in (out, *([] if json_file is None else [json_file])):
-        if path.is_dir():
-            raise InputError(f"Cannot write {path}: it is a folder.")
-        if not path.parent.is_dir():
-            raise InputError(f"Cannot write {path}: there is no folder {path.parent}.")
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise InputError(f"Cannot write {path}: permission denied.")
+    with writing():
+        for path in (out, *([] if json_file is None else [json_file])):
+            check_file(path)
     if json_file is not None and _figures_folder(json_file).is_file():
         raise InputError(f"Cannot write figures into {_figures_folder(json_file)}: it is a file.")
 
@@ -171,13 +175,9 @@ def write_report(study: ReportStudy, out: Path, json_file: Path | None = None) -
         files[json_file] = json.dumps(study.to_dict(), indent=2) + "\n"
         folder = _figures_folder(json_file)
         files |= {folder / f"{name}.json": plot + "\n" for name, plot in study.figures().items()}
-    path = out
-    try:
+    with writing():
         for path, text in files.items():
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {(error.strerror or str(error)).lower()}.") from error
+            write_text(path, text)
     return list(files)
 
 
@@ -188,25 +188,33 @@ def _figures_folder(json_file: Path) -> Path:
 @reports_bad_input
 def report_command(
     model: ModelOption = "discrete-corrected",
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="The page.")] = Path("report.html"),
+    out: Annotated[
+        Path, typer.Option("--out", callback=a_path, metavar="FILE.html", help="The page.")
+    ] = Path("report.html"),
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", metavar="FILE", help="All numbers; figures go into FILE_figures beside it."),
+        typer.Option(
+            "--json",
+            callback=a_path,
+            metavar="FILE",
+            help="All numbers; figures go into FILE_figures beside it.",
+        ),
     ] = None,
     sections: Annotated[
         str | None, typer.Option("--sections", metavar="KEY,...", help="Only these.  [default: all]")
     ] = None,
     graphs: Annotated[
         int | None,
-        typer.Option("--graphs", callback=at_least(4), help="Sampled graphs of a section.  [default: 24]"),
+        typer.Option(
+            "--graphs", callback=at_least(4, MOST_GRAPHS), help="Sampled graphs of a section.  [default: 24]"
+        ),
     ] = None,
     seed: SeedOption = 0,
-    ops: Annotated[
-        str, typer.Option("--ops", metavar="ADD,SUB,MUL", help="Operations of the sampled graphs.")
-    ] = "ADD",
+    ops: OpsOption = "ADD",
     quick: Annotated[bool, typer.Option("--quick", help="A few small graphs: a look, not a result.")] = False,
     jobs: Annotated[
-        int, typer.Option("--jobs", callback=at_least(1), help="Sections made at the same time.")
+        int,
+        typer.Option("--jobs", callback=at_least(1, MOST_WORKERS), help="Sections made at the same time."),
     ] = 2,
     quiet: QuietOption = False,
     config: ConfigOption = None,
@@ -219,7 +227,8 @@ def report_command(
     if graphs is not None:
         amounts = replace(amounts, graphs=graphs, per_size=graphs)
     wanted = None if sections is None else [key.strip() for key in sections.split(",") if key.strip()]
-    job = Job(model, seed, parse_operations(ops), amounts)
+    operations = parse_operations(ops)
+    job = Job(fitting_name(model, operations), seed, operations, amounts)
     with _progress(None if wanted is None else len(wanted), quiet) as report:
         study = study_report(job, wanted, jobs, report)
     written = write_report(study, out, json_file)
@@ -227,9 +236,9 @@ def report_command(
     if not quiet:
         console.print(study.table())
         for path in written[: 1 if json_file is None else 2]:
-            console.print(f"Wrote {path}", soft_wrap=True)
+            console.print(f"Wrote {printable(str(path))}", soft_wrap=True)
     for part in study.failed:
-        typer.echo(f"Section {part.key} failed: {part.error}", err=True)
+        typer.echo(printable(f"Section {part.key} failed: {part.error}"), err=True)
     console.print(study.verdict(), soft_wrap=True)
     if study.failed:
         raise typer.Exit(FAILED)

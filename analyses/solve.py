@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from models.one_line import one_line
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
@@ -26,6 +28,7 @@ _ASCII_SIGNS = {"empty": ".", "solved": "+", "wrong": "!"}
 _EQUATION_WIDTH = 24
 
 
+@one_line
 @dataclass(frozen=True)
 class Solution:
     """The run of `model` (its name) on some graphs, to be shown node by node.

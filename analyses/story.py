@@ -1,7 +1,7 @@
 """The circuit story of one node, told and tested: `python -m analyses.story --help`.
 
 Which head fetched what for the node at each step, what the MLPs made of it and what was written, every sentence with
-the causal effect that backs it (`interp.stories.circuit_story`). `--out` receives `story.csv` (a line a claim),
+the causal effect that backs it (`interp.circuits.circuit_story`). `--out` receives `story.csv` (a line a claim),
 `.parquet`, `.json`, `.html`, `.png`, `story.txt`, the effects of all replacements as `story_effects.csv`, and
 `config.yaml`, from which `--config` repeats the run.
 """
@@ -10,44 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from analyses.inputs import InputError, Outputs, check_fits, load_model
-from analyses.options import (
-    ConfigOption,
-    GraphArgument,
-    GraphOption,
-    GraphsFileOption,
-    JsonOption,
-    ModelOption,
-    NNodesOption,
-    OpsOption,
-    OutOption,
-    QuietOption,
-    SeedOption,
-    StepsOption,
-    at_least,
-    graph_source,
-    reports_bad_input,
-    run_alone,
-    wide_console,
-)
-from analyses.studies import used_options, write_files, write_more
+from analyses.inputs import InputError, check_fits, load_model
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
     from rich.table import Table
 
-    from interp.stories.circuit_story import Story
+    from interp.circuits.circuit_story import Story
     from models.graph import ComputationGraph
 
-NAME = "story"
 
-
+@one_line
 @dataclass(frozen=True)
 class StoryStudy:
     """The stories of nodes of one graph in `model` (its name)."""
@@ -133,7 +110,7 @@ def study_story(
     Raises:
         InputError: a model, graph, node or number that cannot be used.
     """
-    from interp.stories.circuit_story import story
+    from interp.circuits.circuit_story import story
 
     loaded = load_model(model)
     check_fits(graph, loaded)
@@ -145,67 +122,12 @@ def study_story(
     return StoryStudy(model, stories)
 
 
-@reports_bad_input
-def story_command(
-    context: typer.Context,
-    text: GraphArgument = None,
-    graph: GraphOption = None,
-    graphs_file: GraphsFileOption = None,
-    n_nodes: NNodesOption = None,
-    node: Annotated[
-        str | None,
-        typer.Option("--node", metavar="NAME,...", help="Nodes by name or index.  [default: the last]"),
-    ] = None,
-    seed: SeedOption = 0,
-    ops: OpsOption = "ADD",
-    model: ModelOption = "compiled",
-    steps: StepsOption = None,
-    variations: Annotated[
-        int, typer.Option("--variations", callback=at_least(1), help="Tests of each claim, at most.")
-    ] = 4,
-    least: Annotated[
-        float,
-        typer.Option("--attention", help="Share of its attention with which a head looks at something."),
-    ] = 0.5,
-    json_file: JsonOption = None,
-    out: OutOption = None,
-    quiet: QuietOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Tell which head fetched what for one node, step by step, and test every sentence."""
-    source = graph_source(context)
-    outputs = Outputs(NAME, json_file, out)
-    outputs.check()
-    graphs = source.graphs(load_model(model))
-    if len(graphs) != 1:
-        raise InputError(f"A story is about one graph, and {len(graphs)} were given.")
-    nodes = [part.strip() for part in (node or "").split(",") if part.strip()]
-    study = study_story(graphs[0], model, nodes, steps, variations, least, seed)
-    written = write_files(outputs, "story", study, used_options(context))
-    if out is not None:
-        figures = study.figures() if len(study.stories) > 1 else {}
-        written += write_more(out, NAME, {"effects": study.effects()}, figures)
-        written.append(_write_text(out, study.text()))
-    console = wide_console()
-    if not quiet:
-        console.print(study.text(), soft_wrap=True, markup=False)
-        for path in written:
-            console.print(f"Wrote {path}", soft_wrap=True)
-    console.print(study.verdict(), soft_wrap=True, markup=False)
-
-
-def _write_text(folder: Path, text: str) -> Path:
-    path = folder / f"{NAME}.txt"
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {(error.strerror or str(error)).lower()}.") from error
-    return path
-
-
 def main() -> None:
     """Entry point of `python -m analyses.story`."""
-    run_alone(story_command)
+    from analyses.catalogue.story import STORY
+    from analyses.framework.command import run_record
+
+    run_record(STORY)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from analyses.inputs import InputError, Outputs
-from analyses.options import wide_console
+from analyses.inputs import Outputs, writing
+from analyses.options import repeated_graphs, wide_console
+from models.files import write_text
+from models.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+    from rich.console import Console
     from rich.table import Table
 
-_NOT_WHAT_WAS_RUN = {"out", "json_file", "quiet", "config", "jobs", "backend"}
+_NOT_WHAT_WAS_RUN = {"out", "json_file", "quiet", "config", "jobs", "backend", "address", "resume"}
 
 
 class Told(Protocol):
@@ -59,8 +62,8 @@ def used_options(context: typer.Context) -> dict[str, Any]:
     """The options that say what was run, under the names that --config takes; GRAPH becomes --graph."""
     used = {name: value for name, value in context.params.items() if name not in _NOT_WHAT_WAS_RUN}
     text = used.pop("text", None)
-    if text is not None:
-        used["graph"] = text
+    if "graph" in used:
+        used["graph"] = repeated_graphs(text, used["graph"])
     if used.get("graphs_file") is not None:
         used["graphs_file"] = str(Path(used["graphs_file"]).resolve())
     options = {param.name: param for param in context.command.params}
@@ -81,7 +84,8 @@ def write_files(outputs: Outputs, command: str, study: Study, options: Mapping[s
 
     more, problem = write_study(outputs.folder, outputs.name, frame, study.figure(), command, options)
     if problem is not None:
-        typer.echo(f"No {outputs.folder / outputs.name}.png was written: {problem}", err=True)
+        said = printable(f"No {outputs.folder / outputs.name}.png was written: {problem}")
+        typer.echo(said, err=True)
     return [*written, *more]
 
 
@@ -92,26 +96,30 @@ def write_more(
 
     Raises InputError where the folder cannot be written.
     """
+    from analyses.export import write_html
+
     written: list[Path] = []
-    try:
+    with writing():
         for title, frame in frames.items():
             written.append(folder / f"{name}_{title}.csv")
-            frame.to_csv(written[-1], index=False)
+            write_text(written[-1], frame.to_csv(index=False))
         for title, figure in figures.items():
             written.append(folder / f"{name}_{title}.html")
-            figure.write_html(written[-1], include_plotlyjs=True)
-    except OSError as error:
-        raise InputError(f"Cannot write into {folder}: {(error.strerror or str(error)).lower()}.") from error
+            write_html(figure, written[-1])
     return written
 
 
-def tell(study: Told, written: Iterable[Path], quiet: bool, *more: Table) -> None:
-    """Print what was found: the table, `more` tables, the files written, and last the verdict; quiet: that alone."""
+def tell(study: Told, written: Iterable[Path], quiet: bool, tables: Iterable[Table] | None = None) -> None:
+    """Print what was found: tables (the study's), the files written, and last the verdict; quiet: that alone."""
     console = wide_console()
     if not quiet:
-        console.print(study.table())
-        for table in more:
+        for table in [study.table()] if tables is None else tables:
             console.print(table)
-        for path in written:
-            console.print(f"Wrote {path}", soft_wrap=True)
+        say_written(console, written)
     console.print(study.verdict(), soft_wrap=True)
+
+
+def say_written(console: Console, paths: Iterable[Path]) -> None:
+    """A line for each file."""
+    for path in paths:
+        console.print(f"Wrote {printable(str(path))}", soft_wrap=True)

@@ -12,14 +12,21 @@ from typing import Annotated, Any
 
 import typer
 
-from analyses.inputs import InputError, parse_operations
+from analyses.inputs import InputError, Outputs, parse_operations
 from analyses.options import (
+    LARGEST_SEED,
+    MOST_WORKERS,
+    OPS_METAVAR,
     ConfigOption,
     QuietOption,
+    a_path,
     at_least,
+    from_to,
     reports_bad_input,
     run_alone,
 )
+from models.bounds import MOST_STEPS
+from models.printable import printable
 
 DEFAULT_OUT = Path("runs")
 
@@ -45,17 +52,26 @@ def train(
 
     Raises:
         InputError: unknown method, preset or operation, a value out of range, a folder that already holds a
-        run, a checkpoint that is missing, damaged or of other settings, a disk that is full.
+            run, a checkpoint that is missing, damaged or of other settings, a disk that is full.
     """
     from models.config import ConfigError
+    from models.training import mini
     from models.training.checkpoint import CheckpointError
     from models.training.journal import MissingExtraError
     from models.training.presets import SettingsError, training_config
     from models.training.trainer import Trainer
 
     folder = out or DEFAULT_OUT / f"{method}-{preset}-{seed}"
+    if preset == "mini" and method in mini.BEFORE and changes.get("start") is None:
+        stage = mini.BEFORE[method][-1]
+        raise InputError(
+            f"With preset mini, {method} begins with the weights of a first stage: train {stage!r} and give its folder "
+            "as --from, or leave out --method to train the whole track."
+        )
     try:
         config = training_config(method, preset, ops, seed, minutes, steps, **changes)
+        if not resume:
+            Outputs("train", folder=folder).check()
         Trainer(config, folder, resume=resume, quiet=quiet, tensorboard=tensorboard, device=device).run()
     except (CheckpointError, SettingsError, ConfigError, MissingExtraError) as error:
         raise InputError(str(error)) from error
@@ -65,25 +81,43 @@ def train(
 @reports_bad_input
 def train_command(
     method: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--method",
             metavar="M",
-            help="feedforward, recurrent, chain-of-thought, continuous, discrete or discrete-corrected.",
+            help="feedforward, recurrent, chain-of-thought, continuous, discrete or discrete-corrected; or lookup or "
+            "aligned, the first stages that they share. Only the preset mini works without: it then trains all six, "
+            "three seeds each.",
         ),
-    ],
-    preset: Annotated[str, typer.Option("--preset", help="cpu, paper or smoke.")] = "cpu",
-    ops: Annotated[str, typer.Option("--ops", metavar="ADD,SUB,MUL", help="Operations of the task.")] = "ADD",
+    ] = None,
+    preset: Annotated[str, typer.Option("--preset", help="cpu, staged, mini, paper or smoke.")] = "cpu",
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="NAME|DIR",
+            help="Checkpoint whose weights the run begins with (default: the preset's; staged: shared).",
+        ),
+    ] = None,
+    ops: Annotated[str, typer.Option("--ops", metavar=OPS_METAVAR, help="Operations of the task.")] = "ADD",
     minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0.001, help="Budget of time (see --clock).")
+        float | None,
+        typer.Option("--minutes", min=0.001, callback=from_to(0.001), help="Budget of time (see --clock)."),
     ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", callback=at_least(1), help="Budget in optimiser steps.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", callback=at_least(0), help="Seed of weights and data.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", callback=at_least(0, LARGEST_SEED), help="Seed of weights and data.")
+    ] = 0,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the run (default: runs/METHOD-PRESET-SEED)."),
+        typer.Option(
+            "--out",
+            callback=a_path,
+            metavar="DIR",
+            help="Folder of the run (default: runs/METHOD-PRESET-SEED).",
+        ),
     ] = None,
     supervision: Annotated[
         str | None, typer.Option("--supervision", help="transitions or paper (default: the preset's).")
@@ -91,7 +125,9 @@ def train_command(
     snapshots: Annotated[
         int | None,
         typer.Option(
-            "--snapshots", callback=at_least(0), help="Log-spaced fp16 copies of the weights to keep."
+            "--snapshots",
+            callback=at_least(0, MOST_STEPS),
+            help="Log-spaced fp16 copies of the weights to keep.",
         ),
     ] = None,
     clock: Annotated[
@@ -100,7 +136,7 @@ def train_command(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
     threads: Annotated[
-        int | None, typer.Option("--threads", callback=at_least(1), help="Threads of torch.")
+        int | None, typer.Option("--threads", callback=at_least(1, MOST_WORKERS), help="Threads of torch.")
     ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")] = False,
     device: Annotated[str, typer.Option("--device", help="cpu, or cuda.")] = "cpu",
@@ -109,26 +145,24 @@ def train_command(
 ) -> None:
     """Train a model by one of the six methods."""
     operations = tuple(parse_operations(ops))
-    changes = {"supervision": supervision, "snapshots": snapshots, "clock": clock}
+    changes = {"supervision": supervision, "snapshots": snapshots, "clock": clock, "start": start}
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
+    given = {name: value for name, value in changes.items() if value is not None}
+    if method is None:
+        if preset != "mini":
+            raise InputError("Give a --method. (Without one, --preset mini trains all six.)")
+        from analyses.mini_track import train_track
+
+        folder = train_track(out or DEFAULT_OUT / preset, minutes, resume=resume, quiet=quiet, **given)
+        typer.echo(f"Trained models in {printable(str(folder))}")
+        return
     folder = train(
-        method,
-        preset,
-        operations,
-        minutes,
-        steps,
-        seed,
-        out,
-        resume,
-        quiet,
-        tensorboard,
-        device,
-        **{name: value for name, value in changes.items() if value is not None},
+        method, preset, operations, minutes, steps, seed, out, resume, quiet, tensorboard, device, **given
     )
-    typer.echo(f"Trained model in {folder}")
+    typer.echo(f"Trained model in {printable(str(folder))}")
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
 """What a model learnt when, from the snapshots of its training run: `python -m analyses.training_dynamics --help`.
 
 Head roles, Fourier structure, commit times and accuracy of every snapshot (`interp.mechanism.onsets`), and the order
-in which they appear. `--out` receives `training.csv`, `.parquet`, `.json`, `.html`, `.png`, `training_onsets.csv` and
-`.html`, and `config.yaml`, from which `--config` repeats the run.
+in which they appear; where heads were born with distances, what became of these (`interp.mechanism.born_distances`).
+`--out` receives `training.csv`, `.parquet`, `.json`, `.html`, `.png`, `training_onsets.csv` and `.html`, the same of
+`training_distances`, and `config.yaml`, from which `--config` repeats the run.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import typer
 
 from analyses.inputs import GraphSource, InputError, Outputs, load_model, parse_operations
 from analyses.options import (
+    MOST_GRAPHS,
+    OPS_METAVAR,
     ConfigOption,
     JsonOption,
     OutOption,
@@ -27,12 +30,14 @@ from analyses.options import (
     run_alone,
 )
 from analyses.studies import tell, used_options, write_files, write_more
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
     from rich.table import Table
 
+    from interp.mechanism.born_distances import BornDistances
     from interp.mechanism.onsets import TrainingDynamics
     from models.graph import ComputationGraph
 
@@ -40,20 +45,26 @@ NAME = "training"
 DATA = Path(__file__).resolve().parent / "data"
 
 
+@one_line
 @dataclass(frozen=True)
 class TrainingStudy:
-    """The training dynamics of `model` (its name)."""
+    """The training dynamics of `model` (its name).
+
+    born: what became of the distances that heads were born with; None where there were none.
+    """
 
     model: str
     dynamics: TrainingDynamics
+    born: BornDistances | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Columns `step, measure, value`."""
         return self.dynamics.to_frame()
 
     def frames(self) -> dict[str, pd.DataFrame]:
-        """More tables: `onsets`."""
-        return {"onsets": self.dynamics.onsets()}
+        """More tables: `onsets`, and `distances` where heads were born with some."""
+        distances = {} if self.born is None else {"distances": self.born.to_frame()}
+        return {"onsets": self.dynamics.onsets(), **distances}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -64,6 +75,7 @@ class TrainingStudy:
             "steps": self.dynamics.steps.tolist(),
             "measures": {name: values.tolist() for name, values in self.dynamics.measures.items()},
             "onsets": onsets.astype(object).where(onsets.notna(), None).to_dict("records"),
+            "born": None if self.born is None else self.born.to_dict(),
         }
 
     def to_json(self) -> str:
@@ -77,11 +89,17 @@ class TrainingStudy:
         Raises:
             InputError: a file that cannot be read or holds something else.
         """
+        from interp.mechanism.born_distances import BornDistances
         from interp.mechanism.onsets import TrainingDynamics
 
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            return cls(str(data["model"]), TrainingDynamics.from_dict(data))
+            born = data.get("born")
+            return cls(
+                str(data["model"]),
+                TrainingDynamics.from_dict(data),
+                None if born is None else BornDistances.from_dict(born),
+            )
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{path} is not the result of a training study: {error}") from error
 
@@ -106,27 +124,29 @@ class TrainingStudy:
         return table
 
     def verdict(self) -> str:
-        """One sentence: the order in which measures appear."""
+        """The order in which measures appear, and what became of distances that heads were born with."""
         onsets = self.dynamics.onsets()
         known = onsets[onsets["onset"].notna()]
+        given = "" if self.born is None else f"; {self.born.verdict()}"
         if known.empty:
-            return f"{self.model}: no measure rises by 0.1 over {len(self.dynamics.steps)} snapshots."
+            return f"{self.model}: no measure rises by 0.1 over {len(self.dynamics.steps)} snapshots{given}."
         order = ", ".join(
             f"{name} ({at:.0f})" for name, at in zip(known["measure"], known["onset"], strict=True)
         )
-        return f"{self.model}: in order of the training step at which each appears: {order}."
+        return f"{self.model}: in order of the training step at which each appears: {order}{given}."
 
     def figure(self) -> go.Figure:
         """Every measure over training."""
-        from interp.figures.onsets import training_figure
+        from interp.mechanism.onsets_figure import training_figure
 
         return training_figure(self.dynamics)
 
     def figures(self) -> dict[str, go.Figure]:
-        """All figures: `training`, `onsets`."""
-        from interp.figures.onsets import onset_figure
+        """All figures: `training`, `onsets`, and `distances` where heads were born with some."""
+        from interp.mechanism.onsets_figure import onset_figure
 
-        return {"training": self.figure(), "onsets": onset_figure(self.dynamics)}
+        distances = {} if self.born is None else {"distances": self.born.figure()}
+        return {"training": self.figure(), "onsets": onset_figure(self.dynamics), **distances}
 
 
 def study_training(graphs: Sequence[ComputationGraph], model: str = "discrete-corrected") -> TrainingStudy:
@@ -135,12 +155,14 @@ def study_training(graphs: Sequence[ComputationGraph], model: str = "discrete-co
     Raises:
         InputError: a model without snapshots, or graphs it cannot read.
     """
+    from interp.mechanism.born_distances import born_distances
     from interp.mechanism.onsets import training_dynamics
     from models.snapshots import snapshots
     from models.storage import CheckpointError
 
     try:
-        return TrainingStudy(model, training_dynamics(snapshots(model), graphs))
+        dynamics = training_dynamics(snapshots(model), graphs)
+        return TrainingStudy(model, dynamics, born_distances(snapshots(model), graphs))
     except (CheckpointError, ValueError) as error:
         raise InputError(str(error)) from error
 
@@ -151,10 +173,12 @@ def training_command(
     n_nodes: Annotated[
         int, typer.Option("--n-nodes", "-n", callback=at_least(8, 64), help="Nodes a graph.")
     ] = 16,
-    graphs: Annotated[int, typer.Option("--graphs", callback=at_least(1), help="Sampled graphs.")] = 8,
+    graphs: Annotated[
+        int, typer.Option("--graphs", callback=at_least(1, MOST_GRAPHS), help="Sampled graphs.")
+    ] = 8,
     seed: SeedOption = 0,
     ops: Annotated[
-        str | None, typer.Option("--ops", metavar="ADD,SUB,MUL", help="Operations.  [default: the model's]")
+        str | None, typer.Option("--ops", metavar=OPS_METAVAR, help="Operations.  [default: the model's]")
     ] = None,
     model: Annotated[
         str, typer.Option("--model", "-m", help="A bundled model or a folder, with snapshots.")
@@ -174,7 +198,8 @@ def training_command(
     study = study_training(source.many(loaded, graphs), model)
     written = write_files(outputs, "training-dynamics", study, used_options(context))
     if out is not None:
-        written += write_more(out, NAME, study.frames(), {"onsets": study.figures()["onsets"]})
+        figures = {name: figure for name, figure in study.figures().items() if name != NAME}
+        written += write_more(out, NAME, study.frames(), figures)
     tell(study, written, quiet)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import streamlit as st
 
-from models.graph import OPERATIONS
+from models.operations import OPERATIONS
 
 _IN_FLIGHT = 3.0
 """Seconds for which the browser may still send an address that was replaced meanwhile."""
@@ -25,11 +25,33 @@ class Addressed(Protocol):
 V = TypeVar("V", bound=Addressed)
 
 
+def not_there(what: str, asked: object, there: str, shown: object) -> str:
+    """The notice of a number or name that an address asks for and that is not there.
+
+    ``not_there("step", 99, "this run has steps 0 to 7", 7)``
+    """
+    return f"{what} {asked} was asked for; {there}, showing {shown}."
+
+
+def spans_of(allowed: Sequence[str]) -> str:
+    """The words that are allowed, with consecutive numbers as one: ``all, 0 to 63``."""
+    numbers = sorted({int(word) for word in allowed if re.fullmatch(r"\d+", word)})
+    words = [word for word in allowed if not re.fullmatch(r"\d+", word)]
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join([*words, *(f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)])
+
+
 class Address(Generic[V]):
     """The view of one page, kept in the session and mirrored in the query parameters."""
 
     def __init__(self, page: str) -> None:
         self._view, self._written = f"{page} view", f"{page} addresses"
+        self._asked = f"{page} asked"
 
     @property
     def current(self) -> V:
@@ -37,11 +59,21 @@ class Address(Generic[V]):
         view: V = st.session_state[self._view]
         return view
 
-    def news(self) -> dict[str, str] | None:
-        """The query parameters if they are new (first visit, or edited by hand), else None."""
+    def news(self, held: bool = False) -> dict[str, str] | None:
+        """The query parameters if they are new (first visit, or edited by hand), else None.
+
+        held: where they are not, keep what was :meth:`asked` for when they were.
+        """
         given = st.query_params.to_dict()
         is_new = self._view not in st.session_state or (bool(given) and not self._is_ours(given))
+        if is_new or not held:
+            st.session_state[self._asked] = given if is_new else {}
         return given if is_new else None
+
+    def asked(self, name: str) -> str | None:
+        """What the address says of a parameter, where it was new in this run of the page; else None."""
+        asked: dict[str, str] = st.session_state.get(self._asked, {})
+        return asked.get(name)
 
     def take_over(self, view: V, given: dict[str, str]) -> None:
         """Make this the view of the new parameters ``given``."""
@@ -87,7 +119,7 @@ class ParamReader:
         """One of several words."""
         given = self.params.get(name, otherwise)
         if given not in allowed:
-            self.ignored(name, ", ".join(allowed))
+            self.ignored(name, spans_of(allowed))
             return otherwise
         return given
 
@@ -99,7 +131,12 @@ class ParamReader:
             self.problems.append(
                 f"{', '.join(unknown)} in the address was ignored; allowed operations: {allowed}."
             )
-        return tuple(name for name in OPERATIONS if name in given) or otherwise
+        return OPERATIONS.ordered(given) or otherwise
+
+    def unused(self, name: str, why: str) -> None:
+        """Note that a parameter, if it is given, says nothing about this view."""
+        if name in self.params:
+            self.problems.append(f"{name}={self.params[name]} in the address was ignored: {why}.")
 
     def ignored(self, name: str, allowed: str) -> None:
         """Note that a parameter was left out."""

@@ -6,7 +6,7 @@ import inspect
 import logging
 import threading
 import time
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,15 +16,18 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 from rich.table import Table
-from streamlit.delta_generator import DeltaGenerator
 
-from dashboards.cached import shared
+from analyses.framework.record import Analysis, Page
+from analyses.framework.settings import Choice
+from dashboards import messages
+from dashboards.cached import available, every_model, shared
+from dashboards.charts import chart
+from dashboards.computing import computations, computed
 from dashboards.downloads import Download, download_row, figures_html
-from dashboards.graph_inputs import GRAPHS, AnalysisView, GraphInputs, Setting, default_view
+from dashboards.graph_inputs import AnalysisView, GraphInputs, default_view
 from dashboards.precomputed import Result, content_key, store, stored
 from models.graph import ComputationGraph
 
-CHART = {"displayModeBar": False, "displaylogo": False}
 _KEPT = 32
 """Results that stay in memory."""
 
@@ -44,39 +47,61 @@ class Study(Protocol):
 
 
 @dataclass(frozen=True)
-class Analysis:
-    """One analysis and its page.
+class AnalysisPage:
+    """The page of an analysis.
 
-    name: of the page and its address. line: of a view, the command of `recurlens` that does the same. study_of: of a
-        view, the function (graphs, name of a model, options) -> study. options: what the settings of a view mean to
-        it. at_once: nodes of all graphs together up to which the page does not ask before it computes. figures: all
-        that may be shown, by name. shown: names of those a view shows, each with the code that makes it of `study`; a
-        result may lack some, and where it lacks all of them ``missing`` says why. beside: other models that a view
-        shows. graphs: sampled by a bare address; with 1 the page is about one graph, which the function gets alone.
-        row: draws the settings, where their choices depend on the graphs, and returns the view with what they say.
-        more: draws what stands below the figures. variants: settings whose results are computed beforehand.
+    name: in its address. page: what its record says of it. line: of a view, the command of `recurlens` that does the
+        same. study_of: of a view, the function (graphs, name of a model, options) -> study. options: what the choices
+        of a view mean to it. row: draws the choices, where they depend on the graphs, and returns the view with what
+        they say. more: draws what stands below the figures.
     """
 
     name: str
+    page: Page
     line: Callable[[AnalysisView], str]
-    intro: str
     study_of: Callable[[AnalysisView], Callable[..., Study]]
-    settings: tuple[Setting, ...]
     options: Callable[[AnalysisView], dict[str, Any]]
-    at_once: int
-    shown: Callable[[AnalysisView], Mapping[str, str]]
-    figures: Callable[[Any], Mapping[str, go.Figure]] = lambda study: study.figures()
-    missing: Callable[[Result], str] | None = None
-    beside: Callable[[AnalysisView], Sequence[str]] = lambda view: ()
-    graphs: int = GRAPHS
+    shown: Callable[[AnalysisView], Mapping[str, str] | None]
+    figures: Callable[[Any], Mapping[str, go.Figure]]
     row: Callable[[GraphInputs, AnalysisView, Sequence[ComputationGraph]], AnalysisView] | None = None
     more: Callable[[AnalysisView, Result], None] | None = None
-    variants: tuple[Mapping[str, str], ...] = ({},)
+
+    @property
+    def settings(self) -> tuple[Choice, ...]:
+        """The choices."""
+        return self.page.choices
+
+    @property
+    def graphs(self) -> int:
+        """Sampled by a bare address; with 1 the page is about one graph, which the function gets alone."""
+        return self.page.graphs
+
+    @property
+    def at_once(self) -> int:
+        """Nodes of all graphs together up to which the page does not ask before it computes."""
+        return self.page.at_once
+
+    def models(self) -> list[str]:
+        """Names of those that are offered."""
+        return every_model() if self.page.texts else available()
+
+    def beside(self, view: AnalysisView) -> Sequence[str]:
+        """Other models that a view shows."""
+        return self.page.beside(view.model, dict(view.settings))
+
+    def code(self, view: AnalysisView, figures: Iterable[str]) -> dict[str, str]:
+        """Of the figures that there are, names of those that a view shows, each with the code that makes it."""
+        shown = self.shown(view)
+        return {
+            name: f'study.figures()["{name}"]' if shown is None else shown[name]
+            for name in (figures if shown is None else shown)
+            if name in figures
+        }
 
     @cached_property
     def inputs(self) -> GraphInputs:
         """The page's widgets."""
-        return GraphInputs(self.name, self.settings, self.graphs)
+        return GraphInputs(self.name, self.settings, self.graphs, self.models)
 
     def default_result(self, model: str, **settings: str) -> Result:
         """What the bare address shows for a model, or one with some settings alone. Raises `ValueError` where it cannot
@@ -92,26 +117,28 @@ class Analysis:
         progress: Callable[[int, int], None] | None = None,
     ) -> Result:
         """From memory, from disk, or computed; progress is called with (done, total) by studies that report it."""
-        key = self._key(view, graphs)
+        key = self.key(view, graphs)
         if (found := self.known(view, graphs)) is not None:
             return found
-        # A study loads a model of its own, and so keeps no other page waiting. One at a time and model: who waited for
-        # the same one finds it done.
-        with results().computing[view.model]:
-            result = results().get(key)
-            if result is None:
-                result = self._computed(view, graphs, progress)
-                results().put(key, result)
-                if self.is_default(view):
-                    store(key, result)
+        result = self._computed(view, graphs, progress)
+        results().put(key, result)
+        self._remember_pace(view, graphs, result)
+        if self.is_default(view):
+            store(key, result)
         return result
+
+    def expected(self, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> float | None:
+        """Seconds that a result is likely to take, by the last one of the same settings; None before the first."""
+        pace = results().pace.get(self._kind(view))
+        return None if pace is None else pace * sum(map(len, graphs))
 
     def known(self, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> Result | None:
         """The result, if it is in memory or on disk."""
-        key = self._key(view, graphs)
+        key = self.key(view, graphs)
         result = results().get(key)
         if result is None and self.is_default(view) and (result := stored(key)) is not None:
             results().put(key, result)
+            self._remember_pace(view, graphs, result)
         return result
 
     def is_default(self, view: AnalysisView) -> bool:
@@ -119,7 +146,16 @@ class Analysis:
         default = default_view(self.settings, self.graphs)
         return view == replace(default, model=view.model, settings=view.settings)
 
-    def _key(self, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> str:
+    def _kind(self, view: AnalysisView) -> tuple[str, ...]:
+        """What decides how long a node of a graph takes."""
+        chosen = (view.setting(setting.name) for setting in self.settings if setting.computed)
+        return (self.name, view.model, *chosen)
+
+    def _remember_pace(self, view: AnalysisView, graphs: Sequence[ComputationGraph], result: Result) -> None:
+        results().pace[self._kind(view)] = result.seconds / max(1, sum(map(len, graphs)))
+
+    def key(self, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> str:
+        """What a result depends on, as one text."""
         settings = {setting.name: view.setting(setting.name) for setting in self.settings if setting.computed}
         models = [shared(name).digest for name in (view.model, *self.beside(view))]
         return content_key(self.name, models, graphs, settings)
@@ -148,10 +184,10 @@ class Analysis:
 
 
 class _Results:
-    """The latest results of all visitors, by their content; `computing`: a lock for every model's computations."""
+    """The latest results of all visitors, by their content; `pace`: seconds a node took, by page and settings."""
 
     def __init__(self) -> None:
-        self.computing: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self.pace: dict[tuple[str, ...], float] = {}
         self._results: OrderedDict[str, Result] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -174,11 +210,11 @@ def results() -> _Results:
     return _Results()
 
 
-def analysis_page(page: Analysis) -> None:
+def analysis_page(page: AnalysisPage) -> None:
     """Draw the page for this visitor's view."""
     inputs = page.inputs
     _, problems = inputs.session.read()
-    st.markdown(page.intro)
+    messages.markdown(page.page.intro)
     view = inputs.sidebar()
     if page.row is None:
         view = inputs.setting_row(view)
@@ -187,14 +223,14 @@ def analysis_page(page: Analysis) -> None:
         view = page.row(inputs, view, graphs)
     inputs.session.show(view)
     for problem in problems:
-        st.error(problem)
+        messages.error(problem)
     if graphs is not None:
         result = _result(page, view, graphs)
         if result is not None:
             _draw(page, view, result)
 
 
-def _graphs(page: Analysis, view: AnalysisView, problems: list[str]) -> list[ComputationGraph] | None:
+def _graphs(page: AnalysisPage, view: AnalysisView, problems: list[str]) -> list[ComputationGraph] | None:
     try:
         return page.inputs.graphs(view)
     except ValueError as error:
@@ -202,41 +238,43 @@ def _graphs(page: Analysis, view: AnalysisView, problems: list[str]) -> list[Com
         return None
 
 
-def _result(page: Analysis, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> Result | None:
+def _result(page: AnalysisPage, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> Result | None:
     """The result; None where the visitor has to ask for it first, or where it failed, which a message says."""
     nodes = sum(len(graph) for graph in graphs)
     try:
         result = page.known(view, graphs)
         if result is not None:
             return result
-        if nodes > page.at_once:
-            st.info(f"{_count(len(graphs), 'graph')} with {nodes:,} nodes in all take a while.")
-            if not st.button("Compute", type="primary", key=page.inputs.key("compute")):
+        key = page.key(view, graphs)
+        asked = False
+        if nodes > page.at_once and not computations().begun(key):
+            messages.info(f"{_count(len(graphs), 'graph')} with {nodes:,} nodes in all take a while.")
+            asked = st.button("Compute", type="primary", key=page.inputs.key("compute"))
+            if not asked:
                 return None
-        bar = st.empty()
-        with st.spinner(f"Analysing {_count(len(graphs), 'graph')} ...", show_time=True):
-            result = page.result(view, graphs, lambda done, total: _show_progress(bar, done, total))
-        bar.empty()
-        return result
+        return computed(
+            page.name,
+            key,
+            lambda progress: page.result(view, graphs, progress),
+            f"analysing {_count(len(graphs), 'graph')}",
+            page.expected(view, graphs),
+            asked,
+        )
     except ValueError as error:
-        st.error(str(error))
+        messages.error(str(error))
     except Exception as error:  # a visitor can do nothing with a traceback; the log has it
         logging.getLogger(__name__).exception("%s of %s", page.name, view)
-        st.error(f"{type(error).__name__}: {error}")
+        messages.error(f"{type(error).__name__}: {error}")
     return None
 
 
-def _show_progress(place: DeltaGenerator, done: int, total: int) -> None:
-    place.progress(done / total, f"{done} of {total}")
-
-
-def _draw(page: Analysis, view: AnalysisView, result: Result) -> None:
-    st.markdown(result.verdict.replace("\n", "\n\n"))
-    shown = [name for name in page.shown(view) if name in result.figures]
+def _draw(page: AnalysisPage, view: AnalysisView, result: Result) -> None:
+    messages.text(result.verdict)
+    shown = page.code(view, result.figures)
     for name in shown:
-        st.plotly_chart(result.figures[name], theme=None, config=CHART, key=f"{page.name} {name}")
-    if not shown and page.missing is not None:
-        st.info(page.missing(result))
+        chart(result.figures[name], f"{page.name} {name}")
+    if not shown and page.page.missing is not None:
+        messages.info(page.page.missing(result.data))
     if page.more is not None:
         page.more(view, result)
     stem = f"recurlens-{page.name}"
@@ -257,7 +295,7 @@ def _draw(page: Analysis, view: AnalysisView, result: Result) -> None:
         st.code(page.line(view), language="bash")
 
 
-def snippet(page: Analysis, view: AnalysisView, figures: Iterable[str]) -> str:
+def snippet(page: AnalysisPage, view: AnalysisView, figures: Iterable[str]) -> str:
     """Lines of Python that draw what the page shows; figures: names of those there are."""
     study = page.study_of(view)
     function = study.__name__
@@ -271,14 +309,57 @@ def snippet(page: Analysis, view: AnalysisView, figures: Iterable[str]) -> str:
             *view.graph_code(),
             f"study = {function}({'graphs[0]' if page.graphs == 1 else 'graphs'}, {view.model!r}{given})",
             "print(study.verdict())",
-            *(f"{code}.show()" for name, code in page.shown(view).items() if name in figures),
+            *(f"{code}.show()" for code in page.code(view, figures).values()),
         ]
     )
 
 
-def command_line(command: str, view: AnalysisView, flags: str = "") -> str:
-    """A command of `recurlens` on the graphs and the model of a view."""
-    return f"recurlens {command} {view.graph_options()} --model {view.model}{flags}"
+def page_of(record: Analysis, **special: Any) -> AnalysisPage:
+    """The page that a record describes; special: fields of `AnalysisPage` that no record can say.
+
+    Raises ValueError for a record without a page.
+    """
+    page = record.page
+    if page is None:
+        raise ValueError(f"{record.name} has no page")
+
+    def options(view: AnalysisView) -> dict[str, Any]:
+        if page.arguments is not None:
+            return dict(page.arguments(view.model, dict(view.settings)))
+        given: dict[str, Any] = {}
+        for choice in page.choices:
+            given |= choice.arguments(view.setting(choice.name))
+        return given
+
+    def shown(view: AnalysisView) -> Mapping[str, str] | None:
+        names = None if page.shown is None else page.shown(dict(view.settings))
+        if names is None or isinstance(names, Mapping):
+            return names
+        return {name: f'study.figures()["{name}"]' for name in names}
+
+    fields: dict[str, Any] = {
+        "name": page.name or record.name,
+        "page": page,
+        "line": lambda view: command_line(record, view, options(view)),
+        "study_of": lambda view: record.function,
+        "options": options,
+        "shown": shown,
+        "figures": page.figures,
+    }
+    return AnalysisPage(**fields | special)
+
+
+def command_line(
+    record: Analysis, view: AnalysisView, options: Mapping[str, Any], graphs: bool = True
+) -> str:
+    """The command of `recurlens` on the graphs and the model of a view; graphs: whether it needs them."""
+    flags = "".join(
+        setting.line(options[setting.passed_as])
+        for setting in record.settings
+        if setting.passed_as in options
+    )
+    given = f" {view.graph_options(one=record.graphs is None)}" if graphs else ""
+    return f"recurlens {record.name}{given} --model {view.model}{flags}"
 
 
 def _count(number: int, noun: str) -> str:

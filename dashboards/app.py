@@ -4,6 +4,12 @@ import sys
 
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+from analyses.catalogue import CATALOGUE
+from analyses.framework.record import Analysis, Page
+from dashboards import messages
+from dashboards.paths import with_spellings
 
 LOADING = "Loading PyTorch and TransformerLens ..."
 
@@ -37,42 +43,6 @@ def patching() -> None:
     patching_page()
 
 
-def probing() -> None:
-    """The Probing page."""
-    _title("What can be read from the hidden state?")
-    with st.spinner(LOADING, show_time=True):
-        from dashboards.probing import probing_page
-
-    probing_page()
-
-
-def codes() -> None:
-    """The Codes page."""
-    _title("Which codes are used, and how do they follow each other?")
-    with st.spinner(LOADING, show_time=True):
-        from dashboards.codes import codes_page
-
-    codes_page()
-
-
-def lens() -> None:
-    """The Lens page."""
-    _title("Where inside a step does the answer appear?")
-    with st.spinner(LOADING, show_time=True):
-        from dashboards.lens import lens_page
-
-    lens_page()
-
-
-def dynamics() -> None:
-    """The Dynamics page."""
-    _title("How does the state move?")
-    with st.spinner(LOADING, show_time=True):
-        from dashboards.dynamics import dynamics_page
-
-    dynamics_page()
-
-
 def attention() -> None:
     """The Attention page."""
     _title("Where do the heads look?")
@@ -82,22 +52,18 @@ def attention() -> None:
     attention_page()
 
 
-def mechanism() -> None:
-    """The Mechanism page."""
-    _title("How is it done?")
-    with st.spinner(LOADING, show_time=True):
-        from dashboards.mechanism import mechanism_page
+def analysis(record: Analysis, page: Page) -> StreamlitPage:
+    """The page of a record, to be drawn when it is opened."""
+    name = page.name or record.name
 
-    mechanism_page()
+    def draw() -> None:
+        _title(page.question)
+        with st.spinner(LOADING, show_time=True):
+            from dashboards.analysis_page import analysis_page
+            from dashboards.pages import analysis_pages
+        analysis_page(analysis_pages()[name])
 
-
-def story() -> None:
-    """The Story page."""
-    _title("What happened at one node?")
-    with st.spinner(LOADING, show_time=True):
-        from dashboards.story import story_page
-
-    story_page()
+    return st.Page(draw, title=page.title, url_path=name)
 
 
 def training() -> None:
@@ -111,7 +77,7 @@ def training() -> None:
 
 def _title(text: str) -> None:
     st.html("<style>.stMainBlockContainer {padding: 2.5rem 2.5rem 4rem}</style>")
-    st.header(text, anchor=False)
+    st.header(messages.escape_markdown(text), anchor=False)
 
 
 def _load() -> None:
@@ -125,18 +91,12 @@ def _load() -> None:
 
 
 st.set_page_config(page_title="recurlens", page_icon="🔁", layout="wide")
-st.navigation(
-    [
-        st.Page(trajectory, title="Trajectory", url_path="trajectory", default=True),
-        st.Page(patching, title="Patching", url_path="patching"),
-        st.Page(probing, title="Probing", url_path="probing"),
-        st.Page(codes, title="Codes", url_path="codes"),
-        st.Page(lens, title="Lens", url_path="lens"),
-        st.Page(dynamics, title="Dynamics", url_path="dynamics"),
-        st.Page(attention, title="Attention", url_path="attention"),
-        st.Page(mechanism, title="Mechanism", url_path="mechanism"),
-        st.Page(story, title="Story", url_path="story"),
-        st.Page(training, title="Training", url_path="training"),
-        st.Page(generalisation, title="Generalisation", url_path="generalisation"),
-    ]
-).run()
+PAGES = [
+    st.Page(trajectory, title="Trajectory", url_path="home", default=True),
+    st.Page(patching, title="Patching", url_path="patching"),
+    *(analysis(record, record.page) for record in CATALOGUE if record.page is not None),
+    st.Page(attention, title="Attention", url_path="attention"),
+    st.Page(training, title="Training", url_path="training"),
+    st.Page(generalisation, title="Generalisation", url_path="generalisation"),
+]
+st.navigation(with_spellings(PAGES, default="trajectory")).run()

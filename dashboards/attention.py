@@ -7,30 +7,35 @@ import logging
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboards.analysis_page import CHART
-from dashboards.cached import locked, run_graph
+from analyses.framework.settings import Choice
+from dashboards import messages
+from dashboards.cached import shared
+from dashboards.charts import chart
 from dashboards.downloads import Download, download_row, figures_html
-from dashboards.graph_inputs import SIZES, AnalysisView, GraphInputs, Setting
-from interp.activations.rhs_patterns import RhsPattern, rhs_pattern
-from interp.figures.attention import all_heads_figure, pattern_figure, targets_figure
-from interp.figures.attention_graph import attention_graph_figure
+from dashboards.graph_inputs import SIZES, AnalysisView, GraphInputs
+from dashboards.runs import readable, run_of, with_model
+from interp.data.rhs_patterns import RhsPattern, rhs_pattern
+from interp.mechanism.attention_figure import all_heads_figure, pattern_figure, targets_figure
+from interp.mechanism.attention_graph_figure import attention_graph_figure
 from interp.mechanism.attention_roles import AttentionTargets, attention_targets
 from models.graph import ComputationGraph
+from models.recurrent import RecurrentTransformer
+from models.trajectory import Trajectory
 
 ALL = "all"
 _MOST = 64
 """Layers and heads that an address may name."""
-STEP = Setting(
+STEP = Choice(
     "step",
     "Step",
     {str(step): str(step) for step in (1, 0, *range(2, 2 * SIZES[1]))},
     "The attention of this step, on the state that enters it.",
     computed=False,
 )
-LAYER = Setting(
+LAYER = Choice(
     "layer", "Layer", {str(layer): str(layer) for layer in (1, 0, *range(2, _MOST))}, computed=False
 )
-HEAD = Setting(
+HEAD = Choice(
     "head",
     "Head",
     {ALL: ALL, **{str(head): str(head) for head in range(_MOST)}},
@@ -50,87 +55,98 @@ def attention_page() -> None:
     st.markdown(INTRO)
     view = INPUTS.sidebar()
     graph: ComputationGraph | None = None
+    run: Trajectory | None = None
     try:
         (graph,) = INPUTS.graphs(view)
-        view = _choices(view, graph)
+        run = run_of("attention run", view.model, readable(view.model, graph))
     except ValueError as error:
         problems.append(str(error))
+    if run is not None:
+        view = _choices(view, run)
     INPUTS.session.show(view)
     for problem in problems:
-        st.error(problem)
+        messages.error(problem)
     if graph is None:
         return
+    if run is None:
+        INPUTS.session.hold()
+        return
     try:
-        _draw(view, graph)
+        _draw(view, graph, run)
     except ValueError as error:
-        st.error(str(error))
+        messages.error(str(error))
     except Exception as error:  # a visitor can do nothing with a traceback; the log has it
         logging.getLogger(__name__).exception("attention of %s", view)
-        st.error(f"{type(error).__name__}: {error}")
+        messages.error(f"{type(error).__name__}: {error}")
 
 
-def _choices(view: AnalysisView, graph: ComputationGraph) -> AnalysisView:
+def _choices(view: AnalysisView, run: Trajectory) -> AnalysisView:
     """The step, layer and head, among those there are."""
-    n_steps = run_graph(view.model, graph).n_steps
-    with locked(view.model) as model:
-        n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
-    state, chosen = st.session_state, {}
+    cfg = shared(view.model).model.cfg
+    chosen: dict[str, str] = {}
     offered = [
-        (STEP, [str(step) for step in range(n_steps)]),
-        (LAYER, [str(layer) for layer in range(n_layers)]),
-        (HEAD, [ALL, *(str(head) for head in range(n_heads))]),
+        (STEP, [str(step) for step in range(run.n_steps)], "this run"),
+        (LAYER, [str(layer) for layer in range(cfg.n_layers)], "this model"),
+        (HEAD, [ALL, *(str(head) for head in range(cfg.n_heads))], "this model"),
     ]
-    places = st.columns([1.2, 1, 2.4], gap="medium")
-    for place, (setting, options) in zip(places, offered, strict=True):
+    for setting, options, owner in offered:
+        # While the run was not there the widgets were not, and Streamlit has forgotten them.
+        st.session_state.setdefault(INPUTS.key(setting.name), view.setting(setting.name))
+        INPUTS.keep_to(setting, options, ALL if setting is HEAD else options[-1], owner)
+    place = st.container(horizontal=True, gap="medium")
+    for setting, options, _ in offered:
         key = INPUTS.key(setting.name)
-        if state[key] not in options:
-            state[key] = ALL if setting is HEAD else options[-1]
         if setting is STEP:
             if len(options) > 1:
-                place.select_slider(setting.label, options, key=key, help=setting.help)
+                place.select_slider(setting.label, options, key=key, help=setting.help, width=240)
         else:
-            place.segmented_control(setting.label, options, key=key, required=True, help=setting.help)
-        chosen[setting.name] = state[key]
+            place.segmented_control(
+                setting.label, options, key=key, required=True, help=setting.help, width="content"
+            )
+        chosen[setting.name] = st.session_state[key]
     return view.with_settings(**chosen)
 
 
-@st.cache_data(
-    show_spinner="Looking at the heads ...",
-    max_entries=64,
-    hash_funcs={ComputationGraph: ComputationGraph.to_json},
-)
-def pattern_of(name: str, graph: ComputationGraph, step: int) -> RhsPattern:
-    """The attention of all heads at one step."""
-    run = run_graph(name, graph)
-    with locked(name) as model:
+def _pattern(view: AnalysisView, graph: ComputationGraph, run: Trajectory, step: int) -> RhsPattern | None:
+    """The attention of all heads at one step; None until it is there."""
+
+    def work(model: RecurrentTransformer) -> RhsPattern:
         return rhs_pattern(model, run, step)
 
-
-@st.cache_data(
-    show_spinner="Summing up what heads look at ...",
-    max_entries=64,
-    hash_funcs={ComputationGraph: ComputationGraph.to_json},
-)
-def targets_of(name: str, graph: ComputationGraph, n_steps: int) -> AttentionTargets:
-    """Attention by role at all steps."""
-    with locked(name) as model:
-        return attention_targets(model, [graph], n_steps)
+    return with_model(
+        "attention pattern", view.model, "pattern", (graph,), work, "looking at the heads", step
+    )
 
 
-def _draw(view: AnalysisView, graph: ComputationGraph) -> None:
+def _targets(view: AnalysisView, graph: ComputationGraph, run: Trajectory) -> AttentionTargets | None:
+    """Attention by role at all steps; None until it is there."""
+
+    def work(model: RecurrentTransformer) -> AttentionTargets:
+        return attention_targets(model, [graph], run.n_steps)
+
+    return with_model(
+        "attention roles", view.model, "targets", (graph,), work, "summing up what heads look at", run.n_steps
+    )
+
+
+def _draw(view: AnalysisView, graph: ComputationGraph, run: Trajectory) -> None:
     step, layer = int(view.setting("step")), int(view.setting("layer"))
     head = None if view.setting("head") == ALL else int(view.setting("head"))
-    pattern = pattern_of(view.model, graph, step)
+    pattern = _pattern(view, graph, run, step)
+    if pattern is None:
+        return
     figures: dict[str, go.Figure] = {
         "tokens": all_heads_figure(pattern) if head is None else pattern_figure(pattern, layer, head),
         "graph": attention_graph_figure(pattern, layer, head),
     }
-    st.markdown(_sentence(pattern, layer, head))
+    messages.text(_sentence(pattern, layer, head))
     for name, figure in figures.items():
-        st.plotly_chart(figure, theme=None, config=CHART, key=f"attention {name}")
-    n_steps = run_graph(view.model, graph).n_steps
-    figures["roles"] = targets_figure(targets_of(view.model, graph, n_steps), step)
-    st.plotly_chart(figures["roles"], theme=None, config=CHART, key="attention roles")
+        chart(figure, f"attention {name}")
+    targets = _targets(view, graph, run)
+    if targets is None:
+        return
+    figures["roles"] = targets_figure(targets, step)
+    chart(figures["roles"], "attention roles")
     download_row(
         [
             Download(
@@ -170,8 +186,8 @@ def snippet(view: AnalysisView) -> str:
         [
             "from analyses.inputs import GraphSource, load_model",
             "from interp import attention_targets, rhs_pattern",
-            "from interp.figures.attention import all_heads_figure, pattern_figure, targets_figure",
-            "from interp.figures.attention_graph import attention_graph_figure",
+            "from interp.mechanism.attention_figure import all_heads_figure, pattern_figure, targets_figure",
+            "from interp.mechanism.attention_graph_figure import attention_graph_figure",
             "",
             f"model = load_model({view.model!r})",
             *view.graph_code(),

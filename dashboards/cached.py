@@ -1,4 +1,4 @@
-"""What the pages share between reruns and visitors: models, each behind a lock, and runs by their content."""
+"""What the pages share between reruns and visitors: models, by their weights alone."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ import streamlit as st
 import torch
 
 from dashboards.precomputed import model_digest
-from interp.causal.overwrite import Overwrite, OverwrittenRun, overwrite_value
-from models.graph import ComputationGraph
-from models.loading import COMPILED, config, load
-from models.loading import available as bundled
+from models.compiled_names import compiled_operations
+from models.loading import every_model, load
+from models.loading import with_steps as available
+from models.operations import OPERATIONS
 from models.recurrent import RecurrentTransformer
-from models.running import CHAIN_OF_THOUGHT
-from models.trajectory import Trajectory
+from models.sharing import with_own_hooks
 
-__all__ = ["available", "follow_overwrite", "locked", "operations", "run_graph", "run_text", "shared"]
+__all__ = ["available", "every_model", "locked", "operations", "shared"]
 
 
-def available() -> list[str]:
-    """Bundled models with steps to look at: not those that write their solution as text."""
-    return [name for name in bundled() if name == COMPILED or config(name).method != CHAIN_OF_THOUGHT]
+_IDLE = 4
+"""Sets of hook points of a model that are kept for the next who needs one."""
 
 
 @dataclass(frozen=True)
 class SharedModel:
-    """One model for all visitors; a model grows its hook tree while it runs, so that one thread at a time may."""
+    """One model for all visitors: its weights are shared, its hook points are not, so that nobody waits for another.
+
+    model: to be asked, not to be run.
+    """
 
     model: RecurrentTransformer
     lock: threading.Lock = field(default_factory=threading.Lock)
+    _idle: list[RecurrentTransformer] = field(default_factory=list)
 
     @cached_property
     def digest(self) -> str:
@@ -43,14 +45,19 @@ class SharedModel:
 
     @contextmanager
     def use(self) -> Iterator[RecurrentTransformer]:
-        """The model, for this thread alone."""
+        """The model's weights with hook points for this thread alone."""
         with self.lock:
-            yield self.model
+            own = self._idle.pop() if self._idle else None
+        own = with_own_hooks(self.model) if own is None else own
+        yield own
+        with self.lock:
+            if len(self._idle) < _IDLE:
+                self._idle.append(own)
 
 
 @st.cache_resource(show_spinner="Loading the model ...", max_entries=8)
 def shared(name: str) -> SharedModel:
-    """The model of that name with its lock. Raises `models.CheckpointError` if there is none."""
+    """The model of that name. Raises `models.CheckpointError` if there is none."""
     # One graph is little work: threads that wait for each other on a busy machine make it twenty times slower.
     torch.set_num_threads(1)
     model = SharedModel(load(name))
@@ -65,31 +72,5 @@ def locked(name: str) -> AbstractContextManager[RecurrentTransformer]:
 
 
 def operations(name: str) -> tuple[str, ...]:
-    """The operations the model of that name knows."""
-    return shared(name).model.vocabulary.ops
-
-
-@st.cache_data(show_spinner="Running the model ...", max_entries=64)
-def run_text(name: str, text: str) -> Trajectory:
-    """The run of a model on the graph of a text. Raises the parser's `GraphError`, or `VocabularyError`."""
-    with locked(name) as model:
-        return model.run(text)
-
-
-@st.cache_data(
-    show_spinner="Running the model ...",
-    max_entries=64,
-    hash_funcs={ComputationGraph: ComputationGraph.to_json},
-)
-def run_graph(name: str, graph: ComputationGraph, n_steps: int | None = None) -> Trajectory:
-    """The run of a model on a graph. Raises `VocabularyError` for one that the model cannot read."""
-    with locked(name) as model:
-        return model.run(graph, n_steps)
-
-
-@st.cache_data(show_spinner="Running the model ...", max_entries=64)
-def follow_overwrite(name: str, text: str, edit: Overwrite) -> OverwrittenRun:
-    """What `edit` changes in the run of `run_text`. Raises `ValueError` for a node, state or value not there."""
-    original = run_text(name, text)
-    with locked(name) as model:
-        return overwrite_value(model, original, edit)
+    """The operations the model of that name knows, or can be compiled for."""
+    return shared(name).model.vocabulary.ops if compiled_operations(name) is None else tuple(OPERATIONS)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 import streamlit as st
 
+from dashboards import messages
+
 _MIME = {"csv": "text/csv", "json": "application/json", "html": "text/html"}
 
 
@@ -21,17 +23,16 @@ class Download:
 
 
 def download_row(downloads: Iterable[Download]) -> None:
-    """The buttons, on the left half of the page."""
-    downloads = list(downloads)
-    for place, download in zip(st.columns([1] * len(downloads) + [len(downloads)]), downloads, strict=False):
-        place.download_button(
-            download.label,
-            download.make,
-            file_name=download.file_name,
-            mime=_MIME[download.file_name.rsplit(".", 1)[-1]],
-            on_click="ignore",
-            width="stretch",
-        )
+    """The buttons, in as many lines as it takes."""
+    with st.container(horizontal=True):
+        for download in downloads:
+            st.download_button(
+                messages.escape_markdown(download.label),
+                download.make,
+                file_name=download.file_name,
+                mime=_MIME[download.file_name.rsplit(".", 1)[-1]],
+                on_click="ignore",
+            )
 
 
 def figures_html(title: str, figures: Iterable[go.Figure]) -> str:

@@ -1,4 +1,4 @@
-"""The Mechanism page: head roles, factor subspaces, composition, block change, Fourier; each with its control."""
+"""The choices of the Mechanism page: some parts are about one operation, of those that the model knows."""
 
 from __future__ import annotations
 
@@ -7,48 +7,32 @@ from typing import Any
 
 import streamlit as st
 
-from analyses.mechanism import PARTS, WITH_GRAPHS, study_mechanism
-from dashboards.analysis_page import Analysis, analysis_page
+from analyses.catalogue.mechanism import MECHANISM as RECORD
+from analyses.catalogue.mechanism import WITH_OPERATION
+from analyses.mechanism import WITH_GRAPHS
+from dashboards.analysis_page import command_line, page_of
 from dashboards.cached import operations
-from dashboards.graph_inputs import AnalysisView, GraphInputs, Setting
-from dashboards.precomputed import Result
-from models.graph import OPERATIONS, ComputationGraph
-
-LABELS = ("Head roles", "OV and QK", "Composition", "Block change", "Fourier", "Frequency ablation")
-FIGURES = {
-    "heads": ("heads", "heads_untrained"),
-    "subspaces": ("ov", "ov_untrained", "qk", "overlap"),
-    "composition": ("composition", "composition_untrained"),
-    "changes": ("changes", "changes_untrained"),
-    "fourier": ("fourier", "cells", "neurons"),
-    "ablation": tuple(f"ablation_{layer}" for layer in range(8)),
-}
-WITH_OPERATION = ("fourier", "ablation")
-PART = Setting("part", "Part", dict(zip(PARTS, LABELS, strict=True)))
-OPERATION = Setting(
-    "operation",
-    "Operation",
-    {name: name for name in OPERATIONS},
-    "Over all pairs of operands of one equation.",
-)
+from dashboards.graph_inputs import AnalysisView, GraphInputs
+from interp.fourier_analysis.characters import with_characters
+from models.graph import ComputationGraph
 
 
 def row(inputs: GraphInputs, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> AnalysisView:
     """The parts, and for those that have one the operation; only what is chosen is computed."""
+    choice, operation = inputs.settings
     part = st.segmented_control(
-        PART.label,
-        list(PART.options),
+        choice.label,
+        list(choice.options),
         key=inputs.key("part"),
         required=True,
-        format_func=PART.options.__getitem__,
+        format_func=choice.options.__getitem__,
         label_visibility="collapsed",
     )
-    known = operations(view.model)
-    if st.session_state[inputs.key("operation")] not in known:
-        st.session_state[inputs.key("operation")] = known[0]
+    known = with_characters(operations(view.model)) or operations(view.model)
+    inputs.keep_to(operation, known, known[0], "this model")
     if part in WITH_OPERATION and len(known) > 1:
         st.segmented_control(
-            OPERATION.label, known, key=inputs.key("operation"), required=True, help=OPERATION.help
+            operation.label, known, key=inputs.key("operation"), required=True, help=operation.help
         )
     return view.with_settings(part=str(part), operation=st.session_state[inputs.key("operation")])
 
@@ -62,42 +46,7 @@ def options(view: AnalysisView) -> dict[str, Any]:
 
 def line(view: AnalysisView) -> str:
     """The command; graphs are named only where the part is measured on them."""
-    part = view.setting("part")
-    graphs = f"{view.graph_options()} " if part in WITH_GRAPHS else ""
-    operation = f" --operation {view.setting('operation')}" if part in WITH_OPERATION else ""
-    return f"recurlens mechanism {graphs}--model {view.model} --part {part}{operation}"
+    return command_line(RECORD, view, options(view), graphs=view.setting("part") in WITH_GRAPHS)
 
 
-def shown(view: AnalysisView) -> dict[str, str]:
-    """Names of the figures of a view, and their code."""
-    return {name: f'study.figures()["{name}"]' for name in FIGURES[view.setting("part")]}
-
-
-def missing(result: Result) -> str:
-    """Why there is nothing to show."""
-    return (
-        "No neuron of the layers that matter is tuned to one frequency, so that there is nothing to ablate."
-    )
-
-
-MECHANISM = Analysis(
-    name="mechanism",
-    line=line,
-    intro="How it is done: what every head responds to and where it looks, which factors its weights move, how heads "
-    "feed each other, how much each block adds, and whether numbers are added by waves. Untrained weights, or random "
-    "subspaces and neurons, stand beside each as a control. Head roles take up to a minute the first time.",
-    study_of=lambda view: study_mechanism,
-    settings=(PART, OPERATION),
-    options=options,
-    at_once=64,
-    shown=shown,
-    missing=missing,
-    graphs=2,
-    row=row,
-    variants=tuple({"part": part} for part in PARTS),
-)
-
-
-def mechanism_page() -> None:
-    """Draw the page."""
-    analysis_page(MECHANISM)
+MECHANISM = page_of(RECORD, options=options, line=line, row=row)

@@ -13,7 +13,6 @@ import io
 import json
 import logging
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +24,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import plotly.io
 
+from models.digests import model_digest as model_digest
+from models.files import write_atomically
 from models.graph import ComputationGraph
-from models.recurrent import RecurrentTransformer
 
 FOLDER_VARIABLE = "RECURLENS_CACHE"
 _KEPT = 256
@@ -95,15 +95,6 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "recurlens"
 
 
-def model_digest(model: RecurrentTransformer) -> str:
-    """SHA-256 of configuration and weights."""
-    digest = hashlib.sha256(model.cfg.to_json().encode())
-    for name, weight in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
-        digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def content_key(
     page: str, models: Sequence[str], graphs: Sequence[ComputationGraph], settings: Mapping[str, str]
 ) -> str:
@@ -134,15 +125,7 @@ def store(key: str, result: Result) -> bool:
     """Keep a result; whether that was possible. A reader sees all of it or nothing."""
     path = _path(key)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(result.to_bytes())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_atomically(path, lambda file: file.write(result.to_bytes()))
         _remove_oldest(path.parent)
     except OSError as error:
         logging.getLogger(__name__).info("%s is not kept: %s", path, error)
@@ -175,19 +158,14 @@ def _code_digest() -> str:
 
 def main() -> None:
     """Compute what the bare addresses show, page by page and model by model; what is there already is left."""
-    from dashboards.cached import available
-    from dashboards.codes import CODES
-    from dashboards.dynamics import DYNAMICS
-    from dashboards.lens import LENS
-    from dashboards.mechanism import MECHANISM
-    from dashboards.probing import PROBING
-    from dashboards.story import STORY
+    from dashboards.cached import every_model
+    from dashboards.pages import analysis_pages
 
     # Without a browser every spinner would warn that there is none.
     logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
-    for name in available():
-        for page in (PROBING, CODES, LENS, DYNAMICS, MECHANISM, STORY):
-            for variant in page.variants:
+    for name in every_model():
+        for page in analysis_pages().values():
+            for variant in page.page.variants if name in page.models() else ():
                 title = " ".join([name, page.name, *variant.values()])
                 try:
                     result = page.default_result(name, **variant)

@@ -1,4 +1,4 @@
-"""The Probing page: what can be read from the hidden state, by step and site, beside what reads as much by chance."""
+"""What the choices of the Probing page mean: sampled graphs are probed, typed ones are read."""
 
 from __future__ import annotations
 
@@ -7,54 +7,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from analyses.catalogue.probe_reading import PROBE_READING
+from analyses.catalogue.probing import PROBING as RECORD
 from analyses.probe_reading import ProbeReadingStudy, study_reading
 from analyses.probing import ProbingStudy, study_probes
-from dashboards.analysis_page import Analysis, analysis_page, command_line
+from dashboards.analysis_page import command_line, page_of
 from dashboards.cached import shared
-from dashboards.graph_inputs import AnalysisView, Setting
+from dashboards.graph_inputs import AnalysisView
 
-TARGET = Setting(
-    "target",
-    "Target",
-    {
-        "value": "value of the node",
-        "depth": "depth of the node",
-        "operand_value_1": "value of its first operand",
-        "operand_value_2": "value of its second operand",
-        "n_operands": "number of its operands",
-        "shown": "what it shows before the step",
-    },
-    "What the probes are trained to tell, at right-hand sides.",
-)
-STATUS = Setting(
-    "status",
-    "Nodes",
-    {
-        "computing": "computing in the step",
-        "waiting": "waiting",
-        "done": "done before the step",
-        "all": "all",
-    },
-    "By the depth of a node: at step t those of depth t are computed, those above wait.",
-)
-KIND = Setting("kind", "Probe", {"logistic": "logistic regression", "ridge": "ridge classifier"})
-SITES = Setting(
-    "sites",
-    "Sites",
-    {
-        "post": "after every layer",
-        "residual": "whole residual stream",
-        "added": "attn_out and mlp_out",
-        "heads": "every head",
-    },
-    "Where the hidden state is taken from. Fewer sites are faster.",
-)
-ACROSS = Setting(
-    "across",
-    "Across steps",
-    {"yes": "yes", "no": "no"},
-    "Also whether a probe of one step reads another, after the last layer.",
-)
 _SITES = {"post": ("resid_post",), "residual": None, "added": ("attn_out", "mlp_out"), "heads": ("z",)}
 
 
@@ -69,12 +29,7 @@ def options(view: AnalysisView) -> dict[str, Any]:
 
 def line(view: AnalysisView) -> str:
     """The command: `probe` of sampled graphs, `probe-reading` of typed ones."""
-    command = "probe" if view.text is None else "probe-reading"
-    sites, transfer = _sites(view), _transfer(view)
-    given = "".join(f" --{name} {view.setting(name)}" for name in ("target", "status", "kind"))
-    given += "" if sites is None else f" --sites {','.join(sites)}"
-    given += "" if transfer is None else f" --transfer {transfer}"
-    return command_line(command, view, given)
+    return command_line(RECORD if view.text is None else PROBE_READING, view, options(view))
 
 
 def _sites(view: AnalysisView) -> tuple[str, ...] | None:
@@ -111,21 +66,4 @@ def shown(view: AnalysisView) -> dict[str, str]:
     return {name: f'study.figures()["{name}"]' for name in names}
 
 
-PROBING = Analysis(
-    name="probing",
-    line=line,
-    intro="A linear probe a step and site, fitted on some graphs and tested on others, beside what it reads with "
-    "shuffled labels, in an untrained model, and for random labels of names. Of your own graphs: what probes that were "
-    "fitted on sampled graphs read in them.",
-    study_of=study_of,
-    settings=(TARGET, STATUS, KIND, SITES, ACROSS),
-    options=options,
-    at_once=1000,
-    shown=shown,
-    figures=figures,
-)
-
-
-def probing_page() -> None:
-    """Draw the page."""
-    analysis_page(PROBING)
+PROBING = page_of(RECORD, line=line, study_of=study_of, options=options, figures=figures, shown=shown)

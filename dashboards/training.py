@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from analyses.training_dynamics import TrainingStudy
-from dashboards.analysis_page import CHART, as_frame
+from dashboards import messages
+from dashboards.analysis_page import as_frame
 from dashboards.cached import available
+from dashboards.charts import chart
 from dashboards.downloads import Download, download_row, figures_html
 from dashboards.session import PageSession, default_model
 from models.snapshots import snapshot_files
@@ -50,15 +52,15 @@ def training_page() -> None:
     st.sidebar.selectbox("Model", available(), key="training_model", help="Whose training run is shown.")
     view = SESSION.show(replace(SESSION.current(), model=st.session_state["training_model"]))
     for problem in problems:
-        st.error(problem)
+        messages.error(problem)
     try:
         files = snapshot_files(view.model)
     except CheckpointError as error:
-        st.info(f"{error}.")
+        messages.info(f"{error}.")
         return
     study = bundled(view.model)
     if study is None:
-        st.info(
+        messages.info(
             f"{view.model} has {len(files)} snapshots that were not measured beforehand. "
             "This measures them in a minute or two:"
         )
@@ -74,10 +76,10 @@ def bundled(model: str) -> TrainingStudy | None:
 
 
 def _draw(study: TrainingStudy) -> None:
-    st.markdown(study.verdict())
+    messages.text(study.verdict())
     figures = study.figures()
     for name, figure in figures.items():
-        st.plotly_chart(figure, theme=None, config=CHART, key=f"training {name}")
+        chart(figure, f"training {name}")
     download_row(
         [
             Download("Table (CSV)", "recurlens-training.csv", lambda: study.to_frame().to_csv(index=False)),

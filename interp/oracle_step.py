@@ -13,14 +13,11 @@ as one that a model wrote or that was edited. What it reads stands in the state,
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
-
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from models.parsing import OPERATIONS
+from models.operations import OPERATIONS
 from models.vocabulary import EncodedGraphs, FactoredVocabulary
 
 _VARIABLE, _OPERATION, _VALUE = 1, 2, 3
@@ -49,12 +46,13 @@ def oracle_step(
     known = (value < vocabulary.modulus) & (operation < len(vocabulary.ops))
     known[..., 0] = value[..., 0] < vocabulary.modulus
 
+    value = torch.where(value < vocabulary.modulus, value, 0)  # what is none is not used below
     result = value[..., 0]
     for place in range(1, value.shape[-1]):
         for symbol, name in enumerate(vocabulary.ops):
-            apply = cast("Callable[[Tensor, Tensor], Tensor]", OPERATIONS[name])
             acts = given[..., place] & (operation[..., place] == symbol)
-            result = torch.where(acts, apply(result, value[..., place]) % vocabulary.modulus, result)
+            computed = OPERATIONS[name](result, value[..., place]) % vocabulary.modulus
+            result = torch.where(acts, computed, result)
     complete = (known | ~given).all(-1)
 
     leaf = ~given.any(-1)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from models.graph import ComputationGraph
-from models.parsing import Node, apply_operations
+from models.operations import apply_operations
+from models.parsing import Node
 
 T = TypeVar("T")
 

@@ -5,12 +5,38 @@ Sign and direction: larger logits win; ties go to the smallest symbol (argmax).
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from models.vocabulary import FactoredVocabulary
+
+
+class StoppedGradientWarning(UserWarning):
+    """A gradient has come to a discrete bottleneck that it does not cross, and nobody chose that."""
+
+
+def tell_where_gradients_stop(entering: Tensor, step: int) -> None:
+    """Warn when a backward pass brings a gradient to what enters ``step`` of a discrete run, where it stops.
+
+    Symbols are constant almost everywhere, so that no earlier step has a share in the gradient, whatever it did.
+    """
+
+    def stop(gradient: Tensor) -> None:
+        if bool(gradient.any()):
+            warnings.warn(
+                f"the gradient ends at the symbols that enter step {step}: every earlier step gets 0, or none. To "
+                "cross the bottleneck choose estimator='straight_through' or 'gumbel' (an argument of the model and "
+                "of iterate; model.cfg.estimator for views); estimator='none' says that the end is meant",
+                StoppedGradientWarning,
+                stacklevel=2,
+            )
+
+    if entering.requires_grad:
+        entering.register_hook(stop)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _by_factor(vocabulary: FactoredVocabulary, logits: Float[Tensor, "*lead d_vocab"]) -> tuple[Tensor, ...]:

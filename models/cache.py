@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 from transformer_lens import ActivationCache
 
-from models.hooks import StepHookPoint, split_step
+from models.hooks import StepHookPoint, own_name, split_step
+from models.one_line import in_one_line
 from models.step_tree import HookNameError
 
 if TYPE_CHECKING:
@@ -44,11 +45,26 @@ class StepCache(Mapping[str, Tensor]):
 
     Keys are full names (``"blocks.1.attn.hook_z"``); TransformerLens's short forms (``"z", 1``) work on
     :meth:`at_step`'s cache. Tensors are detached and belong to the cache alone.
+
+    Examples:
+        >>> from models import load
+        >>> _, cache = load("compiled").run_with_cache("20 = a; 2 = b; a + b = c", steps=[0, 1])
+        >>> cache.steps, cache["blocks.2.hook_resid_post"].shape  # [step, batch, pos, d_model]
+        ((0, 1), torch.Size([2, 1, 13, 194]))
+        >>> cache.at_step(1)["resid_post", 2].shape  # TransformerLens's own cache
+        torch.Size([1, 13, 194])
     """
 
-    def __init__(self, model: RecurrentTransformer, tensors: dict[str, Tensor], steps: Sequence[int]) -> None:
+    def __init__(
+        self,
+        model: RecurrentTransformer,
+        tensors: dict[str, Tensor],
+        steps: Sequence[int],
+        padding: Bool[Tensor, "batch pos"] | None = None,
+    ) -> None:
         self._model = model
         self._tensors = tensors
+        self._padding = padding
         self.steps = tuple(steps)
 
     def __getitem__(self, name: str) -> Tensor:
@@ -64,7 +80,7 @@ class StepCache(Mapping[str, Tensor]):
 
     def __repr__(self) -> str:
         size = f"{self.n_bytes / 2**20:.1f} MiB"
-        return f"StepCache(steps={list(self.steps)}, names={list(self._tensors)}, {size})"
+        return in_one_line("StepCache", size, steps=list(self.steps), names=list(self._tensors))
 
     @property
     def n_bytes(self) -> int:
@@ -74,19 +90,22 @@ class StepCache(Mapping[str, Tensor]):
     def at_step(self, step: int) -> ActivationCache:
         """The activations of one step as TransformerLens's cache, with its methods.
 
+        Its ``model`` is the step's view, in a bidirectional model with the run's padding.
+
         Raises:
             KeyError: a step that was not kept.
         """
         if step not in self.steps:
             raise KeyError(f"step {step} was not kept; the cache holds steps {list(self.steps)}")
         row = self.steps.index(step)
-        return ActivationCache(
-            {name: tensor[row] for name, tensor in self._tensors.items()}, self._model.at_step(step)
-        )
+        padding = self._padding if self._model.cfg.attention_dir == "bidirectional" else None
+        view = self._model.at_step(step, padding)
+        return ActivationCache({name: tensor[row] for name, tensor in self._tensors.items()}, view)
 
     def to(self, device: torch.device | str) -> StepCache:
         """The same cache on another device."""
-        return StepCache(self._model, {name: t.to(device) for name, t in self._tensors.items()}, self.steps)
+        tensors = {name: tensor.to(device) for name, tensor in self._tensors.items()}
+        return StepCache(self._model, tensors, self.steps, self._padding)
 
 
 class StepRecorder:
@@ -158,14 +177,20 @@ class StepRecorder:
         sizes = [index.shape[1] if i == axis else size for i, size in enumerate(activation.shape)]
         return activation.gather(axis, index.reshape(shape).expand(sizes))
 
-    def cache(self, model: RecurrentTransformer, steps: Sequence[int]) -> StepCache:
+    def cache(
+        self,
+        model: RecurrentTransformer,
+        steps: Sequence[int],
+        padding: Bool[Tensor, "batch pos"] | None = None,
+    ) -> StepCache:
         """What was kept of ``steps``, stacked; points that never fired (their flag is off) are left out."""
         tensors: dict[str, Tensor] = {}
         while self._kept:
             name, by_step = self._kept.popitem()
             tensors[name] = torch.stack([by_step[step] for step in steps])
         order = {name: index for index, name in enumerate(model.plain_hook_names())}
-        return StepCache(model, dict(sorted(tensors.items(), key=lambda item: order[item[0]])), steps)
+        in_order = dict(sorted(tensors.items(), key=lambda item: order[item[0]]))
+        return StepCache(model, in_order, steps, padding)
 
 
 def _select(plain_names: Sequence[str], names: NamesFilter) -> list[str]:
@@ -176,7 +201,8 @@ def _select(plain_names: Sequence[str], names: NamesFilter) -> list[str]:
     if callable(names):
         return [name for name in plain_names if names(name)]
     selected: list[str] = []
-    for wanted in [names] if isinstance(names, str) else names:
+    for given in [names] if isinstance(names, str) else names:
+        wanted = own_name(given)
         found = [name for name in plain_names if name == wanted or name.rpartition(".")[2] == wanted]
         if not found:
             known = ", ".join(sorted(plain_names))

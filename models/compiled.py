@@ -1,7 +1,8 @@
 """The ground truth: weights written down, not trained, for a model of which everything is known.
 
-It solves every graph of ADD, SUB and MUL with up to three operands, of any size, exactly; every value commits
-at the step equal to its depth. All activations that matter are 0 or 1 (names: +-1), and attention is hard.
+It solves every graph of the operations that it is built for, with up to three operands, of any size, exactly; every
+value commits at the step equal to its depth. All activations that matter are 0 or 1 (names: +-1), and attention is
+hard.
 
     layer 0   head j attends to offset j + 1 and copies one thing into a slot of the residual stream:
               the '=' (so this is a right-hand side), the names of the operands, the operations, a leaf's
@@ -20,7 +21,6 @@ data.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, cast
@@ -29,8 +29,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from models.compiled_names import COMPILED, COMPILED_OPERATIONS
 from models.config import RecurrentConfig
-from models.graph import OPERATIONS
+from models.one_line import one_line
+from models.operations import OPERATIONS
 from models.positions import RelativeBias
 from models.recurrent import RecurrentTransformer
 
@@ -79,6 +81,7 @@ class PlantedMLP:
     writes: tuple[str, ...] = ()
 
 
+@one_line
 @dataclass(frozen=True)
 class Circuit:
     """The mechanism of the compiled model, as data for scoring analyses.
@@ -152,7 +155,14 @@ class _Sizes:
 
 
 class CompiledTransformer(RecurrentTransformer):
-    """The compiled model; an ordinary :class:`RecurrentTransformer` that also knows its own mechanism."""
+    """The compiled model; an ordinary :class:`RecurrentTransformer` that also knows its own mechanism.
+
+    Examples:
+        >>> from models import load
+        >>> head = load("compiled").circuit.head(1, 1)
+        >>> head.kind, head.role, head.operands
+        ('lookup', 'value:middle', (1,))
+    """
 
     circuit: Circuit
 
@@ -197,7 +207,7 @@ class CompiledTransformer(RecurrentTransformer):
 
 
 def compile_model(
-    ops: tuple[str, ...] = ("ADD", "SUB", "MUL"), modulus: int = 23, n_variables: int = 128
+    ops: tuple[str, ...] = COMPILED_OPERATIONS, modulus: int = 23, n_variables: int = 128
 ) -> CompiledTransformer:
     """Build the ground-truth model for a task, in evaluation mode.
 
@@ -218,7 +228,7 @@ def compile_model(
         ops=ops,
         modulus=modulus,
         n_variables=n_variables,
-        method="compiled",
+        method=COMPILED,
     )
     return CompiledTransformer(cfg).requires_grad_(True).eval()
 
@@ -331,8 +341,7 @@ def _write_table(
         if gate is not None:
             mlp.W_in[slots[gate].start, neurons] = 1.0
         mlp.b_in[neurons] = -2.0 if gate is None else -3.0
-        apply = cast(Callable[[Tensor, Tensor], Tensor], OPERATIONS[name])
-        mlp.W_out[neurons, slots[target].start + apply(a, b) % p] = 1.0
+        mlp.W_out[neurons, slots[target].start + OPERATIONS[name](a, b) % p] = 1.0
         neuron += p * p
     return neuron
 

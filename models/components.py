@@ -32,14 +32,15 @@ class AttentionContext:
     """What all layers of one step share.
 
     ``mask``: what is added to the scores to forbid a pair (0 or -inf), [1 or batch, 1, query, key]; None
-    where nothing is forbidden. ``query_scale``: factor on the scores of a query, [query, 1], None for 1.
+    where nothing is forbidden. ``query_scale``: factor on the scores of a query, [query, 1] or, where rows
+    differ in what may be looked at, [batch, 1, 1, 1]; None for 1.
     ``relative``: embeddings of the distances, [distance, d_model], for ``deberta`` only. ``plain_causal``:
     the mask is causality and nothing else. ``past``: keys and values of the positions before the queries'
     first, [1 or batch, past, head, d_head] each, where only the last positions of a step are computed.
     """
 
     mask: Float[Tensor, "one_or_batch 1 query key"] | None
-    query_scale: Float[Tensor, "query 1"] | None
+    query_scale: Float[Tensor, "*row query 1"] | None
     relative: Float[Tensor, "distance d_model"] | None
     plain_causal: bool
     past: KeysAndValues | None = None
@@ -69,9 +70,11 @@ def attention_context(
     if cfg.attention_scale == "log":
         if cfg.attention_dir == "causal":
             n_keys = torch.arange(n_past + 1, n + 1, device=resid.device, dtype=resid.dtype)
+        elif key_mask is not None:
+            n_keys = key_mask.sum(-1, dtype=resid.dtype)[:, None, None]
         else:
             n_keys = torch.full((n,), n, device=resid.device, dtype=resid.dtype)
-        query_scale = (n_keys.log() / math.log(cfg.attention_scale_reference)).clamp_min(1.0)[:, None]
+        query_scale = (n_keys.log() / math.log(cfg.attention_scale_reference)).clamp_min(1.0)[..., None]
     return AttentionContext(mask, query_scale, relative, plain)
 
 
@@ -166,7 +169,8 @@ class Attention(nn.Module):
             q = q * context.query_scale
             bias = None if bias is None else bias * context.query_scale
         if noisy:
-            noise = torch.randn(1, *q.shape[1:3], k.shape[2], device=q.device) * self.cfg.attention_noise
+            noise = torch.randn(1, *q.shape[1:3], k.shape[2], device=q.device, dtype=q.dtype)
+            noise *= self.cfg.attention_noise
             bias = noise if bias is None else bias + noise
         if context.mask is not None:
             bias = context.mask if bias is None else bias + context.mask

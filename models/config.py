@@ -10,12 +10,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from transformer_lens.config import TransformerLensConfig
 
-from models.vocabulary import FactoredVocabulary
+from models.bounds import json_problem
+from models.graph_errors import clip
+from models.settings import LARGEST_SIZE, declared_kinds, fault
+from models.vocabulary import FactoredVocabulary, VocabularyError
 
 Positions = Literal["deberta", "relative_bias", "rotary", "absolute", "none"]
 Bottleneck = Literal["discrete", "continuous"]
@@ -34,6 +37,13 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "normalization_type": ("LN", "LNPre", None),
 }
 _POSITIVE = ("d_model", "d_head", "n_heads", "n_layers", "n_ctx", "d_mlp", "position_window", "n_variables")
+
+
+DIGEST = "sha256"
+"""An entry of a ``config.json`` that is no setting: the digest of the model that the file belongs to
+(:mod:`models.storage`)."""
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+"""What a model can compute with."""
 
 
 class ConfigError(ValueError):
@@ -63,10 +73,19 @@ class RecurrentConfig(TransformerLensConfig):
     ``attention_noise`` is the standard deviation of Gaussian noise on the scores in training mode only.
 
     Initialisation: embeddings are Gaussian with standard deviation ``embed_std``; every linear map starts
-    uniform in ``1 / sqrt(fan_in)``, biases at zero.
+    uniform in ``1 / sqrt(fan_in)``, biases at zero. ``born_distances`` plants which head of the first layer looks how
+    far back: ``relative_bias`` of head j starts with it at distance j (0: no head is born with a distance).
 
     Raises:
         ConfigError: a value that is not allowed.
+
+    Examples:
+        >>> from models import RecurrentConfig
+        >>> cfg = RecurrentConfig(d_model=64, n_heads=4, positions="rotary")
+        >>> cfg.d_mlp, cfg.d_vocab
+        (256, 162)
+        >>> RecurrentConfig.from_json(cfg.to_json()) == cfg
+        True
     """
 
     d_model: int = 128
@@ -94,6 +113,7 @@ class RecurrentConfig(TransformerLensConfig):
     default_steps: int | None = None
     dropout: float = 0.0
     embed_std: float = 1.0
+    born_distances: float = 0.0
     n_variables: int = 128
     modulus: int = 23
     ops: tuple[str, ...] = ("ADD",)
@@ -101,25 +121,44 @@ class RecurrentConfig(TransformerLensConfig):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self.ops = tuple(self.ops)
         if self.device is None:
             self.device = "cpu"
-        if self.d_mlp is None:
-            self.d_mlp = 4 * self.d_model
+        self.ops = tuple(self.ops) if isinstance(cast(object, self.ops), list | tuple) else self.ops
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            if name == "d_mlp" and value is None:
+                self.d_mlp = value = 4 * self.d_model
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name} must be a positive integer, got {clip(repr(value))}")
+        for name, kind in declared_kinds(type(self)).items():
+            if expected := fault(getattr(self, name), kind):
+                raise ConfigError(f"{name} must be {expected}, got {clip(repr(getattr(self, name)))}")
+        _check_device(self.device)
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}={getattr(self, name)!r} is not allowed; choose one of {allowed}")
-        for name in _POSITIVE:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"{name} must be a positive integer, got {value!r}")
+        for name in (*_POSITIVE, "modulus", "default_steps"):
+            if (getattr(self, name) or 0) > LARGEST_SIZE:
+                raise ConfigError(f"{name} must be at most {LARGEST_SIZE}, got {getattr(self, name)}")
         if self.positions == "rotary" and self.d_head % 2:
             raise ConfigError(f"rotary positions rotate pairs, so d_head must be even, got {self.d_head}")
         if not 0.0 <= self.dropout < 1.0:
             raise ConfigError(f"dropout must lie in [0, 1), got {self.dropout}")
-        for name in ("attention_noise", "embed_std"):
+        if self.dtype not in DTYPES:
+            allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
+            raise ConfigError(f"dtype={self.dtype} cannot be computed with; choose one of {allowed}")
+        if self.rotary_base < 1:
+            raise ConfigError(f"rotary_base must be at least 1, got {self.rotary_base}")
+        if not self.seed >= 0:
+            raise ConfigError(f"seed must not be negative, got {self.seed}")
+        for name in ("attention_noise", "embed_std", "eps"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.born_distances and self.positions != "relative_bias":
+            raise ConfigError(
+                f"born_distances={self.born_distances} needs positions='relative_bias', whose biases it sets; with "
+                f"positions={self.positions!r} it must be 0"
+            )
         if self.attention_scale_reference < 2:
             raise ConfigError(
                 f"attention_scale_reference must be at least 2, got {self.attention_scale_reference}"
@@ -131,7 +170,10 @@ class RecurrentConfig(TransformerLensConfig):
         self.positional_embedding_type = {"absolute": "standard", "rotary": "rotary"}.get(
             self.positions, "none"
         )
-        self.d_vocab = self.vocabulary.d_vocab
+        try:
+            self.d_vocab = self.vocabulary.d_vocab
+        except VocabularyError as error:
+            raise ConfigError(str(error)) from error
         super().__post_init__()
 
     @property
@@ -143,6 +185,11 @@ class RecurrentConfig(TransformerLensConfig):
     def d_vocab_out(self) -> int:
         """Columns of ``W_U``: the four factors' sizes added up."""
         return self.d_vocab
+
+    @property
+    def writes_text(self) -> bool:
+        """Whether models of this method predict the next token of a text instead of the next state."""
+        return self.method in ("chain-of-thought", "lookup-text")
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as plain JSON values (``dtype`` as its name, ``ops`` as a list)."""
@@ -159,7 +206,8 @@ class RecurrentConfig(TransformerLensConfig):
         known = {f.name for f in dataclasses.fields(cls)}
         unknown = sorted(set(config_dict) - known)
         if unknown:
-            raise ConfigError(f"unknown configuration fields {unknown}; known are {sorted(known)}")
+            shown = f"{unknown[:10]} and {len(unknown) - 10} more" if len(unknown) > 10 else unknown
+            raise ConfigError(f"unknown configuration fields {shown}; known are {sorted(known)}")
         values = dict(config_dict)
         if isinstance(values.get("dtype"), str):
             dtype = getattr(torch, values["dtype"], None)
@@ -174,15 +222,31 @@ class RecurrentConfig(TransformerLensConfig):
 
     @classmethod
     def from_json(cls, text: str) -> RecurrentConfig:
-        """The config in JSON ``text``.
+        """The config in JSON ``text``; the digest of a stored model (:data:`DIGEST`) is left out.
 
         Raises:
             ConfigError: not JSON, not an object, or a value that is not allowed.
         """
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"not a JSON configuration: {error}") from error
+        except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and deep nesting
+            raise ConfigError(f"not a JSON configuration: {json_problem(error)}") from error
         if not isinstance(values, dict):
             raise ConfigError(f"a configuration is a JSON object, got {type(values).__name__}")
+        values.pop(DIGEST, None)  # pyright: ignore[reportUnknownMemberType]
         return cls.from_dict(values)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _check_device(device: str | None) -> None:
+    """Raises ConfigError for a device that this machine does not have, or that holds no numbers."""
+    kinds = [
+        "cpu",
+        *(["cuda"] if torch.cuda.is_available() else []),
+        *(["mps"] if torch.mps.is_available() else []),
+    ]
+    try:
+        known = torch.device(str(device)).type in kinds
+    except RuntimeError:
+        known = False
+    if not known:
+        raise ConfigError(f"device={clip(repr(device))} cannot be used; here are {', '.join(kinds)}")

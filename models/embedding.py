@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 
 from models.config import RecurrentConfig
 from models.positions import uniform_fan_in
+from models.vocabulary import FACTORS
 
 
 class FactoredEmbed(nn.Module):
@@ -48,6 +51,7 @@ class FactoredUnembed(nn.Module):
 
     def __init__(self, cfg: RecurrentConfig) -> None:
         super().__init__()
+        self.slices = [cfg.vocabulary.slice(factor) for factor in FACTORS]
         self.W_U = nn.Parameter(torch.empty(cfg.d_model, cfg.d_vocab))
         self.b_U = nn.Parameter(torch.empty(cfg.d_vocab))
         self.reset_parameters()
@@ -60,3 +64,36 @@ class FactoredUnembed(nn.Module):
     def forward(self, resid: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_vocab"]:
         """The four factors' logits side by side."""
         return torch.addmm(self.b_U, resid.flatten(0, 1), self.W_U).view(*resid.shape[:2], -1)
+
+    def rewrite(
+        self,
+        hidden: Float[Tensor, "batch pos d_model"],
+        shown: Int[Tensor, "batch pos factor"],
+        wanted: Int[Tensor, "batch pos factor"],
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """A hidden state that shows ``wanted`` where it showed ``shown``, moved as little as that needs.
+
+        Of every factor in which the two differ, the logits of the two symbols are exchanged and those of the factor's
+        other symbols stay. The move is the shortest that does this for all these factors at once, pinv(W^T) r, with W
+        their columns of ``W_U`` and r the wanted change of their logits (where W has more columns than rows, the
+        shortest of least squared error). Factors that do not differ are not held fast. A position at which no
+        factor differs keeps its hidden state bit for bit.
+        """
+        moved = hidden.clone()
+        sets = ((shown != wanted).long() << torch.arange(len(FACTORS), device=shown.device)).sum(-1)
+        for number in range(1, 1 << len(FACTORS)):
+            at = sets == number
+            if not bool(at.any()):
+                continue
+            columns: list[Tensor] = []
+            change: list[Tensor] = []
+            for factor, part in enumerate(self.slices):
+                if number >> factor & 1:
+                    logits = hidden[at] @ self.W_U[:, part] + self.b_U[part]
+                    pair = torch.stack([shown[at][:, factor], wanted[at][:, factor]], dim=-1)
+                    before = logits.gather(-1, pair)
+                    change.append(torch.zeros_like(logits).scatter(-1, pair, before.flip(-1) - before))
+                    columns.append(self.W_U[:, part])
+            shortest = cast(Tensor, cast(Any, torch.linalg).pinv(torch.cat(columns, dim=-1)))
+            moved[at] = hidden[at] + torch.cat(change, dim=-1) @ shortest
+        return moved

@@ -18,16 +18,20 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
+from models.bounds import LARGEST_JSON, LONGEST_NAME, json_problem
 from models.graph_errors import (
     EmptyInputError,
     GraphArgumentError,
     GraphError,
     GraphFormatError,
     GraphStructureError,
+    TextTooLongError,
     check_whole_number,
     clip,
 )
-from models.parsing import OPERATIONS, Node, apply_operations, is_name, parse_nodes, variable_index
+from models.one_line import in_one_line
+from models.operations import OPERATIONS, apply_operations
+from models.parsing import Node, is_name, parse_nodes, variable_index
 from models.sampling import sample_nodes
 
 if TYPE_CHECKING:
@@ -44,6 +48,14 @@ class ComputationGraph:
 
     Raises `GraphStructureError` where the nodes are not such a graph, `GraphArgumentError` for impossible
     sizes.
+
+    Examples:
+        >>> from models import ComputationGraph
+        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a * b = c; c - a + b = d")
+        >>> graph.evaluate()
+        {'a': 20, 'b': 2, 'c': 17, 'd': 22}
+        >>> graph.depths()
+        {'a': 0, 'b': 0, 'c': 1, 'd': 2}
     """
 
     nodes: tuple[Node, ...]
@@ -118,22 +130,22 @@ class ComputationGraph:
 
         Raises `GraphArgumentError` for an argument outside its range: 1 <= n_leaves <= n_nodes <=
         n_variables, max_operands >= 1, modulus >= 2, max_depth >= 1 (0 if all nodes are leaves), seed >= 0,
-        `ops` not empty and without repetition; `UnknownOperationError` for one of `ops` that is not ADD, SUB
-        or MUL.
+        `ops` not empty and without repetition; `UnknownOperationError` for one of `ops` that is none of
+        `OPERATIONS`.
         """
         nodes = sample_nodes(n_nodes, ops, n_leaves, max_operands, modulus, seed, max_depth, n_variables)
         return cls(nodes, modulus, n_variables)
 
     @classmethod
-    def from_json(cls, text: str) -> ComputationGraph:
+    def from_json(cls, text: str, modulus: int = 23, n_variables: int = 128) -> ComputationGraph:
         """The graph of a JSON object as `to_json` writes it; only its `equations` are required.
 
-        Defaults: modulus 23, n_variables 128, max_operands 3, free names mapped as by `parse`. Where
-        `n_nodes`, `ops`, `values` or `depths` are given they must agree with the equations; other keys are
-        ignored. Raises `GraphFormatError` for what is not such an object, otherwise as `parse`.
+        Where the object does not say: `modulus` and `n_variables` as given here, max_operands 3, free names mapped as
+        by `parse`. Where `n_nodes`, `ops`, `values` or `depths` are given they must agree with the equations; other
+        keys are ignored. Raises `GraphFormatError` for what is not such an object, otherwise as `parse`.
         """
         data = _json_object(text)
-        sizes = {"modulus": 23, "n_variables": 128, "max_operands": _MAX_OPERANDS}
+        sizes = {"modulus": modulus, "n_variables": n_variables, "max_operands": _MAX_OPERANDS}
         for key in sizes:
             if type(value := data.get(key, sizes[key])) is not int:
                 raise GraphFormatError(f"'{key}' is {reprlib.repr(value)}", "Allowed: a whole number")
@@ -211,15 +223,18 @@ class ComputationGraph:
         """Own name -> depth, in text order."""
         return {node.name: depth for node, depth in zip(self.nodes, self.depths_by_node, strict=True)}
 
+    def __repr__(self) -> str:
+        text, depth = clip(self.to_text(), 80), max(self.depths_by_node)
+        return in_one_line("ComputationGraph", repr(text), nodes=len(self), depth=depth, modulus=self.modulus)
+
     def __len__(self) -> int:
         """The number of nodes, leaves among them."""
         return len(self.nodes)
 
     @cached_property
     def ops(self) -> tuple[str, ...]:
-        """The operations that occur, in the order ADD, SUB, MUL."""
-        used = {operation for node in self.nodes for operation in node.operations}
-        return tuple(operation for operation in OPERATIONS if operation in used)
+        """The operations that occur, in the order of `OPERATIONS`."""
+        return OPERATIONS.ordered(operation for node in self.nodes for operation in node.operations)
 
     def to_networkx(self) -> networkx.DiGraph[str]:
         """A `networkx.DiGraph` of own names with edges operand -> result.
@@ -252,6 +267,8 @@ def _check_node(index: int, node: Node, graph: ComputationGraph) -> None:
         problem = f"its variable is {node.variable}, allowed are 0 to {graph.n_variables - 1}"
     elif not is_name(node.name):
         problem = "allowed names: a letter or '_', then letters, digits, '_'; no word of an operation"
+    elif len(node.name) > LONGEST_NAME:
+        problem = f"its name has {len(node.name)} characters, allowed are at most {LONGEST_NAME}"
     elif own is not None and node.name != f"x_{node.variable}":
         problem = f"its variable is {node.variable}, and the name x_k belongs to variable k alone"
     elif (node.value is None) != bool(node.operands):
@@ -265,19 +282,23 @@ def _check_node(index: int, node: Node, graph: ComputationGraph) -> None:
     elif len(node.operations) != max(0, len(node.operands) - 1) or not OPERATIONS.keys() >= {
         *node.operations
     }:
-        problem = (
-            f"its operations are {node.operations}, allowed is one of ADD, SUB, MUL between two operands"
-        )
+        allowed = f"allowed is one of {', '.join(OPERATIONS)} between two operands"
+        problem = f"its operations are {node.operations}, {allowed}"
     else:
         return
     raise GraphStructureError(f"Node {index} '{clip(node.name)}': {problem}")
 
 
 def _json_object(text: str) -> dict[str, Any]:
+    if len(text) > LARGEST_JSON:
+        raise TextTooLongError(f"The JSON has {len(text)} characters", f"Allowed: at most {LARGEST_JSON}")
     try:
         data: object = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise GraphFormatError(f"This is not JSON ({error}): {clip(text)!r}", "Allowed: an object") from error
+        allowed = "Allowed: an object; what is cut short is not valid JSON"
+        raise GraphFormatError(
+            f"This is not JSON ({json_problem(error)}): {clip(text)!r}", allowed
+        ) from error
     if not isinstance(data, dict):
         raise GraphFormatError(f"The JSON is {clip(text)!r}", "Allowed: an object with 'equations'")
     return cast("dict[str, Any]", data)

@@ -15,7 +15,16 @@ def clip(text: str, length: int = 40) -> str:
 
 
 class GraphError(ValueError):
-    """Something that is not a computation graph; `equation` is where it is not ("" if nowhere)."""
+    """Something that is not a computation graph; `equation` is where it is not ("" if nowhere).
+
+    Examples:
+        >>> from models import ComputationGraph, GraphError
+        >>> try:
+        ...     ComputationGraph.parse("20 = a; a + b = c")
+        ... except GraphError as error:
+        ...     print(error)
+        In 'a + b = c': 'b' is not defined by any equation. Give it an equation of its own, such as '1 = b'
+    """
 
     def __init__(self, problem: str, allowed: str = "", equation: str = "") -> None:
         where = f"In '{clip(equation, 100)}': " if equation else ""
@@ -27,12 +36,16 @@ class EmptyInputError(GraphError):
     """There is no equation."""
 
 
+class TextTooLongError(GraphError):
+    """The text has more characters or equations than anybody would type (`models.bounds`)."""
+
+
 class MalformedEquationError(GraphError):
     """The equation does not follow the grammar."""
 
 
 class UnknownOperationError(GraphError):
-    """Something other than ADD, SUB or MUL stands between two operands."""
+    """Something that is no operation stands between two operands, or is asked for as one."""
 
 
 class ReservedNameError(GraphError):
@@ -94,4 +107,12 @@ def check_whole_number(name: str, value: object, least: int, most: int | None = 
         if number >= least and (most is None or number <= most):
             return number
     allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
-    raise GraphArgumentError(f"{name} is {clip(repr(value))}", f"Allowed: a whole number {allowed}")
+    raise GraphArgumentError(f"{name} is {_shown(value)}", f"Allowed: a whole number {allowed}")
+
+
+def _shown(value: object) -> str:
+    """The value as Python writes it, clipped; Python refuses to write integers of more than 4300 digits."""
+    try:
+        return clip(repr(value))
+    except ValueError:
+        return "an integer too long to be shown"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -14,8 +16,10 @@ class LayerNorm(nn.Module):
     """``(x - mean) / sqrt(var + eps) * w + b`` over the last axis; ``affine=False`` (``LNPre``) leaves out w
     and b.
 
-    The fused kernel runs unless a hook replaces ``hook_scale`` or a gradient has to pass through it; a hook
-    that only looks (a cache) is given the scale the kernel found. ``hook_normalized`` is the output.
+    As in TransformerLens, ``hook_scale`` is ``sqrt(var + eps)`` and ``hook_normalized`` is
+    ``(x - mean) / scale``, before w and b; what a hook makes of either goes on. The fused kernel gives the
+    output unless a hook changes one of the two or a gradient may have to pass through them: a hook that only
+    looks (a cache) changes no digit.
     """
 
     def __init__(self, d_model: int, eps: float, affine: bool = True) -> None:
@@ -38,21 +42,43 @@ class LayerNorm(nn.Module):
     ) -> Float[Tensor, "*lead d_model"]:
         """The normalised input, same shape."""
         w, b = (self.w, self.b) if self.affine else (None, None)
-        if hooks is None or not is_watched(hooks.hook_scale):
-            out = F.layer_norm(x, (self.d_model,), w, b, self.eps)
-            return out if hooks is None else hooks.hook_normalized(out)
+        if hooks is None or not (is_watched(hooks.hook_scale) or is_watched(hooks.hook_normalized)):
+            return F.layer_norm(x, (self.d_model,), w, b, self.eps)
         if torch.is_grad_enabled():
             centred = x - x.mean(-1, keepdim=True)
             scale = hooks.hook_scale((centred.pow(2).mean(-1, keepdim=True) + self.eps).sqrt())
-        else:
-            fused, mean, inverse = torch.native_layer_norm(x, (self.d_model,), w, b, self.eps)
-            own = inverse.reciprocal()
-            scale = hooks.hook_scale(own)
-            if scale is own:
-                return hooks.hook_normalized(fused)
-            centred = x - mean
-        out = centred / scale
-        return hooks.hook_normalized(torch.addcmul(self.b, out, self.w) if self.affine else out)
+            return self._affine(hooks.hook_normalized(centred / scale))
+        fused, mean, inverse = torch.native_layer_norm(x, (self.d_model,), w, b, self.eps)
+        own_scale = inverse.reciprocal()
+        unchanged = _Unchanged(own_scale)
+        scale = hooks.hook_scale(own_scale)
+        only_looked = unchanged.is_still(scale)
+        own = ((x - mean) / scale).to(x.dtype)
+        unchanged = _Unchanged(own)
+        normalized = hooks.hook_normalized(own)
+        return fused if only_looked and unchanged.is_still(normalized) else self._affine(normalized)
+
+    def _affine(self, normalized: Float[Tensor, "*lead d_model"]) -> Float[Tensor, "*lead d_model"]:
+        return torch.addcmul(self.b, normalized, self.w) if self.affine else normalized
+
+
+class _Unchanged:
+    """Whether what comes out of a hook point is what went in: the same tensor, not written to in place.
+
+    Inference tensors do not count their changes, so these never pass.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor
+        self._version = _version(tensor)
+
+    def is_still(self, tensor: Tensor) -> bool:
+        """Whether ``tensor`` is the one that went in, as it was."""
+        return tensor is self._tensor and self._version is not None and _version(tensor) == self._version
+
+
+def _version(tensor: Tensor) -> int | None:
+    return None if tensor.is_inference() else cast(Any, tensor)._version
 
 
 class NoNorm(nn.Module):
@@ -72,3 +98,14 @@ def make_norm(normalization_type: str | None, d_model: int, eps: float) -> Layer
     if normalization_type is None:
         return NoNorm()
     return LayerNorm(d_model, eps, affine=normalization_type == "LN")
+
+
+def folded(
+    norm: LayerNorm | NoNorm, weight: Float[Tensor, "*lead d_model n"]
+) -> Float[Tensor, "*lead d_model n"]:
+    """``norm`` without its scale and its b as part of the ``weight`` that reads it, in double precision on the CPU."""
+    weight = weight.double().cpu()
+    if isinstance(norm, NoNorm):
+        return weight
+    scaled = norm.w.double().cpu()[:, None] * weight if norm.affine else weight
+    return scaled - scaled.mean(-2, keepdim=True)

@@ -9,7 +9,7 @@ Grammar (whitespace is free, operation words in any case)::
               | name arrow value                     a leaf with its sides exchanged:  x_7 = 20
               | name arrow operands                  the same for a node with operations:  total = a + b
     operands  = name { operation name }              worked out from left to right, no precedence
-    operation = ADD | PLUS | "+"   SUB | MINUS | "-"   MUL | TIMES | "*" | "×" | "·" | "x"
+    operation = a spelling of one of `models.operations.OPERATIONS`:  ADD | PLUS | "+"   SUB | MINUS | "-"  ...
     arrow     = "=" | "->" | "→" | "=>"
     name      = a letter or "_", then letters, digits and "_", in any script
 
@@ -28,13 +28,15 @@ from __future__ import annotations
 
 import difflib
 import heapq
-import operator
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from functools import lru_cache
+from typing import NoReturn
 
+from models.bounds import check_equations, check_name, check_text
 from models.graph_errors import (
     CycleError,
     DuplicateDefinitionError,
@@ -52,36 +54,24 @@ from models.graph_errors import (
     check_whole_number,
     clip,
 )
-
-OPERATIONS: Final[dict[str, Callable[[int, int], int]]] = {
-    "ADD": operator.add,
-    "SUB": operator.sub,
-    "MUL": operator.mul,
-}
-"""The operations of the task, in their canonical order; each is followed by a reduction modulo p."""
-
-
-def apply_operations(operations: Sequence[str], values: Sequence[int], modulus: int) -> int:
-    """``values`` joined by ``operations`` from left to right, reduced modulo ``modulus`` after each."""
-    total = values[0]
-    for operation, value in zip(operations, values[1:], strict=True):
-        total = OPERATIONS[operation](total, value) % modulus
-    return total
-
-
-_WORDS = {"add": "ADD", "plus": "ADD", "sub": "SUB", "minus": "SUB", "mul": "MUL", "times": "MUL"}
-_SYMBOLS = {"+": "ADD"} | dict.fromkeys("-−–", "SUB") | dict.fromkeys("*×·⋅∗✕", "MUL")
-_ALLOWED_OPERATIONS = "Operations are ADD (+), SUB (-) and MUL (*, ×, ·, x)"
+from models.operations import OPERATIONS
 
 _SEPARATOR = re.compile(r"\[\s*sep\s*\]|[;,\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", re.IGNORECASE)
-_TOKEN = re.compile(
-    r"(?P<arrow>=>|->|→|⇒|⟶|=)"
-    r"|(?P<symbol>[-+−–*×·⋅∗✕])"
-    r"|(?P<number>[0-9]+(?:\.[0-9]+)?(?!\w))"
-    r"|(?P<word>\w+)"
-    r"|(?P<other>[^\s\u200b\ufeff])"
-)
 _VARIABLE = re.compile(r"x_([0-9]+)")
+_MINUS = "-−–"
+
+
+@lru_cache(maxsize=8)
+def _token_pattern(symbols: tuple[str, ...]) -> re.Pattern[str]:
+    """What a token is, with these symbols of operations; letters among them are words."""
+    signs = sorted((symbol for symbol in symbols if not symbol.isalpha()), key=len, reverse=True)
+    return re.compile(
+        r"(?P<arrow>=>|->|→|⇒|⟶|=)"
+        rf"|(?P<symbol>{'|'.join(map(re.escape, signs))})"
+        r"|(?P<number>[0-9]+(?:\.[0-9]+)?(?!\w))"
+        r"|(?P<word>\w+)"
+        r"|(?P<other>[^\s\u200b\ufeff])"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +133,7 @@ def is_name(text: str) -> bool:
     return (
         re.fullmatch(r"\w+", text) is not None
         and (text[0].isalpha() or text[0] == "_")
-        and text.lower() not in _WORDS
+        and text.lower() not in OPERATIONS.words
     )
 
 
@@ -170,8 +160,11 @@ def parse_nodes(
     """
     check_limits(modulus, n_variables, max_operands)
     limits = _Limits(modulus, n_variables, max_operands)
+    check_text(text)
     pieces = (piece.strip() for piece in _SEPARATOR.split(unicodedata.normalize("NFC", text)))
-    equations = [_read_equation(piece, limits) for piece in pieces if piece.strip("\u200b\ufeff")]
+    written = [piece for piece in pieces if piece.strip("\u200b\ufeff")]
+    check_equations(written)
+    equations = [_read_equation(piece, limits) for piece in written]
     if not equations:
         allowed = "Type some, such as '20 = x_7; 2 = x_42; x_7 + x_42 = x_23'"
         raise EmptyInputError("There is no equation", allowed)
@@ -193,7 +186,8 @@ def parse_nodes(
 
 
 def _read_equation(text: str, limits: _Limits) -> _Equation:
-    tokens = [_Token(match.lastgroup or "", match[0]) for match in _TOKEN.finditer(text)]
+    pattern = _token_pattern(tuple(OPERATIONS.symbols))
+    tokens = [_Token(match.lastgroup or "", match[0]) for match in pattern.finditer(text)]
     arrows = [position for position, token in enumerate(tokens) if token.kind == "arrow"]
     if len(arrows) != 1:
         problem = f"there are {len(arrows)} of '=', '->', '→'" if arrows else "there is no '=', '->' or '→'"
@@ -220,7 +214,7 @@ def _read_equation(text: str, limits: _Limits) -> _Equation:
         allowed = f"Allowed: 1 to {limits.max_operands}; split the equation with a variable in between"
         raise TooManyOperandsError(f"there are {len(names)} operands", allowed, text)
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(names).most_common(1)[0][0]
         allowed = "Allowed: different variables; copy it first ('a = b') to use it twice"
         raise DuplicateOperandError(f"'{clip(twice)}' is an operand twice", allowed, text)
     return _Equation(text, name, names, body.operations)
@@ -232,7 +226,7 @@ def _read_side(tokens: Sequence[_Token], side: str, limits: _Limits, text: str) 
     for position, token in enumerate(tokens):
         following = tokens[position + 1] if position + 1 < len(tokens) else None
         if len(operands) == len(operations):
-            if token.text in "-−–" and following is not None and following.kind == "number":
+            if token.text in _MINUS and following is not None and following.kind == "number":
                 if len(tokens) == 2:
                     _read_value(f"-{following.text}", limits, text)
                 _refuse_literal(f"-{following.text}", limits, text)
@@ -257,14 +251,15 @@ def _read_operand(token: _Token, limits: _Limits, text: str) -> _Token:
         raise MalformedEquationError(f"an operand is missing before '{shown}'", _example(limits), text)
     if token.kind == "other":
         raise _stray(token, limits, text)
-    if token.text.lower() in _WORDS:
-        reserved = ", ".join(word.upper() for word in _WORDS)
+    if token.text.lower() in OPERATIONS.words:
+        reserved = ", ".join(word.upper() for word in OPERATIONS.words)
         problem = f"'{shown}' stands where a variable is due, and it is the word of an operation"
         raise ReservedNameError(problem, f"Names cannot be {reserved}, in any case", text)
     if not is_name(token.text):
         allowed = "Names start with a letter or '_' and go on with letters, digits and '_'"
         raise MalformedEquationError(f"'{shown}' is neither a number nor a name", allowed, text)
     if (match := _VARIABLE.fullmatch(token.text)) is None:
+        check_name(token.text, text)
         return token
     index = _whole_number(match[1])
     if index >= limits.n_variables:
@@ -275,26 +270,28 @@ def _read_operand(token: _Token, limits: _Limits, text: str) -> _Token:
 
 def _read_operation(token: _Token, before: _Token, after: _Token | None, limits: _Limits, text: str) -> str:
     word = token.text.lower()
-    if token.kind == "symbol":
-        return _SYMBOLS[token.text]
-    if word in _WORDS:
-        return _WORDS[word]
-    if token.kind == "word" and word == "x":
-        return "MUL"
+    if token.kind == "symbol" or (token.kind == "word" and word in OPERATIONS.symbols):
+        return OPERATIONS.symbols[word]
+    if word in OPERATIONS.words:
+        return OPERATIONS.words[word]
     if token.kind == "other" and unicodedata.category(token.text) != "Sm" and token.text not in "/%^&@!?":
         raise _stray(token, limits, text)
     if token.kind == "other" or (token.kind == "word" and after is not None):
-        allowed = f"{_ALLOWED_OPERATIONS}, and names have no spaces in them"
+        allowed = f"{_allowed_operations()}, and names have no spaces in them"
         raise UnknownOperationError(f"'{clip(token.text)}' is not an operation", allowed, text)
     problem = f"an operation is missing between '{clip(before.text)}' and '{clip(token.text)}'"
-    raise MalformedEquationError(problem, _ALLOWED_OPERATIONS, text)
+    raise MalformedEquationError(problem, _allowed_operations(), text)
+
+
+def _allowed_operations() -> str:
+    return f"Operations are {OPERATIONS.listed()}"
 
 
 def _stray(token: _Token, limits: _Limits, text: str) -> MalformedEquationError:
     if token.text in "()[]{}":
         allowed = "There are no brackets: operations are worked out from left to right"
     else:
-        allowed = f"Names have letters, digits and '_'. {_ALLOWED_OPERATIONS}. {_example(limits)}"
+        allowed = f"Names have letters, digits and '_'. {_allowed_operations()}. {_example(limits)}"
     return MalformedEquationError(f"the character {token.text!r} has no meaning here", allowed, text)
 
 
@@ -376,10 +373,11 @@ def _cycle(
     equations: Sequence[_Equation], operands: Sequence[tuple[int, ...]], stuck: set[int]
 ) -> CycleError:
     """The cycle met by walking from the first stuck equation from operand to operand."""
-    path = [min(stuck)]
-    while (operand := next(node for node in operands[path[-1]] if node in stuck)) not in path:
-        path.append(operand)
-    cycle = path[path.index(operand) :][::-1]
+    node, place = min(stuck), dict[int, int]()  # the equations on the way, in their order
+    while node not in place:
+        place[node] = len(place)
+        node = next(operand for operand in operands[node] if operand in stuck)
+    cycle = list(place)[place[node] :][::-1]
     start = cycle.index(min(cycle))
     names = [clip(equations[node].result, 20) for node in [*cycle[start:], *cycle[: start + 1]]]
     shown = names if len(names) <= 14 else [*names[:7], "…", *names[-6:]]

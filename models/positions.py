@@ -68,6 +68,11 @@ class RelativeBias(nn.Module):
         """All distances alike: zero."""
         nn.init.zeros_(self.bias)
 
+    @torch.no_grad()
+    def plant(self, strength: float) -> None:
+        """Head j starts with ``strength`` at distance j, as far as the window reaches."""
+        self.bias[:, : self.window].fill_diagonal_(strength)
+
     def scores(self, n: int) -> Float[Tensor, "1 head query key"]:
         """The bias for every pair among n positions, to be added to the scaled scores."""
         ordered = torch.cat([self.bias[:, : self.window].flip(-1), self.bias[:, self.window :]], dim=-1)
@@ -162,10 +167,14 @@ class AbsoluteEmbedding(nn.Module):
 
 
 def rotate(x: Float[Tensor, "batch pos head d_head"], base: int) -> Float[Tensor, "batch pos head d_head"]:
-    """Rotary embedding on adjacent pairs (Su et al. 2021): pair i turns by ``pos * base^(-2 i / d_head)``."""
+    """Rotary embedding on adjacent pairs (Su et al. 2021): pair i turns by ``pos * base^(-2 i / d_head)``.
+
+    Angles are computed in the precision of ``x``, but at least in single: half precision has no room for positions.
+    """
     n, d_head = x.shape[1], x.shape[3]
-    rate = base ** (-torch.arange(0, d_head, 2, dtype=torch.float32, device=x.device) / d_head)
-    angle = torch.arange(n, dtype=torch.float32, device=x.device)[:, None] * rate
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    rate = base ** (-torch.arange(0, d_head, 2, dtype=dtype, device=x.device) / d_head)
+    angle = torch.arange(n, dtype=dtype, device=x.device)[:, None] * rate
     cos, sin = angle.cos()[:, None].to(x.dtype), angle.sin()[:, None].to(x.dtype)
     even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack([even * cos - odd * sin, odd * cos + even * sin], dim=-1).flatten(-2)

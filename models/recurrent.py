@@ -12,6 +12,7 @@ longer; weights know nothing of it.
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from models.graph import ComputationGraph
 from models.hooks import BlockHooks
 from models.memory import keep_freed_memory
 from models.norm import make_norm
-from models.positions import AbsoluteEmbedding, RelativeEmbedding
+from models.positions import AbsoluteEmbedding, RelativeBias, RelativeEmbedding
 from models.step_tree import HookNameError as HookNameError
 from models.step_tree import StepTree
 from models.tokens import ModelInput, TokenAccess
@@ -39,6 +40,9 @@ from models.trajectory import Trajectory
 from models.views import StepView, UnrolledView
 from models.vocabulary import EncodedGraphs, FactoredVocabulary
 from models.weights import WeightAccess
+
+_SEEDED = threading.Lock()
+"""Held while weights are drawn from torch's one generator, so that two threads do not draw each other's."""
 
 
 class RecurrentTransformer(
@@ -49,22 +53,30 @@ class RecurrentTransformer(
     Inputs are graphs, texts or packed ids [batch, pos] (see :data:`models.tokens.ModelInput`). Use
     :meth:`at_step` to hand one step to a TransformerLens utility, :meth:`unrolled` for a whole run as one
     deep model.
+
+    Examples:
+        >>> from models import RecurrentConfig, RecurrentTransformer
+        >>> cfg = RecurrentConfig(d_model=32, d_head=8, n_heads=4, n_layers=1)
+        >>> model = RecurrentTransformer(cfg).eval()
+        >>> model("20 = a; 2 = b; a + b = c", n_steps=2).shape  # logits [batch, pos, d_vocab]
+        torch.Size([2, 1, 13, 162])
     """
 
     def __init__(self, cfg: RecurrentConfig) -> None:
         super().__init__()
         self.cfg = cfg
         rng = cast(Any, torch.random)
-        with rng.fork_rng(devices=[]):
+        with _SEEDED, rng.fork_rng(devices=[]):
             rng.manual_seed(cfg.seed)
             self.embed = FactoredEmbed(cfg)
             self.pos_embed = AbsoluteEmbedding(cfg) if cfg.positions == "absolute" else None
             self.relative = RelativeEmbedding(cfg) if cfg.positions == "deberta" else None
             self.blocks = nn.ModuleList(Block(cfg) for _ in range(cfg.n_layers))
+            if cfg.born_distances:
+                cast(RelativeBias, self.layers[0].attn.pos).plant(cfg.born_distances)
             self.ln_final = make_norm(cfg.normalization_type, cfg.d_model, cfg.eps)
             self.unembed = FactoredUnembed(cfg)
         self.steps = nn.ModuleList()
-        self._patterns = []
         self.setup()
         self.grow_steps(1)
         self.to(device=cfg.device, dtype=cfg.dtype)
@@ -146,8 +158,14 @@ class RecurrentTransformer(
         return bottleneck.snap(self.vocabulary, logits)
 
     def is_padding(self, state: Int[Tensor, "batch pos factor"]) -> Bool[Tensor, "batch pos"]:
-        """Where the syntax factor says padding."""
-        return state[..., 0] == self.vocabulary.symbol_id("syntax", "[pad]")
+        """Where, as far as a state can tell, no graph is: the positions at its end that say ``[pad]`` and N/A.
+
+        Padding stands at the end and stays as it is, so a ``[pad]`` that a model writes before something else,
+        or beside another symbol, is inside its graph. One that it writes at the very end of a graph looks the
+        same as padding: there only the graph can tell (``~encoded.mask``).
+        """
+        is_pad = (state == self.vocabulary.padding.to(state.device)).all(-1)
+        return is_pad.flip(-1).cumprod(-1).flip(-1).bool()
 
     def transition(
         self,
@@ -157,26 +175,38 @@ class RecurrentTransformer(
     ) -> Float[Tensor, "batch pos d_vocab"]:
         """One step from a discrete state to the logits of the next; the unit that training works on.
 
-        ``padding`` says where no graph is (default: where ``state`` says ``[pad]``); bidirectional attention
+        ``padding`` says where no graph is (default: :meth:`is_padding` of ``state``); bidirectional attention
         skips it.
         """
         padding = self.is_padding(state) if padding is None else padding
         return self._one_step(state, None, step, padding)[1]
 
     def iterate(
-        self, initial: Int[Tensor, "batch pos factor"], n_steps: int, estimator: Estimator | None = None
+        self,
+        initial: Int[Tensor, "batch pos factor"],
+        n_steps: int,
+        estimator: Estimator | None = None,
+        hidden: Float[Tensor, "batch pos d_model"] | None = None,
+        padding: Bool[Tensor, "batch pos"] | None = None,
     ) -> Iterator[tuple[Float[Tensor, "batch pos d_vocab"], Int[Tensor, "batch pos factor"]]]:
         """Run ``n_steps`` steps; after each yield its logits and the state they are snapped to.
 
         Between steps a ``discrete`` model passes on the snapped state and a ``continuous`` one its final
-        hidden state. What is padding in ``initial`` stays padding. Gradients cross a discrete bottleneck only
-        with an ``estimator`` (default: ``cfg.estimator``).
+        hidden state; ``hidden`` enters step 0 instead of the embedding of ``initial``. A ``hook_state`` that
+        writes symbols into a continuous model moves its hidden state (:meth:`FactoredUnembed.rewrite`). Where no
+        graph is (``padding``; default: :meth:`is_padding` of ``initial``) the state stays as it is, and
+        bidirectional attention does not look, in no step; a ``[pad]`` that the model writes inside a graph is a
+        symbol like any other. Gradients cross a discrete bottleneck only with an ``estimator`` (default:
+        ``cfg.estimator``); where one comes to it and ``"none"`` is but the default, a
+        :class:`models.bottleneck.StoppedGradientWarning` says so in the backward pass.
         """
+        tell = estimator is None and self.cfg.bottleneck == "discrete" and torch.is_grad_enabled()
         estimator = self.cfg.estimator if estimator is None else estimator
-        padding = self.is_padding(initial)
-        state, entering = initial, None
+        padding = self.is_padding(initial) if padding is None else padding
+        state, entering = initial, hidden
         for step in range(n_steps):
-            hidden, logits = self._one_step(state, entering, step, padding)
+            tell_here = tell and step > 0 and estimator == "none"
+            hidden, logits = self._one_step(state, entering, step, padding, tell_here)
             symbols, entering = self.discretise(logits), None
             if self.cfg.bottleneck == "continuous":
                 entering = hidden
@@ -188,16 +218,26 @@ class RecurrentTransformer(
             yield logits, state
 
     def _one_step(
-        self, state: Tensor, entering: Tensor | None, step: int, padding: Bool[Tensor, "batch pos"]
+        self,
+        state: Tensor,
+        entering: Tensor | None,
+        step: int,
+        padding: Bool[Tensor, "batch pos"],
+        tell_where_gradients_stop: bool = False,
     ) -> tuple[Float[Tensor, "batch pos d_model"], Float[Tensor, "batch pos d_vocab"]]:
         """Hidden state and logits of ``step``, entered by ``entering`` where given, else by the (hooked)
-        state.
+        state. Symbols that a hook has changed replace ``entering`` where only symbols enter, and move it where
+        a hidden state does.
         """
         self.grow_steps(step + 1)
         hooks = self.step_hooks(step)
         hooked = hooks.hook_state(state)
         if entering is None or (self.cfg.bottleneck == "discrete" and hooked is not state):
             entering = self.embed_state(hooked)
+            if tell_where_gradients_stop:
+                bottleneck.tell_where_gradients_stop(entering, step)
+        elif hooked is not state:
+            entering = self.unembed.rewrite(entering, state, hooked)
         hidden = self.step(entering, step, ~padding if self.cfg.attention_dir == "bidirectional" else None)
         return hidden, hooks.hook_logits(self.unembed(hidden))
 
@@ -209,17 +249,27 @@ class RecurrentTransformer(
         graphs: ComputationGraph | Sequence[ComputationGraph] | EncodedGraphs | str,
         n_steps: int | None = None,
         initial_state: Int[Tensor, "batch pos factor"] | None = None,
+        initial_hidden: Float[Tensor, "batch pos d_model"] | None = None,
     ) -> Trajectory:
         """Iterate until the discrete state stops changing, or for exactly ``n_steps`` steps.
 
         Without ``n_steps`` the run takes ``cfg.default_steps`` where the method fixes them, else it ends when
         every graph has reached a fixed point or a cycle; it is cut off after as many steps as there are
         equations, plus two, which ``hit_bound`` and ``bound`` report. ``initial_state`` replaces the state
-        that enters step 0 (a resumed or edited run).
+        that enters step 0 (a resumed or edited run); padding is where ``graphs`` have no token, whatever it says.
+        Where the bottleneck is ``continuous`` it is only what the run shows before its first step, and
+        ``initial_hidden`` is what enters, if given (``hook_embed`` of the step that is resumed).
 
         Raises:
             GraphError: text that is no graph, or a graph outside the vocabulary.
-            ValueError: negative ``n_steps``; an initial state of another shape or with unknown symbols.
+            ValueError: negative ``n_steps``; an initial state of another shape or with unknown symbols; an
+                initial hidden state of another shape, or of a model with a discrete bottleneck.
+
+        Examples:
+            >>> from models import load
+            >>> run = load("compiled").run("20 = a; 2 = b; a + b = c")
+            >>> run.n_steps, run.solved_at.tolist()
+            (3, [[0, 0, 1]])
         """
         if n_steps is not None and n_steps < 0:
             raise ValueError(f"n_steps must be 0 or more, got {n_steps}")
@@ -230,7 +280,18 @@ class RecurrentTransformer(
                 f"initial_state must be {tuple(encoded.factors.shape)}, got {tuple(initial.shape)}"
             )
         self.vocabulary.pack(initial)  # says so if a symbol is unknown
-        return running.run(self, encoded, initial, n_steps)
+        if initial_hidden is not None:
+            if self.cfg.bottleneck != "continuous":
+                raise ValueError(
+                    "initial_hidden is given to a model of bottleneck 'discrete', whose steps only symbols enter; "
+                    "allowed is initial_state"
+                )
+            shape = *initial.shape[:2], self.cfg.d_model
+            if initial_hidden.shape != shape:
+                raise ValueError(f"initial_hidden must be {shape}, got {tuple(initial_hidden.shape)}")
+        run = running.run(self, encoded, initial, n_steps, initial_hidden)
+        self.warn_of_unreached(run.n_steps)
+        return run
 
     def forward(
         self,
@@ -246,7 +307,8 @@ class RecurrentTransformer(
             n_steps: how many steps; default as in :meth:`run`, but a cycle is followed to the bound.
             return_type: ``"logits"`` float [step, batch, pos, d_vocab] or ``"states"`` int
                 [step + 1, batch, pos, factor].
-            estimator: gradient estimator across the bottleneck; default ``cfg.estimator``.
+            estimator: gradient estimator across the bottleneck, ``"straight_through"``, ``"gumbel"`` or ``"none"``;
+                default ``cfg.estimator``. See :meth:`iterate`.
         """
         if return_type not in ("logits", "states"):
             raise ValueError(f"return_type must be 'logits' or 'states', got {return_type!r}")
@@ -254,6 +316,7 @@ class RecurrentTransformer(
         settle = n_steps is None and self.cfg.default_steps is None
         steps = running.iterate_until_settled if settle else RecurrentTransformer.iterate
         pairs = list(steps(self, initial, self._count(initial, n_steps), estimator))
+        self.warn_of_unreached(len(pairs))
         if return_type == "states":
             return torch.stack([initial, *(state for _, state in pairs)])
         return torch.stack([logits for logits, _ in pairs])
@@ -295,6 +358,13 @@ class RecurrentTransformer(
 
         Raises:
             HookNameError: a name no step has. ValueError: a step beyond the run.
+
+        Examples:
+            >>> from models import load
+            >>> model = load("compiled")
+            >>> _, cache = model.run_with_cache("20 = a; 2 = b; a + b = c", steps=[0, 1], names=["hook_z"])
+            >>> cache["blocks.1.attn.hook_z"].shape  # [step, batch, pos, head, d_head]
+            torch.Size([2, 1, 13, 6, 32])
         """
         keep_freed_memory()
         wanted = None if steps is None else sorted({steps} if isinstance(steps, int) else set(steps))
@@ -312,24 +382,40 @@ class RecurrentTransformer(
         with self.hooks(fwd_hooks=[(recorder.matcher(wanted), recorder.keep)]):
             logits = self.forward(input if encoded is None else encoded, n_steps=n_steps)
         kept = list(range(len(logits))) if wanted is None else wanted
-        return logits[kept], recorder.cache(self, kept)
+        return logits[kept], recorder.cache(self, kept, self.is_padding(initial))
 
     # Views and copies ---------------------------------------------------------------------------------------
 
-    def at_step(self, step: int) -> StepView:
+    def at_step(self, step: int, padding: Bool[Tensor, "*batch pos"] | None = None) -> StepView:
         """Step ``step`` as an ordinary TransformerLens model with plain hook names, sharing weights and
         hooks.
 
+        Args:
+            step: which one.
+            padding: True where the run that the step belongs to has no graph, [pos] for all rows or
+                [batch, pos]: ``~model.to_encoded(graphs).mask``. A bidirectional model does not look there.
+                Default: :meth:`is_padding` of what the view is given, which is the same unless a
+                bidirectional model has written ``[pad]`` over the end of a graph.
+
         Raises:
             ValueError: a negative step.
-        """
-        return StepView(self, step)
 
-    def unrolled(self, n_steps: int) -> UnrolledView:
-        """``n_steps`` steps as one TransformerLens model of ``n_steps * n_layers`` blocks, sharing weights
-        and hooks.
+        Examples:
+            >>> from models import load
+            >>> model = load("compiled")
+            >>> run = model.run("20 = a; 2 = b; a + b = c")
+            >>> step = model.at_step(1)
+            >>> _, cache = step.run_with_cache(model.vocabulary.pack(run.states[1]))
+            >>> cache["pattern", 1].shape  # TransformerLens's own cache
+            torch.Size([1, 6, 13, 13])
         """
-        return UnrolledView(self, n_steps)
+        return StepView(self, step, padding)
+
+    def unrolled(self, n_steps: int, padding: Bool[Tensor, "*batch pos"] | None = None) -> UnrolledView:
+        """``n_steps`` steps as one TransformerLens model of ``n_steps * n_layers`` blocks, sharing weights
+        and hooks; ``padding`` as in :meth:`at_step`.
+        """
+        return UnrolledView(self, n_steps, padding)
 
     def process_weights(
         self, fold_ln: bool = True, center_writing_weights: bool = False
@@ -368,7 +454,11 @@ class RecurrentTransformer(
         return processed.train(self.training)
 
     def untrained(self, seed: int) -> RecurrentTransformer:
-        """A freshly initialised model of the same shape: the control of every "structure found" score."""
+        """A freshly initialised model of the same shape, the control of every "structure found" score.
+
+        It is what training began from, drawn anew: distances that heads were born with (``cfg.born_distances``) are
+        planted in it as well.
+        """
         return RecurrentTransformer(RecurrentConfig.from_dict(self.cfg.to_dict() | {"seed": seed})).train(
             self.training
         )
@@ -386,13 +476,13 @@ class RecurrentTransformer(
         self, save_directory: str | Path, *, push_to_hub: bool = False, **hub_options: Any
     ) -> None:
         """Write ``config.json`` and ``model.safetensors``; what was there stays whole until the new files are
-        complete.
+        complete. The digest of both goes into ``config.json``, and loading compares it (:mod:`models.storage`).
 
         ``push_to_hub`` uploads the folder too, with ``hub_options`` as ``PyTorchModelHubMixin.push_to_hub``
         takes them.
 
         Raises:
-            models.storage.CheckpointError: the folder cannot be written.
+            models.storage.CheckpointError: the folder cannot be written, or weights are not finite.
         """
         storage.write(Path(save_directory), self.cfg, self.state_dict())
         if push_to_hub:
@@ -407,10 +497,11 @@ class RecurrentTransformer(
 
         Raises:
             models.storage.CheckpointError: nothing there, a damaged file, weights that do not fit the
-                configuration.
+                configuration, that are not what was saved, or that are not finite.
         """
         folder = storage.locate(str(pretrained_model_name_or_path), **hub_options)
-        cfg, state = storage.read(folder)
-        model = cls(cfg)
-        storage.load_into(model, state, folder)
+        stored = storage.read(folder)
+        storage.check_fit(cls, stored, folder)
+        model = cls(stored.cfg)
+        storage.load_into(model, stored.state, folder, stored.problem)
         return model.eval()

@@ -13,10 +13,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from models.bottleneck import symbol_probabilities
+from models.bounds import MOST_STEPS
 from models.config import Estimator
 from models.trajectory import Trajectory
 from models.vocabulary import EncodedGraphs, FactoredVocabulary
@@ -24,11 +25,11 @@ from models.vocabulary import EncodedGraphs, FactoredVocabulary
 if TYPE_CHECKING:
     from models.recurrent import RecurrentTransformer
 
-CHAIN_OF_THOUGHT = "chain-of-thought"
-"""The method (``cfg.method``) whose models predict the next token of a text instead of the next state."""
-
 CHUNK_BYTES = 200 * 2**20
 """Working memory a chunk of rows may take in one step."""
+
+RUN_BYTES = 8 * 2**30
+"""Memory that the states and confidences of a run may take; a run of more steps is refused before it begins."""
 
 LENGTH_SPREAD = 1.25
 """Longest over shortest graph in one chunk; padding is computed like any other position."""
@@ -51,24 +52,30 @@ def run(
     encoded: EncodedGraphs,
     initial: Int[Tensor, "batch pos factor"],
     n_steps: int | None,
+    hidden: Float[Tensor, "batch pos d_model"] | None = None,
 ) -> Trajectory:
     """Run every graph; see :meth:`models.RecurrentTransformer.run`."""
-    if model.cfg.method == CHAIN_OF_THOUGHT:
+    if model.cfg.writes_text:
         raise ValueError(
             "a chain-of-thought model writes its solution as text, token by token, so it has no states to run; "
             "models.solving.solve follows what it writes"
         )
     fixed = n_steps if n_steps is not None else model.cfg.default_steps
-    bound = fixed if fixed is not None else step_bound(model.vocabulary, initial)
-    lengths = encoded.mask.sum(-1)
+    bound = fixed if fixed is not None else step_bound(model.vocabulary, encoded.factors)
+    known = model.cfg.bottleneck == "discrete" and not model.is_watched() and not _is_random(model)
+    _check_size(bound, initial, known)
+    padding, lengths = ~encoded.mask, encoded.mask.sum(-1)
     watched = model.is_watched()
-    known = model.cfg.bottleneck == "discrete" and not watched and not _is_random(model)
-    run_rows = _run_discrete if known else _run_plainly
     pieces: list[tuple[Tensor, _Rows]] = []
     for rows in [torch.arange(len(lengths))] if watched else _chunks(model, lengths):
         n_pos = int(lengths[rows].max()) if known else initial.shape[1]
-        pieces.append((rows, run_rows(model, initial[rows, :n_pos], bound, settle=fixed is None)))
-    n_states = max(len(piece.states) for _, piece in pieces)
+        start, settle = (initial[rows, :n_pos], padding[rows, :n_pos]), fixed is None
+        if known:
+            pieces.append((rows, _run_discrete(model, *start, bound)))
+        else:
+            entering = None if hidden is None else hidden[rows]
+            pieces.append((rows, _run_plainly(model, *start, bound, settle, entering)))
+    n_states = max(len(piece.states) for _, piece in pieces) if fixed is None else fixed + 1
     states = initial.cpu().expand(n_states, *initial.shape).clone()
     confidence = torch.ones(n_states - 1, *initial.shape)
     fixed_point, cycle = (
@@ -92,11 +99,31 @@ def run(
     )
 
 
+def _check_size(bound: int, initial: Tensor, known: bool) -> None:
+    """Raises ValueError for a run whose states would not fit into :data:`RUN_BYTES`, or that would never end.
+
+    known: rows that have settled are continued by what is known of them; else every step is computed.
+    """
+    if not known and bound > MOST_STEPS:
+        raise ValueError(
+            f"n_steps is {bound}; allowed are up to {MOST_STEPS} where every step is computed: in a model without a "
+            "discrete bottleneck, with hooks, or with noise"
+        )
+    most = RUN_BYTES // (initial.numel() * (torch.int64.itemsize + torch.float32.itemsize)) - 1
+    if bound > most:
+        raise ValueError(
+            f"n_steps is {bound}, and the states of {len(initial)} graphs of up to {initial.shape[1]} tokens over so "
+            f"many steps take more than {RUN_BYTES // 2**30} GiB; allowed are up to {most} steps"
+        )
+
+
 def iterate_until_settled(
     model: RecurrentTransformer,
     initial: Int[Tensor, "batch pos factor"],
     bound: int,
     estimator: Estimator | None = None,
+    hidden: Float[Tensor, "batch pos d_model"] | None = None,
+    padding: Bool[Tensor, "batch pos"] | None = None,
 ) -> Iterator[tuple[Float[Tensor, "batch pos d_vocab"], Int[Tensor, "batch pos factor"]]]:
     """``model.iterate``, ended when every row's snapped state has stayed the same: for one step where it is what
     enters the next, for :data:`CONTINUOUS_PATIENCE` steps where it is only read out.
@@ -104,7 +131,7 @@ def iterate_until_settled(
     patience = _patience(model)
     unchanged = torch.zeros(len(initial), dtype=torch.int64, device=initial.device)
     previous = initial
-    for logits, state in model.iterate(initial, bound, estimator):
+    for logits, state in model.iterate(initial, bound, estimator, hidden, padding):
         yield logits, state
         unchanged = torch.where((state == previous).flatten(1).all(-1), unchanged + 1, 0)
         if bool((unchanged >= patience).all()):
@@ -161,22 +188,20 @@ class _Rows:
         known = len(self.states)
         if known == n_states:
             return self
-        states = torch.cat([self.states, self.states.new_empty(n_states - known, *self.states.shape[1:])])
-        confidence = torch.cat(
-            [self.confidence, self.confidence.new_empty(n_states - known, *self.confidence.shape[1:])]
-        )
-        for row, period in enumerate(_integers(self.cycle.clamp_min(1))):
-            for t in range(known, n_states):
-                states[t, row] = states[t - period, row]
-                confidence[t - 1, row] = confidence[t - 1 - period, row]
+        later = torch.arange(n_states - known)[:, None]
+        period = self.cycle.clamp_min(1)
+        same_as = known - period + later % period  # [later state, row]
+        row = torch.arange(len(period))
+        states = torch.cat([self.states, self.states[same_as, row]])
+        confidence = torch.cat([self.confidence, self.confidence[same_as - 1, row]])
         return _Rows(states, confidence, self.fixed_point, self.cycle)
 
 
-def _run_discrete(model: RecurrentTransformer, initial: Tensor, bound: int, settle: bool) -> _Rows:
-    """Step all rows that have not settled; the others are continued by what is known of them."""
+def _run_discrete(model: RecurrentTransformer, initial: Tensor, padding: Tensor, bound: int) -> _Rows:
+    """Step all rows that have not settled, until none is left; the others are continued by what is known of them."""
     n_rows = len(initial)
     device = model.W_E.device
-    padding = model.is_padding(initial).to(device)
+    padding = padding.to(device)
     packed = [model.vocabulary.pack(initial)]
     confidence: list[Tensor] = []
     fixed_point = torch.full((n_rows,), -1)
@@ -184,7 +209,7 @@ def _run_discrete(model: RecurrentTransformer, initial: Tensor, bound: int, sett
     seen: list[dict[bytes, int]] = [{_key(packed[0][row]): 0} for row in range(n_rows)]
     active = torch.arange(n_rows)
     for t in range(bound):
-        if settle and not len(active):
+        if not len(active):
             break
         following = packed[t].clone()
         written = confidence[-1].clone() if confidence else torch.ones(*initial.shape)
@@ -192,12 +217,12 @@ def _run_discrete(model: RecurrentTransformer, initial: Tensor, bound: int, sett
             period = int(cycle[row])
             following[row] = packed[t + 1 - period][row]
             written[row] = confidence[t - period][row]
-        if len(active):
-            state = model.vocabulary.unpack(packed[t][active]).to(device)
-            logits = model.transition(state, t, padding[active])
-            snapped = torch.where(padding[active, :, None], state, model.discretise(logits))
-            following[active] = model.vocabulary.pack(snapped.cpu())
-            written[active] = symbol_probabilities(model.vocabulary, logits, snapped).float().cpu()
+        state = model.vocabulary.unpack(packed[t][active]).to(device)
+        # Nobody watches, so every step is the first one again: hook points for each would take most of the time.
+        logits = model.transition(state, 0, padding[active])
+        snapped = torch.where(padding[active, :, None], state, model.discretise(logits))
+        following[active] = model.vocabulary.pack(snapped.cpu())
+        written[active] = symbol_probabilities(model.vocabulary, logits, snapped).float().cpu()
         packed.append(following)
         confidence.append(written)
         for row in _integers(active):
@@ -211,14 +236,23 @@ def _run_discrete(model: RecurrentTransformer, initial: Tensor, bound: int, sett
     return _Rows(states, _stack(confidence, initial), fixed_point, cycle)
 
 
-def _run_plainly(model: RecurrentTransformer, initial: Tensor, bound: int, settle: bool) -> _Rows:
+def _run_plainly(
+    model: RecurrentTransformer,
+    initial: Tensor,
+    padding: Tensor,
+    bound: int,
+    settle: bool,
+    hidden: Tensor | None,
+) -> _Rows:
     """Step all rows together, with hooks or without a bottleneck, where rows cannot be continued from their
     state.
     """
     states = [initial]
     confidence: list[Tensor] = []
-    on_device = initial.to(model.W_E.device)
-    steps = iterate_until_settled(model, on_device, bound) if settle else model.iterate(on_device, bound)
+    device = model.W_E.device
+    entering = None if hidden is None else hidden.to(device)
+    given = initial.to(device), bound, None, entering, padding.to(device)
+    steps = iterate_until_settled(model, *given) if settle else model.iterate(*given)
     for logits, snapped in steps:
         states.append(snapped.cpu())
         confidence.append(symbol_probabilities(model.vocabulary, logits, snapped).float().cpu())

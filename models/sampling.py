@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.graph_errors import GraphArgumentError, UnknownOperationError, check_whole_number, clip
-from models.parsing import OPERATIONS, Node, check_limits
+from models.operations import OPERATIONS
+from models.parsing import Node, check_limits
 
 
 def sample_nodes(

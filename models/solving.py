@@ -15,15 +15,17 @@ import torch
 from models.config import RecurrentConfig
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer
-from models.running import CHAIN_OF_THOUGHT
 from models.training.objectives.chain_of_thought import write_out
 from models.training.sampling import batch_of
 from models.trajectory import Trajectory
 
+KEPT_STEPS = 1000
+"""A run that is asked for more steps than this is not continued, once nothing changes in any graph."""
+
 
 def fixed_steps(cfg: RecurrentConfig) -> int | None:
     """The number of steps that the method of a model fixes; None where it depends on the graph."""
-    return None if cfg.method == CHAIN_OF_THOUGHT else cfg.default_steps
+    return None if cfg.writes_text else cfg.default_steps
 
 
 def solve(
@@ -31,21 +33,29 @@ def solve(
 ) -> Trajectory:
     """The run of ``model`` on ``graphs``; ``n_steps`` steps, or with None as many as its method takes.
 
+    Of more than :data:`KEPT_STEPS` steps those that change nothing, because every discrete state is at its fixed point
+    (of ``chain-of-thought``: all is written), are left out: they are known, and the run has as many steps as that.
+
     For ``chain-of-thought`` the values of the first t nodes in text order stand in ``states[t]``, as greedy decoding
     writes them, up to its first mistake: a wrong value is shown, what would follow it is not, and of an equation
     copied wrongly nothing is.
 
     Raises:
-        GraphError: a graph outside the vocabulary. ValueError: negative ``n_steps``.
+        GraphError: a graph outside the vocabulary. ValueError: negative ``n_steps``, or more than memory holds.
     """
-    if model.cfg.method != CHAIN_OF_THOUGHT:
+    if not model.cfg.writes_text:
+        if n_steps is not None and n_steps > KEPT_STEPS and model.cfg.bottleneck == "discrete":
+            beginning = model.run(graphs, n_steps=KEPT_STEPS)
+            if bool((beginning.cycle == 1).all()):
+                return beginning
         return model.run(graphs, n_steps=n_steps)
     if n_steps is not None and n_steps < 0:
         raise ValueError(f"n_steps must be 0 or more, got {n_steps}")
     encoded = model.to_encoded(graphs)
     written_out = write_out(model, batch_of(encoded.graphs, model.vocabulary))
     values, probabilities = (torch.as_tensor(array) for array in written_out)
-    bound = encoded.rhs.shape[1] if n_steps is None else n_steps
+    n_nodes = encoded.rhs.shape[1]
+    bound = n_nodes if n_steps is None else min(n_steps, max(n_nodes, KEPT_STEPS))
     states = encoded.factors.repeat(bound + 1, 1, 1, 1)
     confidence = torch.ones(bound, *encoded.factors.shape)
     written = values >= 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Self, cast
 
@@ -10,7 +11,7 @@ from torch import nn
 from transformer_lens import HookedRootModule
 
 from models.config import RecurrentConfig
-from models.hooks import StepHooks, is_watched, split_step
+from models.hooks import StepHooks, aliases_of, is_watched, own_name, split_step
 
 Hook = tuple[str | Callable[[str], bool], Callable[..., Any]]
 Pattern = tuple[int, Literal["fwd", "bwd"], Callable[[str], bool], Callable[..., Any]]
@@ -24,18 +25,36 @@ class HookNameError(KeyError):
         return str(self.args[0])
 
 
+class UnreachedHookWarning(UserWarning):
+    """A hook names a step that was not run while it was attached, so it did nothing."""
+
+
 class StepTree(HookedRootModule):
     """A model's hook points, step by step.
 
-    A class that extends it sets ``cfg``, ``steps`` and ``_patterns``.
+    A class that extends it sets ``cfg`` and ``steps``, calls :meth:`step_hooks` for every step that it computes, and
+    :meth:`warn_of_unreached` at the end of a run.
     """
 
     cfg: RecurrentConfig
     steps: nn.ModuleList
-    _patterns: list[Pattern]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._patterns: list[Pattern] = []
+        self._added: set[str] = set()
+        """Names that hooks were added at for good, with their step."""
+        self._reached: set[int] = set()
+        """Steps that were computed in the innermost context of hooks."""
+
+    def warn_of_unreached(self, n_steps: int) -> None:
+        """Say which of the hooks that were added by name a run of ``n_steps`` steps has not come to."""
+        self._added = {name for name in self._added if is_watched(cast(Any, self.mod_dict[name]))}
+        _warn_of_unreached(self._added, range(n_steps), stacklevel=5)
 
     def step_hooks(self, step: int) -> StepHooks:
-        """The hook tree of ``step``, which must exist already."""
+        """The hook tree of ``step``, which must exist already, for a forward pass through it."""
+        self._reached.add(step)
         return cast(StepHooks, self.steps[step])
 
     def grow_steps(self, n_steps: int) -> None:
@@ -45,12 +64,13 @@ class StepTree(HookedRootModule):
         for step in range(len(self.steps), n_steps):
             tree = StepHooks(self.cfg.n_layers).train(self.training)
             self.steps.append(tree)
-            modules = cast(Iterator[tuple[str, nn.Module]], tree.named_modules(prefix=f"steps.{step}"))
-            for name, module in modules:
+            modules = dict(cast(Iterator[tuple[str, nn.Module]], tree.named_modules(prefix=f"steps.{step}")))
+            for name, module in modules.items():
                 module.name = name  # pyright: ignore[reportArgumentType]
                 self.mod_dict[name] = module
                 if hasattr(module, "add_hook"):
                     self.hook_dict[name] = cast(Any, module)
+            self.mod_dict |= {alias: modules[name] for alias, name in aliases_of(modules).items()}
             for level, direction, matches, hook in self._patterns:
                 points = {
                     n: p for n, p in self.hook_dict.items() if n.startswith(f"steps.{step}.") and matches(n)
@@ -73,7 +93,7 @@ class StepTree(HookedRootModule):
             HookNameError: a plain name (it would mean every step), or a name no step has.
         """
         plain_names = self.plain_hook_names()
-        if name in plain_names:
+        if own_name(name) in plain_names:
             raise HookNameError(
                 f"{name!r} exists at every step; say which: 'steps.<step>.{name}', "
                 f"model.at_step(<step>) with the plain name, or a predicate such as "
@@ -83,7 +103,7 @@ class StepTree(HookedRootModule):
             step, plain = split_step(name)
         except ValueError as error:
             raise HookNameError(str(error)) from error
-        if plain not in plain_names:
+        if own_name(plain) not in plain_names:
             raise HookNameError(
                 f"no step has a hook point {plain!r}; there are {', '.join(sorted(plain_names))}"
             )
@@ -97,6 +117,7 @@ class StepTree(HookedRootModule):
         """TransformerLens's ``add_hook``; a name has to carry its step."""
         if isinstance(name, str):
             self._require_hook_point(name)
+            self._added.add(name)
         super().add_hook(name, hook, *args, **kwargs)
 
     @contextmanager
@@ -110,9 +131,11 @@ class StepTree(HookedRootModule):
         """TransformerLens's ``hooks``: attached inside the context, gone after it, also after an exception.
 
         Names carry their step (``steps.2.blocks.0.attn.hook_z``); a predicate is asked about every step, also
-        about steps the run has yet to reach.
+        about steps the run has yet to reach. Where something was run, but not the step that a name says, an
+        :class:`UnreachedHookWarning` tells so.
         """
         n_patterns = len(self._patterns)
+        outside, self._reached = self._reached, set()
         try:
             with super().hooks(  # pyright: ignore[reportUnknownMemberType]
                 list(fwd_hooks), list(bwd_hooks), reset_hooks_end, clear_contexts
@@ -120,11 +143,31 @@ class StepTree(HookedRootModule):
                 self._remember("fwd", fwd_hooks)
                 self._remember("bwd", bwd_hooks)
                 yield self
+            _warn_of_unreached([name for name, _ in (*fwd_hooks, *bwd_hooks)], self._reached, stacklevel=4)
         finally:
             del self._patterns[n_patterns:]
+            self._reached |= outside
 
     def _remember(self, direction: Literal["fwd", "bwd"], hooks: Sequence[Hook]) -> None:
         """Keep the hooks given by predicate, for the steps yet to come."""
         for name, hook in hooks:
             if not isinstance(name, str):
                 self._patterns.append((self.context_level, direction, name, hook))
+
+
+def _warn_of_unreached(
+    names: Iterable[str | Callable[[str], bool]], reached: Iterable[int], stacklevel: int
+) -> None:
+    """Warn of the names whose step is none of those that were run, if any were."""
+    ran = sorted(reached)
+    missed = sorted({name for name in names if isinstance(name, str) and split_step(name)[0] not in ran})
+    if not ran or not missed:
+        return
+    others = f" and {len(missed) - 1} more" if len(missed) > 1 else ""
+    steps = f"steps {ran[0]} to {ran[-1]}" if len(ran) > 1 else f"step {ran[0]}"
+    warnings.warn(
+        f"the hook at {missed[0]}{others} did nothing: only {steps} ran while it was attached. A run ends where the "
+        "state stops changing, unless n_steps says how long it is",
+        UnreachedHookWarning,
+        stacklevel=stacklevel,
+    )

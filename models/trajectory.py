@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from models.one_line import in_one_line
 from models.vocabulary import EncodedGraphs, FactoredVocabulary
+
+if TYPE_CHECKING:
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,14 @@ class Trajectory:
         hit_bound: bool [batch]; the run stopped because the bound on steps was reached, not because it had
             settled.
         bound: the largest number of steps this run was allowed to take.
+
+    Examples:
+        >>> from models import load
+        >>> run = load("compiled").run("20 = a; 2 = b; a + b = c")
+        >>> run.values[:, 0].tolist()  # [state][node]; 24 is EMPTY
+        [[24, 24, 24], [20, 2, 24], [20, 2, 22], [20, 2, 22]]
+        >>> run.solved_at[0].tolist(), run.fully_solved.tolist()
+        ([0, 0, 1], [True])
     """
 
     states: Int[Tensor, "state batch pos factor"]
@@ -42,6 +54,17 @@ class Trajectory:
     cycle: Int[Tensor, " batch"]
     hit_bound: Bool[Tensor, " batch"]
     bound: int
+
+    def __repr__(self) -> str:
+        return in_one_line(
+            "Trajectory",
+            graphs=len(self.encoded),
+            steps=self.n_steps,
+            fully_solved=int(self.fully_solved.sum()),
+            states=self.states,
+            confidence=self.confidence,
+            bound=self.bound,
+        )
 
     @property
     def n_steps(self) -> int:
@@ -89,6 +112,45 @@ class Trajectory:
     def _at_rhs(self, per_position: Tensor) -> Tensor:
         index = self.encoded.rhs.clamp_min(0).expand(*per_position.shape[:-1], -1)
         return per_position.gather(-1, index).masked_fill(self.encoded.rhs < 0, -1)
+
+    def to_frame(self, per: str = "node") -> pd.DataFrame:
+        """The run as a tidy frame, sorted by graph, then node or position, then step.
+
+        ``per="node"`` has one row per graph, node and step:
+
+        ===============  ============================================================================
+        ``graph``        index in the batch
+        ``node``         index in the graph's text, ``name`` and ``equation`` its own words
+        ``depth``        0 for a leaf
+        ``position``     of the node's right-hand side, where its value appears
+        ``step``         0 .. ``n_steps`` - 1
+        ``before``       value in the state that enters the step (Int64; NA: not computed yet)
+        ``value``        value that the step writes (Int64; NA as above)
+        ``true_value``   what the graph says
+        ``right``        whether ``value`` is ``true_value``
+        ``confidence``   probability of the symbol that the step writes
+        ``solved_at``    :attr:`solved_at` of the node
+        ===============  ============================================================================
+
+        ``per="position"`` has one row per graph, position (without padding) and step:
+
+        =========================  ==================================================================
+        ``graph``, ``position``    indices; ``node``: whose right-hand side this is, -1 elsewhere
+        ``step``                   as above
+        ``token``                  what the step writes, as text
+        ``syntax`` .. ``value``    the symbols that the step writes, one column per factor
+        ``changed``                whether any of them differs from the state that enters the step
+        ``syntax_confidence`` ..   probability of each symbol
+        =========================  ==================================================================
+
+        Raises:
+            ValueError: another ``per``.
+        """
+        from models.run_frames import node_frame, position_frame
+
+        if per not in ("node", "position"):
+            raise ValueError(f"per is {per!r}; allowed are 'node' and 'position'")
+        return node_frame(self) if per == "node" else position_frame(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The run as JSON values: per graph its text, and per node name, equation, depth, truth, values by

@@ -3,7 +3,8 @@
 :class:`StepView` is one iteration, :class:`UnrolledView` a whole run as one deep network. Both share weights
 and hook points with the model they show: attaching a hook through a view attaches it to the model, under the
 model's own context level, so that views and model nest. A hook function is given an object with the plain
-name, so code that parses names works.
+name, so code that parses names works. Hook points are submodules of the view under their plain names, so that
+tools which walk a module tree reach them: ``dict(view.named_modules())["blocks.0.attn.hook_z"]``.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformer_lens import ActivationCache, HookedRootModule
-from transformer_lens.hook_points import HookPoint
+from transformer_lens.hook_points import HookPoint, NamesFilter
 
 from models.config import RecurrentConfig
-from models.hooks import layer_of
+from models.hooks import aliases_of, layer_of
 from models.memory import keep_freed_memory
+from models.shown import shown, tree_of
 from models.step_tree import Hook, HookNameError
 from models.tokens import ModelInput, TokenAccess
 from models.vocabulary import FactoredVocabulary
@@ -51,18 +54,30 @@ class _View(WeightAccess, TokenAccess, HookedRootModule):
     """What both views share; ``_names`` maps plain names to the model's."""
 
     def __init__(
-        self, model: RecurrentTransformer, cfg: RecurrentConfig, names: dict[str, str], n_repeats: int
+        self,
+        model: RecurrentTransformer,
+        cfg: RecurrentConfig,
+        names: dict[str, str],
+        n_repeats: int,
+        padding: Bool[Tensor, "*batch pos"] | None,
     ) -> None:
         super().__init__()
         self.cfg = cfg
-        self.embed = model.embed
-        self.blocks = nn.ModuleList([block for _ in range(n_repeats) for block in model.blocks])
-        self.ln_final = model.ln_final
-        self.unembed = model.unembed
-        self.training = self.blocks.training = model.training
         object.__setattr__(self, "original_model", model)
         self._names = names
-        self.hook_dict = {plain: model.hook_dict[full] for plain, full in names.items()}
+        self._aliases = aliases_of(names)
+        self.padding = padding
+        points = {plain: model.hook_dict[full] for plain, full in names.items()}
+        self.hook_dict = points | {alias: points[plain] for alias, plain in self._aliases.items()}
+        blocks = nn.ModuleList([block for _ in range(n_repeats) for block in model.blocks])
+        parts = {"embed": model.embed, "blocks": blocks, "ln_final": model.ln_final, "unembed": model.unembed}
+        for name, part in ({"pos_embed": model.pos_embed, "relative": model.relative} | parts).items():
+            if part is not None:
+                self.add_module(name, part)
+        for name, branch in tree_of(points).items():
+            is_point = isinstance(branch, HookPoint)
+            self.add_module(name, branch if is_point else shown(cast(Any, self)._modules.get(name), branch))
+        self.training = blocks.training = model.training
         modules = cast(Iterator[tuple[str, nn.Module]], self.named_modules())
         self.mod_dict = {**{name: module for name, module in modules if name}, **self.hook_dict}
 
@@ -95,15 +110,17 @@ class _View(WeightAccess, TokenAccess, HookedRootModule):
         translated: list[tuple[str, Callable[..., Any]]] = []
         for name, hook in hooks:
             if isinstance(name, str):
-                if name not in self._names:
+                if name not in self.hook_dict:
                     known = ", ".join(sorted(self._names))
                     raise HookNameError(
                         f"{type(self).__name__} has no hook point {name!r}; there are {known}"
                     )
-                plain_names = [name]
+                wanted = {self._aliases.get(name, name): name}
             else:
-                plain_names = [plain for plain in self._names if name(plain)]
-            translated += [(self._names[plain], _renamed(hook, plain)) for plain in plain_names]
+                # A point that has two names is hooked once, under its own if that is meant.
+                wanted = {plain: alias for alias, plain in self._aliases.items() if name(alias)}
+                wanted |= {plain: plain for plain in self._names if name(plain)}
+            translated += [(self._names[plain], _renamed(hook, called)) for plain, called in wanted.items()]
         return translated
 
     def _set_flag(self, **flag: bool) -> None:
@@ -111,6 +128,32 @@ class _View(WeightAccess, TokenAccess, HookedRootModule):
         for name, value in flag.items():
             setattr(self.original_model.cfg, name, value)
             setattr(self.cfg, name, value)
+
+    def get_caching_hooks(self, names_filter: NamesFilter = None, *args: Any, **kwargs: Any) -> Any:
+        """TransformerLens's ``get_caching_hooks``; without a filter every point is kept once, under its own name."""
+        if names_filter is None:
+            names_filter = self._names.__contains__
+        return cast(Any, super()).get_caching_hooks(names_filter, *args, **kwargs)
+
+    def add_caching_hooks(
+        self,
+        names_filter: NamesFilter = None,
+        incl_bwd: bool = False,
+        device: Any = None,
+        remove_batch_dim: bool = False,
+        cache: dict[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """TransformerLens's ``add_caching_hooks`` (so too ``cache_some``): the cache they fill, by plain names."""
+        kept, fwd, bwd = self.get_caching_hooks(names_filter, incl_bwd, device, remove_batch_dim, cache)
+        for direction, hooks in (("fwd", fwd), ("bwd", bwd)):
+            for name, hook in hooks:
+                self.add_hook(name, hook, dir=direction)
+        return kept
+
+    def train(self, mode: bool = True) -> Self:
+        """Here and in the model, whose modules the view shows."""
+        self.original_model.train(mode)
+        return super().train(mode)
 
     def run_with_cache(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -125,6 +168,10 @@ class _View(WeightAccess, TokenAccess, HookedRootModule):
             tuple[Any, dict[str, Tensor]],
             super().run_with_cache(*model_args, remove_batch_dim=remove_batch_dim, **kwargs),
         )
+        if kwargs.get("names_filter") is None:
+            for suffix in ("", "_grad"):
+                names = {alias: plain + suffix for alias, plain in self._aliases.items()}
+                cache |= {alias + suffix: cache[name] for alias, name in names.items() if name in cache}
         if not return_cache_object:
             return out, cache
         return out, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)
@@ -139,6 +186,18 @@ class _View(WeightAccess, TokenAccess, HookedRootModule):
             raise ValueError(f"return_type must be 'logits', 'state' or None, got {return_type!r}")
         logits, state = self._run(self.original_model.entering_state(input))
         return {"logits": logits, "state": state, None: None}[return_type]
+
+    def _padding_of(self, state: Int[Tensor, "batch pos factor"]) -> Bool[Tensor, "batch pos"]:
+        """Where no graph is: as the view was told, else as the state says."""
+        if self.padding is None:
+            return self.original_model.is_padding(state)
+        rows = len(self.padding) if self.padding.ndim == 2 else 1
+        if self.padding.shape[-1] != state.shape[1] or rows not in (1, len(state)):
+            raise ValueError(
+                f"this view was given the padding of {rows} x {self.padding.shape[-1]} positions, the input has "
+                f"{len(state)} x {state.shape[1]}; make another view for it, with its own padding or none"
+            )
+        return self.padding.to(state.device).expand(state.shape[:2])
 
     def _run(
         self, state: Int[Tensor, "batch pos factor"]
@@ -163,26 +222,34 @@ class StepView(_View):
     ``view(tokens)`` takes the packed ids [batch, pos] of the state that enters the step and returns its
     logits [batch, pos, d_vocab]. In a continuous model a step is entered by a hidden state instead: there
     ``tokens`` is the state that enters step 0, and the steps before this one are run first.
+
+    A run of a bidirectional model looks where its graph has tokens, whatever it writes there; packed ids do not
+    always say where that is, so ``padding`` does (see :meth:`models.RecurrentTransformer.at_step`).
     """
 
-    def __init__(self, model: RecurrentTransformer, step: int) -> None:
+    def __init__(
+        self, model: RecurrentTransformer, step: int, padding: Bool[Tensor, "*batch pos"] | None = None
+    ) -> None:
         if step < 0:
             raise ValueError(f"step must be 0 or more, got {step}")
         model.grow_steps(step + 1)
         prefix = f"steps.{step}."
         names = {plain: prefix + plain for plain in model.plain_hook_names()}
-        super().__init__(model, model.cfg, names, n_repeats=1)
+        super().__init__(model, model.cfg, names, n_repeats=1, padding=padding)
         self.step = step
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return StepView, (self.original_model, self.step, self.padding)
 
     def _run(
         self, state: Int[Tensor, "batch pos factor"]
     ) -> tuple[Float[Tensor, "batch pos d_vocab"], Int[Tensor, "batch pos factor"]]:
-        model = self.original_model
+        model, padding = self.original_model, self._padding_of(state)
         if model.cfg.bottleneck == "continuous" and self.step:
-            *_, last = model.iterate(state, self.step + 1)
+            *_, last = model.iterate(state, self.step + 1, padding=padding)
             return last
-        logits = model.transition(state, self.step)
-        return logits, model.discretise(logits)
+        logits = model.transition(state, self.step, padding)
+        return logits, torch.where(padding[..., None], state, model.discretise(logits))
 
 
 class UnrolledView(_View):
@@ -194,7 +261,9 @@ class UnrolledView(_View):
     out, snapped and embedded anew.
     """
 
-    def __init__(self, model: RecurrentTransformer, n_steps: int) -> None:
+    def __init__(
+        self, model: RecurrentTransformer, n_steps: int, padding: Bool[Tensor, "*batch pos"] | None = None
+    ) -> None:
         if n_steps < 1:
             raise ValueError(f"n_steps must be 1 or more, got {n_steps}")
         model.grow_steps(n_steps)
@@ -211,11 +280,14 @@ class UnrolledView(_View):
                 else:
                     names[plain if step == 0 else full] = full
         cfg = dataclasses.replace(model.cfg, n_layers=n_steps * n_layers)
-        super().__init__(model, cfg, names, n_repeats=n_steps)
+        super().__init__(model, cfg, names, n_repeats=n_steps, padding=padding)
         self.n_steps = n_steps
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return UnrolledView, (self.original_model, self.n_steps, self.padding)
 
     def _run(
         self, state: Int[Tensor, "batch pos factor"]
     ) -> tuple[Float[Tensor, "batch pos d_vocab"], Int[Tensor, "batch pos factor"]]:
-        *_, last = self.original_model.iterate(state, self.n_steps)
+        *_, last = self.original_model.iterate(state, self.n_steps, padding=self._padding_of(state))
         return last

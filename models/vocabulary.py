@@ -17,7 +17,9 @@ from typing import Any, Final, cast
 import torch
 from torch import Tensor
 
-from models.graph import OPERATIONS, ComputationGraph
+from models.graph import ComputationGraph
+from models.one_line import in_one_line
+from models.operations import OPERATIONS
 
 FACTORS: Final = ("syntax", "variable", "operation", "value")
 SYNTAX: Final = ("variable", "operation", "value", "=", "[sep]", "[pad]")
@@ -46,6 +48,12 @@ class EncodedGraphs:
     depths         int64 [batch, node]           depth
 
     Nodes are in text order; the operand axis is as long as the widest node of the batch, and at least 1.
+
+    Examples:
+        >>> from models import FactoredVocabulary
+        >>> encoded = FactoredVocabulary().encode("20 = a; 2 = b; a + b = c")
+        >>> encoded.rhs.tolist(), encoded.values.tolist(), encoded.depths.tolist()
+        ([[2, 6, 12]], [[20, 2, 22]], [[0, 0, 1]])
     """
 
     graphs: tuple[ComputationGraph, ...]
@@ -62,6 +70,10 @@ class EncodedGraphs:
     def __len__(self) -> int:
         """The number of graphs."""
         return len(self.graphs)
+
+    def __repr__(self) -> str:
+        nodes, positions = self.rhs.shape[1], self.mask.shape[1]
+        return in_one_line("EncodedGraphs", graphs=len(self), nodes=nodes, positions=positions)
 
     def to(self, device: torch.device | str) -> EncodedGraphs:
         """The same graphs with every tensor on the device."""
@@ -123,6 +135,15 @@ class FactoredVocabulary:
 
     Symbols, in the order of their ids: syntax `SYNTAX`; variable x_0.., N/A; operation `ops`, N/A; value 0..,
     N/A, EMPTY.
+
+    Examples:
+        >>> from models import FactoredVocabulary
+        >>> vocabulary = FactoredVocabulary()
+        >>> vocabulary.sizes, vocabulary.slice("value")
+        ((6, 129, 2, 25), slice(137, 162, None))
+        >>> encoded = vocabulary.encode("20 = a; 2 = b; a + b = c")
+        >>> vocabulary.unpack(vocabulary.pack(encoded.factors)).equal(encoded.factors)
+        True
     """
 
     n_variables: int = 128
@@ -185,6 +206,11 @@ class FactoredVocabulary:
             (*self.ops, N_A),
             (*(str(value) for value in range(self.modulus)), N_A, EMPTY),
         )[_factor_index(factor)]
+
+    @property
+    def padding(self) -> Tensor:
+        """Int64 [factor]: what stands where no graph is, ``[pad]`` and N/A."""
+        return torch.tensor([_PAD, self.n_a("variable"), self.n_a("operation"), self.n_a("value")])
 
     def symbol_id(self, factor: str, symbol: str) -> int:
         """The id of a symbol; raises `VocabularyError` if the factor does not have it."""
@@ -252,8 +278,7 @@ class FactoredVocabulary:
 
     def _initial_state(self, batch: Sequence[ComputationGraph], nodes: _FlatNodes, symbols: Tensor) -> Tensor:
         """Factors int64 [batch, pos, factor] with every variable EMPTY; symbols: of every operation, in order."""
-        padding = torch.tensor([_PAD, self.n_a("variable"), self.n_a("operation"), self.n_a("value")])
-        factors = padding.repeat(len(batch), int(nodes.rhs.max()) + 1, 1)
+        factors = self.padding.repeat(len(batch), int(nodes.rhs.max()) + 1, 1)
         syntax, variable, operation, value = factors.unbind(-1)
         variables = _int64(node.variable for graph in batch for node in graph.nodes)
 

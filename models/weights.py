@@ -13,11 +13,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformer_lens.FactoredMatrix import FactoredMatrix
+from transformer_lens.utilities.matrix import composition_scores
 
 from models.components import Block
 from models.config import RecurrentConfig
 from models.embedding import FactoredEmbed, FactoredUnembed
 from models.norm import LayerNorm, NoNorm
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge.composition_scores import CompositionScores
 
 
 class WeightAccess:
@@ -34,6 +38,16 @@ class WeightAccess:
         def named_parameters(
             self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
         ) -> Iterator[tuple[str, nn.Parameter]]: ...
+
+    @property
+    def config(self) -> RecurrentConfig:
+        """``cfg`` under the name that pyvene and transformers use; it has ``to_dict``."""
+        return self.cfg
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.W_E.device
 
     @property
     def layers(self) -> list[Block]:
@@ -128,6 +142,33 @@ class WeightAccess:
     def blocks_with(self, submodule: str) -> list[tuple[int, Block]]:
         """``(layer, block)`` for every block that has ``submodule`` (``"attn"``, ``"mlp"`` ...)."""
         return [(layer, block) for layer, block in enumerate(self.layers) if hasattr(block, submodule)]
+
+    @property
+    def all_head_labels(self) -> list[str]:
+        """``["L0H0", "L0H1", ...]``: all heads of all layers, as TransformerLens's bridge names them."""
+        return [f"L{layer}H{head}" for layer in range(len(self.blocks)) for head in range(self.cfg.n_heads)]
+
+    def all_composition_scores(self, mode: str) -> CompositionScores:
+        """How much of what a head writes a later head reads, [layer, head, later layer, later head].
+
+        ``||left right||_F / (||left||_F ||right||_F)``, left the writer's ``W_V W_O``, right the reader's
+        ``W_Q W_K^T`` (mode ``"Q"``), its transpose (``"K"``) or its ``W_V W_O`` (``"V"``); 0 where the reader is
+        in no later layer (Elhage et al. 2021; TransformerLens's ``all_composition_scores``). LayerNorms between
+        the two are left out unless they are folded (:meth:`models.RecurrentTransformer.process_weights`). In the
+        unrolled view of a discrete model only pairs within a step share a residual stream.
+
+        Raises:
+            ValueError: another mode.
+        """
+        from transformer_lens.model_bridge.composition_scores import CompositionScores  # seldom needed
+
+        if mode not in ("Q", "K", "V"):
+            raise ValueError(f"mode must be 'Q', 'K' or 'V', got {mode!r}")
+        reads = {"Q": self.QK, "K": self.QK.T, "V": self.OV}[mode]
+        scores = composition_scores(self.OV, reads)
+        layers = torch.arange(len(self.blocks), device=scores.device)
+        later = layers[:, None, None, None] < layers[None, None, :, None]
+        return CompositionScores(scores.where(later, 0), list(range(len(self.blocks))), self.all_head_labels)
 
     def tl_parameters(self) -> dict[str, Tensor]:
         """Parameters by TransformerLens name (``blocks.0.attn.W_Q``, ``unembed.W_U``)."""

@@ -16,6 +16,13 @@ torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(autouse=True)
+def patient_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page under test waits for what it computes; Streamlit's test runner does not run it again by itself."""
+    if "test_dashboard" in request.module.__name__ or hasattr(request.module, "AppTest"):
+        monkeypatch.setattr("dashboards.computing.PATIENCE", 120.0)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository."""

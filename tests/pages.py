@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from streamlit.testing.v1 import AppTest
 
@@ -16,8 +17,13 @@ def address(app: AppTest) -> dict[str, str]:
     return {name: value[0] if isinstance(value, list) else value for name, value in app.query_params.items()}
 
 
+def shown(markdown: str) -> str:
+    """What a reader sees of escaped text."""
+    return re.sub(r"\\([^a-zA-Z0-9\s])", r"\1", markdown.replace("\u2060", ""))
+
+
 def sentences(app: AppTest) -> str:
-    return "\n".join(element.value for element in app.markdown)
+    return "\n".join(shown(element.value) for element in app.markdown)
 
 
 def figure(app: AppTest, key: str) -> dict:

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from analyses import export
 from analyses.ablation import ablation_command
 from interp.causal.ablation import TIED, Component, ablate, components
-from interp.figures.ablation import ablation_by_step_figure
-from interp.sites import SiteError
+from interp.causal.ablation_figure import ablation_by_step_figure
+from interp.engine.sites import SiteError
 from models import CompiledTransformer, ComputationGraph
 from models.compiled import compile_model
 
@@ -150,3 +150,39 @@ def test_the_script_joins_components_and_repeats_itself(
     for given, message in (("1.x", "LAYER.HEAD"), ("9.0", "no layer 9")):
         refused = CliRunner().invoke(application, [*sizes, "--components", given])
         assert refused.exit_code == 2 and message in refused.output
+
+
+def test_the_script_keeps_heads_and_looks_token_by_token(
+    model: CompiledTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "write_png", lambda figure, path: "there is no browser")
+    model.save_pretrained(tmp_path / "small")
+    application = typer.Typer()
+    application.command()(ablation_command)
+    sizes = ["--n-nodes", "8", "--n-graphs", "2", "--method", "mean", "--model", str(tmp_path / "small")]
+    planted = [one for one in model.circuit.heads if one.kind != "idle"]
+    kept = ",".join(f"{one.layer}.{one.head}" for one in planted)
+    done = CliRunner().invoke(
+        application, [*sizes, "--keep", kept, "--draws", "2", "--out", str(tmp_path / "a")]
+    )
+    said = " ".join(done.output.split())
+    assert done.exit_code == 0 and f"{len(planted)} heads alone, MLPs kept, solve 2 of 2 graphs" in said
+    config = ["--config", str(tmp_path / "a" / "config.yaml"), "--out", str(tmp_path / "b")]
+    assert CliRunner().invoke(application, config).exit_code == 0
+    assert (tmp_path / "a/ablation.csv").read_text() == (tmp_path / "b/ablation.csv").read_text()
+    role = model.circuit.with_role("value:last")
+    by_token = ["--components", f"{role.layer}.{role.head}", "--by-token", "--out", str(tmp_path / "c")]
+    done = CliRunner().invoke(application, [*sizes, *by_token])
+    assert done.exit_code == 0 and f"head {role.layer}.{role.head}," in done.output
+    frame = pd.read_parquet(tmp_path / "c/ablation.parquet")
+    assert set(frame.loc[frame["broken_value"] > 0, "token"]) <= {"rhs:1", "rhs:2", "rhs:3"}
+    for given, message in (
+        (["--keep", "0.1", "--by-token"], "--keep stands alone"),
+        (["--keep", "0.1", "--components", "0.2"], "--keep stands alone"),
+        (["--keep", "mlp0"], "MLPs are all kept"),
+        (["--keep", "1.x"], "--keep has '1.x'"),
+        (["--by-token", "--jobs", "2"], "run in one process"),
+        (["--by-token", "--components", "mlp0"], "no MLPs"),
+    ):
+        refused = CliRunner().invoke(application, [*sizes, *given])
+        assert refused.exit_code == 2 and message in " ".join(refused.output.split()), given

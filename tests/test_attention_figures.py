@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interp.activations.rhs_patterns import rhs_pattern
-from interp.figures.attention import (
+from interp.data.rhs_patterns import RhsPattern, rhs_pattern
+from interp.mechanism.attention_figure import (
     all_heads_figure,
     pattern_figure,
     targets_figure,
 )
-from interp.figures.attention_graph import CLASSES, attention_graph_figure
+from interp.mechanism.attention_graph_figure import CLASSES, attention_graph_figure
 from interp.mechanism.attention_roles import ROLES, attention_targets
 from models.compiled import compile_model
 from models.graph import ComputationGraph
@@ -38,6 +38,10 @@ def pattern(model, graph):
 
 def traces(figure) -> list[Any]:
     return list(figure.data)
+
+
+def heatmaps(figure) -> list[Any]:
+    return [trace for trace in figure.data if trace.type == "heatmap"]
 
 
 def test_the_pattern_is_the_runs_own(model, graph, pattern):
@@ -94,6 +98,33 @@ def test_all_heads_are_drawn_in_order(pattern):
         np.testing.assert_allclose(np.array(trace.z), values, atol=1e-4)
 
 
+@pytest.mark.parametrize("n_nodes", [64, 128])
+@pytest.mark.parametrize("width", [1000, 640])
+def test_where_every_node_looks_most_is_seen_in_all_heads_of_a_wide_graph(n_nodes, width):
+    """One cell stands out in every row of every head, and lies anywhere: it is drawn, in the node's own row."""
+    wide = ComputationGraph.sample(n_nodes, seed=n_nodes)
+    tokens = tuple(token for node in range(n_nodes) for token in (*wide.equation(node).split(), "[sep]"))
+    random = np.random.default_rng(n_nodes)
+    attention = random.uniform(0, 0.02, (2, 8, n_nodes, len(tokens))).astype(np.float32)
+    peaks = random.integers(0, len(tokens), attention.shape[:3])
+    np.put_along_axis(attention, peaks[..., None], random.uniform(0.3, 1, (*peaks.shape, 1)), axis=-1)
+    wide_pattern = RhsPattern(
+        wide, 1, tokens, ("EMPTY",) * n_nodes, np.flatnonzero(np.array(tokens) == "[sep]") - 1, attention
+    )
+    for drawn, values, at in zip(
+        heatmaps(all_heads_figure(wide_pattern, width)),
+        attention.reshape(16, n_nodes, -1),
+        peaks.reshape(16, n_nodes),
+        strict=True,
+    ):
+        shown = np.array(drawn.z)
+        assert shown.shape[1] < len(tokens) / 2, "so narrow that tokens are pooled"
+        np.testing.assert_allclose(shown.max(1), values.max(1), atol=1e-4)
+        edges = np.array(drawn.x)[shown.argmax(1)[:, None] + [0, 1]]
+        assert (edges[:, 0] < at).all() and (at < edges[:, 1]).all(), "in the block where it lies"
+        assert (drawn.xgap, drawn.ygap, drawn.hoverinfo) == (0, 0, "skip")
+
+
 def test_edges_of_the_graph_are_the_attention_between_nodes(pattern):
     graph = pattern.graph
     edges = [(node, operand) for node, one in enumerate(graph.nodes) for operand in one.operands]
@@ -115,8 +146,8 @@ def test_edges_of_the_graph_are_the_attention_between_nodes(pattern):
 
 def test_roles_are_drawn_by_status(model, graph):
     targets = attention_targets(model, [graph], 3)
-    drawn = traces(targets_figure(targets, 1))
+    drawn = heatmaps(targets_figure(targets, 1))
     assert len(drawn) == 3
     for trace, values in zip(drawn, targets.mass[:, 1], strict=True):
         np.testing.assert_allclose(np.array(trace.z, float), values.reshape(len(ROLES), -1), atol=1e-4)
-    assert len(traces(targets_figure(targets, 0))) == 2, "nothing is done as step 0 is entered"
+    assert len(heatmaps(targets_figure(targets, 0))) == 2, "nothing is done as step 0 is entered"

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from interp.causal.agreement import Agreement, table
 from interp.causal.attribution import attribution_sweep
-from interp.interventions import SetFrom, SetValue, at, record
-from interp.replay import run_plainly
-from interp.sites import Site, SiteError, resolve
+from interp.engine.interventions import SetFrom, SetValue, at, record
+from interp.engine.replay import run_plainly
+from interp.engine.sites import Site, SiteError, resolve
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
 

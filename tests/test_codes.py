@@ -10,10 +10,10 @@ import torch
 
 from interp.codebook.code_interventions import CodeEdit, code_interventions, score_edits
 from interp.codebook.codes import CodeUsage, code_usage, code_usage_of
+from interp.codebook.codes_figure import commit_figure, information_figure, transition_figure
 from interp.codebook.margins import STATUSES, SnapMargins, snap_margins
 from interp.codebook.transitions import transitions_of
-from interp.figures.codes import commit_figure, information_figure, transition_figure
-from interp.labels import ROLES
+from interp.data.labels import ROLES
 from interp.oracle_step import oracle_steps
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
@@ -150,8 +150,9 @@ def test_margins_are_those_of_the_models_own_logits(bottleneck, attention_dir):
     run = model.run([sample(1, 9), sample(2, 5)], n_steps=3)
     margins = snap_margins(model, run)
     with torch.no_grad():
-        logits, cache = model.run_with_cache(run.encoded, n_steps=3, names=["ln_final.hook_normalized"])
-    hidden = cache["ln_final.hook_normalized"]
+        last = f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
+        logits, cache = model.run_with_cache(run.encoded, n_steps=3, names=[last])
+        hidden = model.ln_final(cache[last])
     mask = run.encoded.mask
     for index, factor in enumerate(FACTORS):
         part = logits[..., model.vocabulary.slice(factor)]

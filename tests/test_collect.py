@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from interp import Site, SiteError, collect
-from interp.labels import STATUSES
-from interp.walk import batches
+from interp.data.labels import STATUSES
+from interp.engine.walk import batches
 from models import ComputationGraph, RecurrentTransformer, load
 from models.compiled import compile_model
 from tests.collecting import GRAPHS, MODELS, RESID, SIZES, graph, same, untrained

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interp.causal.cone import DamageCone, cone_table, damage_cones, graph_levels
-from interp.figures.cone import cone_figure
-from interp.interventions import SetCode, SetValue, ZeroAblate, record
-from interp.sites import Site, SiteError
+from interp.causal.cone_figure import cone_figure
+from interp.engine.interventions import SetCode, SetValue, ZeroAblate, record
+from interp.engine.sites import Site, SiteError
 from interp.synchronous import SymbolicState
 from models import CompiledTransformer, ComputationGraph
 from models.compiled import compile_model

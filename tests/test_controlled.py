@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from interp.interventions import record
+from interp.engine.interventions import record
 from interp.mechanism.perturbed import ControlledError, append_equation, controlled, perturbations_of
 from models.compiled import CompiledTransformer, compile_model
 from models.config import RecurrentConfig
@@ -115,8 +115,34 @@ def test_bad_requests_say_what_is_allowed(
         controlled(model, graph, vary, node, step)
 
 
-def test_a_model_without_discrete_states_is_refused(graph: ComputationGraph) -> None:
-    cfg = RecurrentConfig(bottleneck="continuous", modulus=5, n_variables=16, ops=("ADD", "SUB"))
+def test_a_hidden_state_is_moved_to_show_the_variation(graph: ComputationGraph) -> None:
+    cfg = RecurrentConfig(
+        bottleneck="continuous", method="continuous", modulus=5, n_variables=16, ops=("ADD", "SUB")
+    )
     continuous = RecurrentTransformer(cfg).eval()
-    with pytest.raises(ControlledError, match="hidden states"):
-        controlled(continuous, graph, "operand:0")
+    run = record(continuous, graph, n_steps=4)
+    for vary, step in (("operand:0", 0), ("rhs_name", 2)):
+        states = controlled(continuous, run, vary, node=4, step=step)
+        assert states.hidden is not None
+        own, shown = run.activation("hook_embed", step), run.trajectory.states[step, 0]
+        same = (states.states == shown).all(-1)
+        assert torch.equal(states.hidden[same], own.expand_as(states.hidden)[same]) and not bool(same.all())
+        logits = continuous.unembed(states.hidden)[..., continuous.vocabulary.slice("variable")]
+        before = continuous.unembed(own[None])[0][..., continuous.vocabulary.slice("variable")]
+        for row, pos in (~same).nonzero().tolist():
+            wanted, was = int(states.states[row, pos, 1]), int(shown[pos, 1])
+            torch.testing.assert_close(logits[row, pos, wanted], before[pos, was])
+            torch.testing.assert_close(logits[row, pos, was], before[pos, wanted])
+
+
+def test_a_continuous_model_of_fixed_steps_is_refused(graph: ComputationGraph) -> None:
+    cfg = RecurrentConfig(
+        bottleneck="continuous",
+        method="recurrent",
+        default_steps=3,
+        modulus=5,
+        n_variables=16,
+        ops=("ADD", "SUB"),
+    )
+    with pytest.raises(ControlledError, match="supervised after the last of 3 steps alone"):
+        controlled(RecurrentTransformer(cfg).eval(), graph, "operand:0")

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from analyses import export
 from analyses.cross_step import cross_step_command
 from interp.causal.cross_step import cross_step_matrix
+from interp.causal.cross_step_figure import cross_step_figure
 from interp.causal.pairs import leaf_swap, leaf_value, make_pair
-from interp.figures.cross_step import cross_step_figure
-from interp.sites import SiteError
+from interp.engine.sites import SiteError
 from interp.synchronous import symbolic_run, token_places
 from models import CompiledTransformer, ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
@@ -58,7 +58,76 @@ def test_compiled_is_as_predicted(model: CompiledTransformer, kind: str, site: d
         result = cross_step_matrix(model, pair.clean, pair.corrupt, lag=lag, metric=metric, n_steps=5, **site)
         assert result.predicted is not None
         assert np.allclose(result.normalised, result.predicted, atol=1e-4), (lag, metric)
-        assert result.matched() == 1
+        assert result.whole == ("pos" not in site)
+        assert result.matched() == 1 if result.evidence.any() else np.isnan(result.matched())
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "lag", "metric"),
+    [
+        ("1 = a; a = b; b = c; c = d", "leaf-value", None, "accuracy"),
+        ("1 = a; a = b; b = c; c = d", "leaf-value", 1, "accuracy"),
+        ("1 = a; 2 = b; a + b = c; c - a = d; d + c = e", "operation", None, "logit_diff"),
+        ("1 = a; 2 = b; a + b = c; c - a = d; d + c = e", "operation", 2, "accuracy"),
+        ("1 = a; 2 = b; a + b = c; c - a = d; d + c = e", "leaf-swap", None, "prob"),
+        ("1 = a; 2 = b; a + b = c; c = d; d - a = e; e = f", "operand", None, "accuracy"),
+    ],
+)
+def test_a_run_of_any_length_is_as_predicted(
+    model: CompiledTransformer, text: str, kind: str, lag: int | None, metric: str
+) -> None:
+    """Also one that ends before the deepest nodes are solved: what is EMPTY there is right in neither run."""
+    pair = make_pair(ComputationGraph.parse(text, **SIZES), kind, 1)
+    depths = pair.clean.depths_by_node
+    for n_steps in range(1, max(depths) + 3):
+        result = cross_step_matrix(model, *texts(pair), "state", n_steps=n_steps, lag=lag, metric=metric)
+        assert result.predicted is not None
+        seen = n_steps > min(depths[node] for node in result.nodes)
+        assert np.isfinite(result.predicted).all() == seen
+        if seen:
+            assert np.allclose(result.normalised, result.predicted, atol=1e-3), n_steps
+            assert result.consistent
+        else:
+            assert np.isnan(result.predicted).all() and np.isnan(result.matched())
+            assert "show the same" in str(result)
+
+
+def test_a_value_that_is_not_computed_yet_is_not_right(model: CompiledTransformer) -> None:
+    """After 2 steps x_3 and x_4 are EMPTY in both runs of the chain."""
+    pair = leaf_value(CHAIN, "x_1", value=2)
+    result = cross_step_matrix(model, *texts(pair), "state", n_steps=2)
+    assert (result.clean, result.corrupt) == (0.5, 0)
+    assert result.raw.tolist() == [[0.5, 0.25], [0.75, 0.5]]
+
+
+def test_a_whole_state_is_no_evidence(model: CompiledTransformer) -> None:
+    """It says nothing of a model that knows nothing, and of one that knows all: the same holds for both."""
+    pair, args = leaf_value(CHAIN, "x_1", value=2), {"n_steps": 5}
+    cfg = RecurrentConfig(n_layers=2, d_model=16, n_heads=2, d_head=8, d_mlp=16, seed=1, **SIZES)
+    for one in (model, RecurrentTransformer(cfg).eval()):
+        for lag in (None, 1):
+            whole = cross_step_matrix(one, *texts(pair), "state", lag=lag, **args)
+            assert whole.whole and whole.consistent and not whole.evidence.any()
+            assert np.isnan(whole.matched()) and np.isnan(whole.silent_matched())
+    part = cross_step_matrix(model, *texts(pair), "state", pos="rhs", lag=0, **args)
+    assert not part.whole and part.evidence.any() and part.matched() == part.silent_matched() == 1
+    assert not replace(part, sites=whole.sites).evidence.any()
+    broken = whole.raw.copy()
+    broken[1, 1] += 0.5
+    assert not replace(whole, raw=broken).consistent
+
+
+def test_cells_without_a_predicted_effect_are_counted_apart(model: CompiledTransformer) -> None:
+    """A right-hand side acts only where the steps left are as many as the way to the node that is read."""
+    pair = leaf_value(CHAIN, "x_1", value=2)
+    result = cross_step_matrix(model, *texts(pair), "resid_post", LAST, pos="rhs:x_3", nodes=[3], n_steps=6)
+    source, target = np.indices((6, 6))
+    assert np.array_equal(result.evidence, (source >= 2) & (target == 4))
+    assert (result.matched(), result.matched_by_nothing(), result.silent_matched()) == (1, 0, 1)
+    nothing = replace(result, raw=np.full_like(result.raw, result.corrupt))
+    assert (nothing.matched(), nothing.silent_matched()) == (0, 1)
+    everything = replace(result, raw=np.full_like(result.raw, result.clean))
+    assert (everything.matched(), everything.silent_matched()) == (1, 0)
 
 
 def test_every_text_token_is_as_predicted(model: CompiledTransformer) -> None:
@@ -111,7 +180,7 @@ def test_an_untrained_model_is_not_as_predicted() -> None:
     cfg = RecurrentConfig(n_layers=2, d_model=16, n_heads=2, d_head=8, d_mlp=16, seed=1, **SIZES)
     untrained = RecurrentTransformer(cfg).eval()
     pair = leaf_value(CHAIN, "x_1", value=2)
-    result = cross_step_matrix(untrained, *texts(pair), "state", metric="logit_diff", n_steps=4)
+    result = cross_step_matrix(untrained, *texts(pair), "state", pos="rhs", lag=0, n_steps=4)
     assert result.predicted is not None and not result.matched() > 0.5
 
 
@@ -158,7 +227,7 @@ def test_frame_and_figure(model: CompiledTransformer) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"metric": "loss"}, "allowed are accuracy, logit_diff, prob"),
+        ({"metric": "loss"}, "allowed are logit_diff, prob, accuracy"),
         ({"lag": -1}, "lag is -1"),
         ({"nodes": [9]}, "allowed is at least one of 0 to 3"),
         ({"carries": "operand:x"}, "allowed are entering, output, operand:<k>"),
@@ -190,15 +259,26 @@ def test_the_script_writes_its_study_and_repeats_it(
     first, again = tmp_path / "first", tmp_path / "again"
     arguments = ["--n-nodes", "8", "--n-pairs", "2", "--model", str(tmp_path / "small"), "--pos", "rhs"]
     done = run(cross_step_command, *arguments, "--lag", "0", "--out", str(first))
-    assert done.exit_code == 0 and "100.0% of" in done.output
+    assert done.exit_code == 0 and "in which the graph predicts an effect" in done.output
+    whole = run(cross_step_command, *arguments[:6], "--steps", "4")
+    assert whole.exit_code == 0 and "none of the 32 cells is evidence" in " ".join(whole.output.split())
     assert {path.suffix for path in first.iterdir()} == {".csv", ".json", ".parquet", ".html", ".yaml"}
     assert run(cross_step_command, "--config", str(first / "config.yaml"), "--out", str(again)).exit_code == 0
     table = (first / "cross_step.csv").read_text()
     assert table == (again / "cross_step.csv").read_text()
     frame = pd.read_parquet(first / "cross_step.parquet")
     assert set(frame["pair"]) == {0, 1} and (frame["normalised"] - frame["predicted"]).abs().max() < 1e-6
+    text = [
+        "1 = a; 2 = b; a + b = c; c - a = d",
+        "--pair-kind",
+        "operation",
+        "--model",
+        str(tmp_path / "small"),
+    ]
+    early = run(cross_step_command, *text, "--ops", "ADD,SUB", "--steps", "1", "--pos", "rhs")
+    assert early.exit_code == 0 and "nothing to restore (give more --steps)" in " ".join(early.output.split())
     refused = run(cross_step_command, *arguments, "--metric", "loss")
-    assert refused.exit_code == 2 and "allowed are accuracy" in refused.output
+    assert refused.exit_code == 2 and "allowed are logit_diff, prob, accuracy" in refused.output
 
 
 def run(command: Any, *arguments: str) -> Any:

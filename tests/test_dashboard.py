@@ -10,7 +10,8 @@ from streamlit.testing.v1 import AppTest
 
 from dashboards.trajectory.view import Edit, View
 from dashboards.trajectory.words import spans
-from models import ComputationGraph
+from models import ComputationGraph, load
+from models.operations import OPERATIONS
 from tests.pages import address, checked, figure, sentences, trace
 
 CHAIN = "20 = x_7; 2 = x_42; x_7 + x_42 = total; total * x_42 = twice"
@@ -107,12 +108,34 @@ def test_overwriting_changes_the_rest_of_the_run(page):
     assert address(app)["edit"] == "x_42@0=5"
     assert "is 5 instead of 2. 2 other nodes showed another value" in sentences(app)
     assert "**step 3 healed it**" in sentences(app)
+    assert (
+        "Control, the same edit with the value that `x_42` shows anyway (2): no node" in app.caption[0].value
+    )
     edited = figure(app, "edited heatmap")
     assert trace(edited, "values")["z"][1] == [20, 2, 2, 24]
     assert "differs from the original run" in [trace.get("name") for trace in edited["data"]]
     assert list(app.dataframe[1].value["node"]) == ["x_42", "total", "twice"]
     checked(app.toggle(key="overwriting").set_value(False).run())
     assert "edit" not in address(app)
+
+
+def test_an_edit_of_a_hidden_state_says_what_was_done_and_shows_its_control(page):
+    text = CHAIN.replace("*", "+")
+    app = page(model="continuous", text=text)
+    run = load("continuous").run(text)
+    total = [node.name for node in run.encoded.graphs[0].nodes].index("total")
+    shown = run.vocabulary.symbols("value")[int(run.values[2, 0, total])]
+    checked(app.toggle(key="overwriting").set_value(True).run())
+    app.selectbox(key="edit_node").set_value("total")
+    app.selectbox(key="edit_state").set_value(2)
+    said = {}
+    for value in (shown, "7" if shown != "7" else "8"):
+        checked(app.selectbox(key="edit_value").set_value(value).run())
+        said[value] = sentences(app) + app.caption[0].value
+        assert "The hidden state was kept, and moved at `total`" in said[value]
+        assert f"shows anyway ({shown}): no node shows another value" in said[value]
+    assert "so nothing changes" in said.pop(shown)
+    assert f"instead of {shown}." in next(iter(said.values()))
 
 
 @pytest.mark.parametrize(
@@ -166,3 +189,18 @@ def test_a_view_survives_its_parameters():
 def test_spans_say_which_steps():
     assert spans([True, False, True, True], first_state=0) == "start, 1 to 2"
     assert spans([False, False], first_state=3) == ""
+
+
+def test_a_compiled_model_is_taken_for_the_operations_of_the_graph(page):
+    app = page(model="compiled", n="9", seed="4")
+    assert app.pills(key="ops").options == list(OPERATIONS)
+    checked(app.pills(key="ops").set_value(["ADD", "MAX"]).run())
+    expected = ComputationGraph.sample(9, ops=("ADD", "MAX"), seed=4)
+    assert trace(figure(app, "graph"), "names")["text"] == [node.name for node in expected.nodes]
+    assert "match the symbolic oracle" in sentences(app)
+    assert (address(app)["model"], address(app)["ops"]) == ("compiled-max", "ADD,MAX")
+    again = page(**address(app))
+    assert again.selectbox(key="model").value == "compiled-max"
+    typed = page(model="compiled", text="3 = a; 4 = b; a MAX b = c")
+    assert "match the symbolic oracle" in sentences(typed)
+    assert not typed.error

@@ -11,17 +11,18 @@ import plotly.graph_objects as go
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from analyses.framework.settings import Choice
 from analyses.inputs import InputError
 from dashboards import precomputed
 from dashboards.downloads import figures_html
-from dashboards.graph_inputs import AnalysisView, Setting, default_view, split_texts
+from dashboards.graph_inputs import AnalysisView, default_view, split_texts
 from dashboards.precomputed import Result, cache_folder, content_key, model_digest, store, stored
 from models import ComputationGraph, load
 from models.compiled import compile_model
 from tests.pages import address, checked, sentences
 
-FACTOR = Setting("factor", "Factor", {"value": "value", "syntax": "syntax"})
-SIZE = Setting("size", "Size", {"small": "few", "large": "many"})
+FACTOR = Choice("factor", "Factor", {"value": "value", "syntax": "syntax"})
+SIZE = Choice("size", "Size", {"small": "few", "large": "many"})
 
 
 @pytest.fixture
@@ -210,7 +211,9 @@ def stub(monkeypatch, folder):
     import sys
     import types
 
-    from dashboards.analysis_page import Analysis, command_line, results
+    from analyses.framework.record import Analysis, Page
+    from analyses.framework.settings import Setting
+    from dashboards.analysis_page import page_of, results
 
     module = types.ModuleType("tests_stub_analysis")
     calls: list[tuple] = []
@@ -223,15 +226,15 @@ def stub(monkeypatch, folder):
 
     results.clear()
     module.calls, module.fail = calls, None
-    module.PAGE = Analysis(
-        name="stub",
-        line=lambda view: command_line("stub", view),
-        intro="What it is.",
-        study_of=lambda view: study_stub,
-        settings=(FACTOR,),
-        options=lambda view: {"factor": view.setting("factor")},
-        at_once=1000,
-        shown=lambda view: {"sizes": 'study.figures()["sizes"]'},
+    module.study_stub = study_stub
+    module.PAGE = page_of(
+        Analysis(
+            name="stub",
+            about="Count.",
+            study="tests_stub_analysis:study_stub",
+            settings=(Setting("factor", "Which.", "value"),),
+            page=Page("Stub", "What?", "What it is.", choices=(FACTOR,), at_once=1000),
+        )
     )
     monkeypatch.setitem(sys.modules, "tests_stub_analysis", module)
     return module

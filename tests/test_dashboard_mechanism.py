@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from analyses.catalogue.mechanism import FIGURES, LABELS
 from analyses.inputs import InputError
 from analyses.mechanism import PARTS, WITH_GRAPHS, study_mechanism
 from analyses.training_dynamics import DATA, TrainingStudy
 from dashboards.analysis_page import results, snippet
 from dashboards.graph_inputs import default_view
-from dashboards.mechanism import FIGURES, LABELS, MECHANISM
+from dashboards.mechanism import MECHANISM
 from dashboards.story import STORY
 from interp.mechanism.onsets import TrainingDynamics
 from models.graph import ComputationGraph
@@ -32,7 +33,13 @@ def empty_cache(tmp_path, monkeypatch):
 def draw(page: str) -> None:
     import importlib
 
-    getattr(importlib.import_module(f"dashboards.{page}"), f"{page}_page")()
+    from dashboards.analysis_page import analysis_page
+    from dashboards.pages import analysis_pages
+
+    if page in analysis_pages():
+        analysis_page(analysis_pages()[page])
+    else:
+        getattr(importlib.import_module(f"dashboards.{page}"), f"{page}_page")()
 
 
 def opened(page: str, **params: str) -> AppTest:
@@ -119,9 +126,13 @@ def test_a_part_of_the_mechanism_has_its_control_beside_it(part):
         assert drawn_by(app.code[0].value) == [spec["data"] for spec in specs(app)]
 
 
-@pytest.mark.parametrize("name", ["continuous", "recurrent"])
 @pytest.mark.parametrize(
-    ("page", "said"), [("mechanism", "does not step from one discrete state"), ("story", "discrete states")]
+    ("page", "name", "said"),
+    [
+        ("mechanism", "recurrent", "supervised at the end of its 8 steps alone"),
+        ("story", "recurrent", "discrete states"),
+        ("story", "continuous", "discrete states"),
+    ],
 )
 def test_what_a_model_lacks_is_a_sentence(page, said, name):
     app = opened(page, model=name, text=OWN)
@@ -148,7 +159,7 @@ def test_bare_addresses_are_computed_at_once():
     for page in (MECHANISM, STORY):
         view = default_view(page.settings, page.graphs)
         assert page.is_default(view) and view.n * view.graphs <= page.at_once
-    assert [dict(variant)["part"] for variant in MECHANISM.variants] == list(PARTS)
+    assert [dict(variant)["part"] for variant in MECHANISM.page.variants] == list(PARTS)
 
 
 def test_training_of_the_bundled_model_is_that_of_its_snapshots():
@@ -158,7 +169,11 @@ def test_training_of_the_bundled_model_is_that_of_its_snapshots():
     assert study.to_dict() == json.loads((DATA / "training_discrete-corrected.json").read_text())
     app = opened("training")
     assert study.verdict() in sentences(app)
-    assert titles(app) == ["What is learnt when", "Which comes first"]
+    assert titles(app) == [
+        "What is learnt when",
+        "Which comes first",
+        "Distances that heads are born with",
+    ]
     assert drawn_by(app.code[0].value) == [spec["data"] for spec in specs(app)]
 
 

@@ -16,9 +16,9 @@ from dashboards.patching import jobs
 from dashboards.patching.jobs import SweepJob, SweepRequest
 from dashboards.patching.results import sweep_json
 from dashboards.patching.view import Settings, View, typed_pair
+from interp.causal.patched_run_figure import patched_run_figure
 from interp.causal.patching import patch_sweep
-from interp.figures.patched_run import patched_run_figure
-from interp.sites import Site
+from interp.engine.sites import Site
 from models import ComputationGraph
 from models.compiled import compile_model
 from tests.pages import address, checked, figure, sentences, trace
@@ -160,6 +160,21 @@ def test_an_address_with_mistakes_is_answered_by_messages(page):
     assert len(app.error) == 12
     app = page(**TYPED, look="layer-head", site="z", layer="9", step="99", pos="rhs:77", cell="5000")
     assert len(app.error) == 4
+
+
+@pytest.mark.parametrize(
+    ("address", "ignored", "why"),
+    [
+        ({"look": "step-pos", "step": "2"}, "step=2", "the rows of the heatmap are all steps"),
+        ({"step": "all"}, "step=all", "the rows of the heatmap are all steps"),
+        ({"look": "layer-pos", "layer": "1"}, "layer=1", "the rows of the heatmap are all layers"),
+        ({"site": "state", "layer": "1"}, "layer=1", "state is of no layer"),
+    ],
+)
+def test_a_step_or_layer_that_the_heatmap_does_not_ask_for_is_said(address, ignored, why):
+    view, problems = View.from_params(address, View())
+    assert problems == [f"{ignored} in the address was ignored: {why}."]
+    assert (view.settings.step, view.settings.layer) == (0, 0)
 
 
 def test_a_pair_without_an_effect_is_a_message(page):
@@ -327,3 +342,27 @@ def test_the_figure_frames_what_the_patch_changed():
         patched_run_figure(clean, values, corrupt, base="other")
     with pytest.raises(ValueError, match="allowed are 0 to 3"):
         patched_run_figure(clean, values, corrupt, nodes=[4])
+
+
+def test_a_sweep_goes_on_while_another_reader_wants_it(request_and_model, monkeypatch):
+    request, shared = request_and_model
+    go_on = threading.Event()
+
+    def slow(*arguments, **options):
+        assert go_on.wait(20)
+        return patch_sweep(*arguments, **options)
+
+    monkeypatch.setattr(jobs, "patch_sweep", slow)
+    job = SweepJob(request, shared)
+    job.start("one")
+    job.start("two")
+    job.cancel("one")
+    assert (job.running, job.cancelled) == (True, False)
+    go_on.set()
+    assert job.wait(20)
+    assert job.finished
+    other = SweepJob(request, shared)
+    other.start("one")
+    other.cancel("one")
+    assert other.cancelled
+    assert other.wait(20)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from interp import ActivationDataset, DatasetError, collect
-from interp.activations.growing import InFile, InMemory
+from interp.data.growing import InFile, InMemory
 from models import RecurrentTransformer
 from models.compiled import compile_model
 from tests.collecting import GRAPHS, SIZES, same

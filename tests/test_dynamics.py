@@ -11,15 +11,15 @@ from scipy import stats
 from torch import Tensor, nn
 
 from interp import as_looped, dynamics, run_looped
-from interp.figures.dynamics import drift_figure, frontier_figure, motion_figure
-from interp.figures.trajectories import pca_figure
-from interp.motion.cycles import approximate_cycles, exact_cycles, lasting_cycles
-from interp.motion.drift import drift_of
-from interp.motion.dynamics import Dynamics, dynamics_of
-from interp.motion.frontier import frontier_of
-from interp.motion.pca import pca_trajectories
-from interp.motion.violations import violations_of
-from interp.resampling import interval_over_graphs
+from interp.state_dynamics.cycles import approximate_cycles, exact_cycles, lasting_cycles
+from interp.state_dynamics.drift import drift_of
+from interp.state_dynamics.dynamics import Dynamics, dynamics_of
+from interp.state_dynamics.dynamics_figure import drift_figure, frontier_figure, motion_figure
+from interp.state_dynamics.frontier import frontier_of
+from interp.state_dynamics.pca import pca_trajectories
+from interp.state_dynamics.trajectories_figure import pca_figure
+from interp.state_dynamics.violations import violations_of
+from interp.statistics.resampling import interval_over_graphs
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
 
@@ -172,6 +172,58 @@ def test_frontier_by_hand() -> None:
     assert fast.completed_at.tolist() == [0] and np.isnan(fast.speed().slope)
     with pytest.raises(ValueError, match="allowed are"):
         frontier_of(right, depths[:1])
+
+
+def in_time(depths: np.ndarray, n_steps: int, every: float = 1) -> np.ndarray:
+    """What a run that solves level l after step ``every * l`` shows: bool [state, batch, node]."""
+    state = np.arange(n_steps + 1)[:, None, None]
+    return (state - 1 >= every * depths) & (depths >= 0)
+
+
+def test_a_correct_run_moves_one_level_a_step_whichever_nodes_are_looked_at() -> None:
+    """Whole graphs, only leaves, chains, gaps, graphs of different depth padded to one batch."""
+    rng = np.random.default_rng(0)
+    graphs = [
+        *(ComputationGraph.sample(4 + seed % 20, n_leaves=1 + seed % 4, seed=seed) for seed in range(60)),
+        ComputationGraph.parse("1 = a; 2 = b; 3 = c"),
+        ComputationGraph.parse("1 = a; a = b; b = c; c = d; d = e; e = f"),
+    ]
+    whole = np.full((len(graphs), max(map(len, graphs))), -1)
+    for row, one in enumerate(graphs):
+        whole[row, : len(one)] = one.depths_by_node
+    for depths in (
+        whole,
+        *(np.where(rng.random(whole.shape) < share, whole, -1) for share in (0.7, 0.3, 0.1)),
+    ):
+        depth = depths.max(-1)
+        for n_steps in (int(whole.max()) + 3, 4, 2):
+            found = frontier_of(in_time(depths, n_steps), depths)
+            steps = np.arange(n_steps)[:, None]
+            assert (found.levels == np.minimum(steps + 1, depth + 1)).all()
+            assert (found.completed_at == np.where(depth < n_steps, depth, -1)).all()
+            assert found.speed().slope == pytest.approx(1)
+        slow = frontier_of(in_time(depths, 60, every=2), depths)
+        fast = frontier_of(in_time(depths, 60, every=0.5), depths)
+        deep = depth >= 2
+        assert (slow.completed_at == 2 * depth)[deep].all() and (fast.completed_at < depth)[deep].all()
+        assert slow.speed().slope < 1 < fast.speed().slope
+
+
+def test_a_level_without_nodes_by_hand() -> None:
+    """Levels 0 and 3: nothing is known of 1 and 2; a run that solves level 3 at step 1, in time, at 5, or breaks 0."""
+    depths = np.array([[0, 3]] * 4)
+    right = np.zeros((8, 4, 2), dtype=bool)
+    right[1:, :, 0] = True
+    right[2:, 0, 1] = right[4:, 1, 1] = right[6:, 2, 1] = right[4:, 3, 1] = True
+    right[2, 3, 0] = False
+    found = frontier_of(right, depths)
+    assert found.levels.T.tolist() == [
+        [1, 4, 4, 4, 4, 4, 4],
+        [1, 2, 3, 4, 4, 4, 4],
+        [1, 2, 3, 3, 3, 4, 4],
+        [1, 0, 1, 4, 4, 4, 4],
+    ]
+    assert found.completed_at.tolist() == [1, 3, 5, 3]
 
 
 def test_the_interval_is_that_of_resampled_graphs() -> None:

@@ -9,15 +9,20 @@ import pytest
 import torch
 
 from interp.causal.overwrite import Overwrite, overwrite_value
+from interp.figures import palette
+from interp.figures.cells import number_traces
 from interp.figures.graph import graph_figure
 from interp.figures.layout import layer
+from interp.figures.palette import VISIONS
 from interp.figures.template import (
     EMPTY_COLOUR,
     INK,
+    MARK_COLOUR,
     N_A_COLOUR,
     VALUE_COLOURS,
     WRONG_COLOUR,
     discrete_scale,
+    least_width,
     state_label,
     step_colours,
     text_colour,
@@ -68,6 +73,61 @@ def test_value_colours_are_all_different_and_far_from_what_means_something_else(
     distances = [float((one - other).norm()) for one, other in itertools.combinations(channels[:26], 2)]
     assert len(VALUE_COLOURS) == 23
     assert min(distances) > 25
+
+
+@pytest.mark.parametrize("vision", VISIONS)
+@pytest.mark.parametrize(("n", "least"), [(5, 29), (11, 22), (23, 18), (31, 14), (64, 10)])
+def test_value_colours_stay_apart_for_every_reader(vision, n, least):
+    colours = [*value_colours(n), WRONG_COLOUR, INK, MARK_COLOUR]
+    assert len(set(colours)) == n + 5
+    apart = palette.distances(colours, vision)[:n]
+    apart[range(n), range(n)] = 100
+    assert apart.min() > least
+
+
+def test_dichromats_do_not_tell_red_from_its_match():
+    # What deuteranopia confuses: the two differ along its line of confusion (1, 0.372, ...) alone.
+    seen = palette.simulated(["#ff0000", "#a37f00"], "deuteranopia")
+    assert palette.distances(["#ff0000", "#a37f00"], "normal")[0, 1] > 60
+    assert abs(seen[0] - seen[1]).max() < 0.06
+    assert palette.simulated(["#4b96ff"], "normal")[0] * 255 == pytest.approx([75, 150, 255], abs=0.1)
+    assert palette.simulated(["#ffffff"], "protanopia")[0] == pytest.approx([1, 1, 1], abs=1e-3)
+    with pytest.raises(
+        ValueError, match="vision is 'tritanopia'; allowed are normal, deuteranopia, protanopia"
+    ):
+        palette.simulated(["#ffffff"], "tritanopia")
+
+
+def test_numbers_stand_in_the_cells_of_a_graph_of_any_size(model):
+    run = model.run(ComputationGraph.sample(128, seed=0))
+    figure = trajectory_figure(run)
+    written = {
+        (y, x): text
+        for one in traces(figure)
+        if one.type == "scatter" and one.mode == "text"
+        for x, y, text in zip(one.x, one.y, one.text, strict=True)
+    }
+    values = run.values[:, 0]
+    for (state, node), code in zip(
+        itertools.product(*map(range, values.shape)), values.flatten().tolist(), strict=True
+    ):
+        assert written.get((state, node)) == (None if code == EMPTY else str(code))
+    assert least_width(figure) >= 15 * 128
+
+
+def test_long_runs_have_a_number_where_a_value_changes():
+    cells = [[row // 20 % 3] * 50 for row in range(100)]
+    (one,) = number_traces(cells, ["0", "1", "2"], ["#ffffff"] * 3)
+    assert sorted(set(one["y"])) == sorted({*range(0, 100, 8), *range(0, 100, 20)})
+
+
+def test_many_steps_have_a_bar_with_all_of_them_and_few_a_legend(model):
+    chain = "1 = m; 2 = n0; " + "; ".join(f"n{i} + m = n{i + 1}" for i in range(20))
+    figure = graph_figure(model.run(chain))
+    bar = trace(figure, "solved at step").marker
+    assert (bar.cmin, bar.cmax) == (-0.5, 20.5)
+    assert len({colour for _, colour in bar.colorscale}) == 21
+    assert not [one for one in traces(figure) if one.showlegend is not False]
 
 
 def test_the_value_scale_is_constant_around_every_symbol():

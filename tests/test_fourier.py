@@ -12,21 +12,29 @@ import torch
 from numpy.typing import NDArray
 
 import interp
-from interp.figures.fourier import cells_figure, fourier_figure, neurons_figure
-from interp.frequencies.characters import characters_of
-from interp.frequencies.fourier import EmbeddingSpectrum, Fourier, embedding_spectrum, fourier, idle_contrast
-from interp.frequencies.frequency_ablation import (
-    ablate_frequencies,
-    ablate_in_layers,
-    most_carried,
-    neuron_groups,
+from interp.engine.sites import SiteError
+from interp.fourier_analysis.characters import characters_of
+from interp.fourier_analysis.fourier import (
+    EmbeddingSpectrum,
+    Fourier,
+    embedding_spectrum,
+    fourier,
+    idle_contrast,
 )
-from interp.frequencies.frequency_loss import key_frequency_loss
-from interp.frequencies.neuron_rerun import neuron_run
-from interp.frequencies.operand_tuples import collect_grid, hook_names, operand_grid
-from interp.frequencies.spectrum import site_spectrum
-from interp.frequencies.symmetry import distance_irrelevance, gradient_cosines, gradients_of, measure_symmetry
-from interp.sites import SiteError
+from interp.fourier_analysis.fourier_figure import cells_figure, fourier_figure, neurons_figure
+from interp.fourier_analysis.frequency_ablation import ablate_frequencies, neuron_groups
+from interp.fourier_analysis.frequency_loss import key_frequency_loss
+from interp.fourier_analysis.neuron_rerun import neuron_run
+from interp.fourier_analysis.operand_tuples import collect_grid, hook_names, operand_grid
+from interp.fourier_analysis.spectrum import site_spectrum
+from interp.fourier_analysis.symmetry import (
+    circularity,
+    distance_irrelevance,
+    gradient_cosines,
+    gradients_of,
+    measure_symmetry,
+    value_embeddings,
+)
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer, load
 from models.compiled import compile_model
 
@@ -249,24 +257,18 @@ def test_losses_and_ablation_of_the_bundled_model(trained: RecurrentTransformer)
     for group in result.groups:
         assert all(result.spectrum.dominant[neuron] == group.frequency for neuron in group.neurons)
         assert group.score.accuracy <= min(score.accuracy for score in group.random)
-    assert result.all_tuned.accuracy < 0.3 < result.untuned.accuracy and result.tuned_carry
-    assert result.n_tuned < (result.spectrum.alive.sum() - result.n_tuned)
     bars = [trace for trace in result.figure().data if trace.type == "bar"]
     assert list(bars[0].y) == [group.score.accuracy for group in result.groups]
 
 
-def test_ablation_layer_by_layer(trained: RecurrentTransformer) -> None:
-    """The MLP before the values are fetched knows nothing of them, so nothing is lost there."""
-    grid = operand_grid(trained, "ADD", 2)
+def test_which_layers_matter(trained: RecurrentTransformer) -> None:
+    """The MLP before the values are fetched knows nothing of them."""
     spectra = fourier(trained, "ADD", 2, ("mlp_post", "mlp_out"), control=False, draws=0)
     assert spectra.layers_that_matter == (1,)
     with pytest.raises(ValueError, match="no untrained control; measure with control=True"):
         spectra.untrained  # noqa: B018
-    before, after = ablate_in_layers(trained, grid, (0, 1))
-    assert (before.layer, before.groups, after.layer) == (0, (), 1)
-    assert most_carried((before, after)) is after
-    with pytest.raises(ValueError, match="no layers to ablate in; allowed are those of 0..1"):
-        ablate_in_layers(trained, grid, ())
+    grid = operand_grid(trained, "ADD", 2)
+    assert ablate_frequencies(neuron_run(trained, grid, 0)).groups == ()
 
 
 def test_neurons_written_back_change_nothing(
@@ -296,10 +298,7 @@ def test_neurons_written_back_change_nothing(
 
 def test_ablation_arguments(table: RecurrentTransformer) -> None:
     run = neuron_run(table, operand_grid(table, "ADD", 2), 2)
-    result = ablate_frequencies(run)
-    assert (
-        result.groups == () and not result.tuned_carry
-    )  # no neuron of a table has half its energy at one frequency
+    assert ablate_frequencies(run).groups == (), "no neuron of a table has half its energy at one frequency"
     for wrong in ({"draws": 0}, {"min_share": 2.0}, {"frequencies": [9]}):
         with pytest.raises(ValueError, match="allowed: at least one draw"):
             ablate_frequencies(run, **wrong)
@@ -353,6 +352,8 @@ def test_symmetry_of_models(trained: RecurrentTransformer) -> None:
     run = neuron_run(trained, grid, 1)
     correct = np.take_along_axis(run.logits, grid.truth[..., None], -1)[..., 0]
     assert result.distance_irrelevance == pytest.approx(distance_irrelevance(correct, grid.characters))
+    assert result.circularity == circularity(value_embeddings(trained, grid.characters))
+    assert 0 < result.control.circularity < 0.6, "no circle before training"
     with pytest.raises(ValueError, match="1 or more"):
         measure_symmetry(trained, n_samples=0)
 

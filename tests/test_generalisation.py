@@ -11,11 +11,18 @@ from streamlit.testing.v1 import AppTest
 from analyses.equal_budget import Ablation, Score, equal_budget
 from analyses.generalisation import evaluation_curve, our_curves, paper_curves, solved_by_step, to_frame
 from interp.figures.generalisation import METHOD_COLOURS, generalisation_figure, solved_by_step_figure
+from interp.statistics.shares import wilson_interval
 
 EVALUATION = {
     "sizes": [
-        {"n_nodes": 8, "fully_solved": 1.0, "fully_solved_low": 0.9, "fully_solved_high": 1.0},
-        {"n_nodes": 128, "fully_solved": 0.5, "fully_solved_low": 0.4, "fully_solved_high": 0.6},
+        {"n_nodes": 8, "graphs": 20, "fully_solved": 1.0, "fully_solved_low": 0.9, "fully_solved_high": 1.0},
+        {
+            "n_nodes": 128,
+            "graphs": 20,
+            "fully_solved": 0.5,
+            "fully_solved_low": 0.4,
+            "fully_solved_high": 0.6,
+        },
     ]
 }
 
@@ -48,8 +55,9 @@ def test_figure_and_table_keep_the_two_apart() -> None:
     assert len(dashed) == 6
     assert len(figure.data) == 7
     (own,) = [trace for trace in figure.data if trace.line.dash is None]
-    assert list(own.error_y.array) == pytest.approx([0.0, 0.1])
-    assert list(own.error_y.arrayminus) == pytest.approx([0.1, 0.1])
+    low, high = wilson_interval(10, 20)
+    assert list(own.error_y.array) == pytest.approx([0.0, high - 0.5])
+    assert list(own.error_y.arrayminus) == pytest.approx([1 - wilson_interval(20, 20)[0], 0.5 - low])
     assert figure.layout.xaxis.title.text == "nodes in the graph"
     frame = to_frame(ours, paper)
     assert frame.groupby("source").size().to_dict() == {"ours": 2, "paper": 96}
@@ -71,13 +79,26 @@ def test_our_curves_have_the_method_and_the_budget_of_their_training(tmp_path: P
     mixed, twin = our_curves(tmp_path)
     assert (twin.method, twin.name, twin.minutes) == ("discrete", "twin", 20.0)
     assert (mixed.method, mixed.minutes) == ("mixed", 85.0), "another task is not a method of the paper"
-    figure = generalisation_figure([mixed, twin], paper_curves(), budget=20.0)
-    own = {trace.name: trace for trace in figure.data if trace.line.dash is None}
-    assert {name: trace.legendgrouptitle.text for name, trace in own.items()} == {
-        "twin": "ours, 20 minutes each",
-        "mixed, 85 min": "ours, longer training",
-    }
-    assert own["twin"].marker.symbol != own["mixed, 85 min"].marker.symbol
+    figure = generalisation_figure([mixed, twin], paper_curves())
+    own = [trace.name for trace in figure.data if trace.line.dash is None]
+    assert own == ["mixed, 85 min", "twin, 20 min"]
+
+
+def test_the_curve_is_that_of_the_best_step(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "drifts", "continuous", 20.0, 0.1, best=0.9)
+    (curve,) = our_curves(tmp_path)
+    assert set(curve.fully_solved) == {0.9}
+    assert (curve.low[0], curve.high[0]) == pytest.approx(wilson_interval(90, 100))
+
+
+def test_training_for_longer_than_all_others_is_left_out_and_more_minutes_are_said(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "endless", "discrete", 300.0, 1.0)
+    write_checkpoint(tmp_path / "discrete", "discrete", 40.0, 0.99)
+    write_checkpoint(tmp_path / "continuous", "continuous", 20.0, 0.0, best=0.96)
+    ablation = equal_budget(paper_curves(), tmp_path)
+    assert [score.minutes for score in ablation.at(128).values()] == [40.0, 20.0]
+    (pair,) = ablation.comparisons(128)
+    assert pair.longer
 
 
 def write_checkpoint(
@@ -87,10 +108,12 @@ def write_checkpoint(
     solved: float,
     ops: list[str] | None = None,
     clock: str = "processor",
+    start: str | None = None,
+    best: float = 0.0,
 ) -> None:
     """The two files about a checkpoint that hold what was measured; 100 graphs at every size."""
     folder.mkdir()
-    training = {"method": method, "minutes": minutes, "ops": ops or ["ADD"], "clock": clock}
+    training = {"method": method, "minutes": minutes, "ops": ops or ["ADD"], "clock": clock, "start": start}
     (folder / "training.json").write_text(json.dumps({"training": training}))
     size = {
         "graphs": 100,
@@ -98,15 +121,18 @@ def write_checkpoint(
         "fully_solved_low": max(0.0, solved - 0.1),
         "fully_solved_high": min(1.0, solved + 0.1),
         "node_accuracy": solved,
+        "solved_best": max(solved, best),
     }
     sizes = [{"n_nodes": n_nodes, **size} for n_nodes in range(8, 129, 8)]
     (folder / "evaluation.json").write_text(json.dumps({"sizes": sizes}))
 
 
-def test_the_ablation_is_of_one_budget_and_one_task(tmp_path: Path) -> None:
+def test_the_ablation_has_the_longest_training_of_each_method_on_one_task(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "feedforward", "feedforward", 20.0, 0.0)
-    write_checkpoint(tmp_path / "discrete", "discrete", 20.0, 0.6)
-    write_checkpoint(tmp_path / "discrete-corrected", "discrete-corrected", 64.0, 1.0)
+    write_checkpoint(tmp_path / "shorter", "discrete", 20.0, 0.1)
+    write_checkpoint(tmp_path / "discrete", "discrete", 30.0, 0.6, start="first")
+    write_checkpoint(tmp_path / "first", "lookup", 10.0, 0.0)
+    write_checkpoint(tmp_path / "discrete-corrected", "discrete-corrected", 64.0, 1.0, clock="wall")
     write_checkpoint(tmp_path / "mixed", "discrete-corrected", 20.0, 1.0, ["ADD", "MUL"])
     write_checkpoint(tmp_path / "by-the-wall", "recurrent", 20.0, 0.5, clock="wall")
     (tmp_path / "not-evaluated").mkdir()
@@ -114,14 +140,37 @@ def test_the_ablation_is_of_one_budget_and_one_task(tmp_path: Path) -> None:
     assert ablation.methods == ["discrete", "feedforward"]
     assert ablation.at(128)["discrete"].paper == pytest.approx(0.9482)
     wide = ablation.wide().set_index("method")
-    assert wide.loc["discrete", "32 nodes"] == "60.0% (50.0 to 70.0)"
+    assert wide.loc["discrete", "32 nodes"] == "60.0% (50.2 to 69.1)"
+    assert wide.loc["discrete", "minutes"] == "40", "the first stage counts"
     assert wide.loc["feedforward", "paper, 32"] == "11.9%"
-    assert list(ablation.to_frame().columns)[:3] == ["method", "n_nodes", "graphs"]
+    assert list(ablation.to_frame().columns)[:4] == ["method", "minutes", "n_nodes", "graphs"]
+
+
+def test_methods_that_do_not_fit_are_named_and_not_compared(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "feedforward", "feedforward", 20.0, 0.0)
+    write_checkpoint(tmp_path / "discrete", "discrete", 40.0, 0.96)
+    write_checkpoint(tmp_path / "continuous", "continuous", 40.0, 0.0, best=0.97)
+    ablation = equal_budget(paper_curves(), tmp_path)
+    assert ablation.fitting == ["discrete", "continuous"]
+    assert ablation.fit() == (
+        "Of graphs of 8 nodes at least 95% are solved by discrete, continuous; did not fit, and are not compared: "
+        "feedforward (0.0% after 20 minutes)."
+    )
+    assert ablation.sentence(128) == "128 nodes: the paper's order is not decided; 0 of 1 pairs hold, 1 open."
+    assert (
+        ablation.wide().set_index("method").loc["continuous", "8 nodes"]
+        == "97.0% (91.5 to 99.0), settled 0.0%"
+    )
+    write_checkpoint(tmp_path / "longer", "discrete", 50.0, 0.5)
+    assert (
+        equal_budget(paper_curves(), tmp_path).sentence(128)
+        == "128 nodes: no two methods that fit differ in the paper."
+    )
 
 
 def test_whether_the_order_holds_is_read_from_the_intervals() -> None:
     def score(method: str, low: float, high: float, paper: float) -> Score:
-        return Score(method, 8, 100, (low + high) / 2, low, high, 0.5, paper)
+        return Score(method, 40.0, 8, 100, 1.0, low, high, (low + high) / 2, 0.5, paper)
 
     best, next_best = score("a", 0.8, 0.9, 1.0), score("b", 0.6, 0.79, 0.9)
     assert Ablation((best, next_best)).sentence(8) == (

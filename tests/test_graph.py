@@ -17,6 +17,7 @@ from models.graph_errors import (
     GraphArgumentError,
     GraphFormatError,
     GraphStructureError,
+    TextTooLongError,
     TooManyOperandsError,
     UndefinedVariableError,
 )
@@ -172,6 +173,7 @@ def test_networkx_graph() -> None:
         (Node(4, "x_04", value=1), "name x_k belongs to variable k"),
         (Node(4, "two words", value=1), "allowed names"),
         (Node(4, "", value=1), "allowed names"),
+        (Node(4, "n" * 101, value=1), "its name has 101 characters, allowed are at most 100"),
         (Node(4, "add", value=1), "no word of an operation"),
         (Node(4, "n"), "either operands or, for a leaf, a value"),
         (Node(4, "n", (0,), value=1), "either operands or, for a leaf, a value"),
@@ -179,8 +181,8 @@ def test_networkx_graph() -> None:
         (Node(4, "n", (3,)), r"its operands are the nodes \(3,\), allowed are the 3 before it"),
         (Node(4, "n", (-1,)), "allowed are the 3 before it"),
         (Node(4, "n", (1, 1), ("ADD",)), "not all different"),
-        (Node(4, "n", (0, 1)), "one of ADD, SUB, MUL between"),
-        (Node(4, "n", (0, 1), ("DIV",)), "one of ADD, SUB, MUL between"),
+        (Node(4, "n", (0, 1)), "one of ADD, SUB, MUL, MAX between"),
+        (Node(4, "n", (0, 1), ("DIV",)), "one of ADD, SUB, MUL, MAX between"),
         (Node(3, "n", value=1), "same variable"),
         (Node(4, "left", value=1), "same name"),
     ],
@@ -249,6 +251,20 @@ def test_json_needs_only_equations() -> None:
 def test_bad_json(text: str, message: str) -> None:
     with pytest.raises(GraphFormatError, match=message):
         ComputationGraph.from_json(text)
+
+
+def test_json_beyond_its_bound_and_numbers_beyond_printing() -> None:
+    with pytest.raises(TextTooLongError, match="The JSON has 4000002 characters. Allowed: at most 4000000"):
+        ComputationGraph.from_json('"' + "a" * 4_000_000 + '"')
+    with pytest.raises(
+        GraphArgumentError, match="modulus is an integer too long to be shown. Allowed: a whole number"
+    ):
+        ComputationGraph.parse("1 = a", modulus=-(10**5000))
+
+
+def test_json_takes_the_sizes_of_the_caller_where_it_names_none() -> None:
+    assert ComputationGraph.from_json('{"equations": ["6 = a"]}', modulus=7, n_variables=3).modulus == 7
+    assert ComputationGraph.from_json('{"equations": ["6 = a"], "modulus": 11}', modulus=7).modulus == 11
 
 
 def test_bad_equations_in_json_keep_their_own_errors() -> None:

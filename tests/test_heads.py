@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from interp.following import BaseRun
-from interp.interventions import record
+from interp.engine.following import BaseRun
+from interp.engine.interventions import record
 from interp.mechanism.attention_roles import N_OFFSETS, ROLES, attention_targets
 from interp.mechanism.heads import HeadRoles, head_roles
 from interp.mechanism.perturbed import controlled
-from interp.mechanism.variances import head_outputs, head_variance
+from interp.mechanism.variances import HeadVariance, _sums, head_outputs, head_variance
 from models.compiled import CompiledTransformer, compile_model
 from models.config import RecurrentConfig
 from models.graph import ComputationGraph
@@ -96,12 +97,49 @@ def test_relative_variance_is_the_formula(model: CompiledTransformer) -> None:
     states = controlled(model, graph, "operand:2", node)
     outputs = head_outputs(model, states).numpy()
     mean = outputs.mean(0)
-    expected = ((outputs - mean) ** 2).sum(-1).mean(0) / (outputs**2).sum(-1).mean(0)
+    n = len(outputs)
+    expected = ((outputs - mean) ** 2).sum(-1).sum(0) / (n - 1) / (outputs**2).sum(-1).mean(0)
     np.testing.assert_allclose(measured.relative("operand:last")[0], expected[0], rtol=1e-5, atol=1e-9)
 
 
-def test_resuming_a_step_gives_the_same_outputs() -> None:
-    model = untrained_model(n_heads=4, positions="relative_bias")
+def test_planted_heads_are_found_in_a_continuous_model(model: CompiledTransformer) -> None:
+    """The compiled weights without a bottleneck, whose slots fill up: what is named is named as in the other."""
+    cfg = RecurrentConfig.from_dict(
+        model.cfg.to_dict() | {"bottleneck": "continuous", "method": "continuous"}
+    )
+    continuous = RecurrentTransformer(cfg).eval()
+    continuous.load_state_dict(model.state_dict())
+    found = head_roles(continuous, graphs_of(), n=5)
+    named = {(role.layer, role.head): role.kind for role in found.heads if role.kind != "idle"}
+    lookups = [head for head in model.circuit.heads if head.kind == "lookup"]
+    assert (
+        all(found.at(head.layer, head.head).roles == (head.role,) for head in lookups) and len(lookups) == 3
+    )
+    assert all(kind == model.circuit.head(*place).kind for place, kind in named.items())
+
+
+def test_the_variance_is_unbiased_and_its_interval_is_over_graphs() -> None:
+    """Outputs +1 and -1, drawn in pairs, have variance 1: the mean of all pairs' estimates is 1, not 1/2."""
+    pairs = [torch.tensor(pair, dtype=torch.float64) for pair in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
+    spread, size = np.mean([_sums(pair[:, None, None, None]) for pair in pairs], axis=0)
+    assert (spread.item(), size.item()) == (1.0, 1.0)
+    table = pd.DataFrame(
+        {"graph": [0, 0, 1, 2], "vary": "rhs_name", "status": "computing", "step": 1, "n_variations": 4}
+    )
+    varying = np.array([1.0, 1.0, 2.0, 2.0])[:, None, None] * np.ones((1, 1, 2))
+    found = HeadVariance(table, varying, np.full((4, 1, 2), 4.0) * [1.0, 0.0])
+    low, high = found.interval("rhs_name")
+    assert found.relative("rhs_name")[0, 0] == 6 / 16
+    assert (low[0, 0], high[0, 0]) == (1 / 4, 1 / 2) and np.isnan([low[0, 1], high[0, 1]]).all()
+    row = found.to_frame().query("step == 'all' and head == 0").iloc[0]
+    assert (row["low"], row["high"]) == (1 / 4, 1 / 2)
+    alone = HeadVariance(table[:2], varying[:2], np.full((2, 1, 2), 4.0))
+    assert alone.relative("rhs_name")[0, 0] == 1 / 4 and np.isnan(alone.interval("rhs_name")).all()
+
+
+@pytest.mark.parametrize("bottleneck", ["discrete", "continuous"])
+def test_resuming_a_step_gives_the_same_outputs(bottleneck: str) -> None:
+    model = untrained_model(n_heads=4, positions="relative_bias", bottleneck=bottleneck)
     graph = graphs_of(1)[0]
     run = record(model, graph, n_steps=4)
     base = BaseRun.of(model, run, 4)
@@ -147,11 +185,14 @@ def test_stability_is_one_where_nothing_changes_and_transformer_lens_agrees(role
 def test_the_frame_has_a_line_a_head_and_the_figure_all_of_them(roles: HeadRoles) -> None:
     frame = roles.to_frame()
     assert len(frame) == len(roles.heads) == 18
+    moved = frame[(frame["layer"] == 0) & (frame["head"] == 1)].iloc[0]
+    assert moved["operand_name:last:low"] <= moved["operand_name:last"] <= moved["operand_name:last:high"]
     line = frame[(frame["layer"] == 1) & (frame["head"] == 0)].iloc[0]
     assert (line["kind"], line["roles"]) == ("lookup", "value:first")
-    relative, attention = roles.figure().data
+    relative, attention = (trace for trace in roles.figure().data if trace.type == "heatmap")
     assert np.shape(relative.z) == (len(roles.variance.perturbations), 18)
     assert np.shape(attention.z) == (len(ROLES), 18)
+    assert "95 % interval" in relative.text[0][1] and "interval" not in attention.text[0][1]
 
 
 def test_bad_input_is_refused(model: CompiledTransformer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ import torch
 from torch import Tensor
 from transformer_lens import ActivationCache
 
-from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
+from models import ComputationGraph, RecurrentConfig, RecurrentTransformer, load
 from models.recurrent import HookNameError
+from models.step_tree import UnreachedHookWarning
 
 GRAPH = ComputationGraph.sample(6, n_leaves=3, seed=2)
 
@@ -135,6 +137,65 @@ def test_contexts_nest_between_model_and_view(model: RecurrentTransformer) -> No
         view(model.to_tokens(GRAPH))
     assert calls[2:] == ["outer steps.0.hook_embed"]
     assert not attached(model)
+
+
+Z = "steps.5.blocks.0.attn.hook_z"
+
+
+def test_a_hook_on_a_step_that_is_not_run_says_so(model: RecurrentTransformer) -> None:
+    hook = (Z, lambda z, hook: 0 * z)
+    with torch.no_grad():
+        with pytest.warns(UnreachedHookWarning, match=f"at {Z} did nothing: only steps 0 to 2 ran") as caught:
+            model.run_with_hooks(GRAPH, n_steps=3, fwd_hooks=[hook])
+        with pytest.warns(UnreachedHookWarning, match="only step 1 ran"), model.hooks(fwd_hooks=[hook]):
+            model.at_step(1)(model.to_tokens(GRAPH))
+        with pytest.warns(UnreachedHookWarning, match="at steps.3.hook_embed and 1 more did nothing"):
+            model.run_with_hooks(GRAPH, n_steps=1, fwd_hooks=[("steps.3.hook_embed", hook[1]), hook])
+        with pytest.warns(UnreachedHookWarning) as inside, model.hooks(bwd_hooks=[hook]):
+            model.run(GRAPH, n_steps=5)
+    assert len(caught) == 1 and inside[0].filename == __file__
+    assert not attached(model)
+
+
+def test_a_hook_that_was_added_for_good_is_asked_about_at_every_run(model: RecurrentTransformer) -> None:
+    model.add_hook(Z, lambda z, hook: None)
+    try:
+        with pytest.warns(UnreachedHookWarning, match="only steps 0 to 1 ran") as caught:
+            model.run(GRAPH, n_steps=2)
+        with pytest.warns(UnreachedHookWarning, match="only steps 0 to 3 ran"), torch.no_grad():
+            model(GRAPH, n_steps=4)
+    finally:
+        model.reset_hooks()
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.run(GRAPH, n_steps=2)
+
+
+def test_a_hook_that_is_reached_or_never_asked_says_nothing(model: RecurrentTransformer) -> None:
+    hook = (Z, lambda z, hook: None)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("error")
+        model.run_with_hooks(GRAPH, n_steps=6, fwd_hooks=[hook])
+        model.unrolled(2).run_with_hooks(
+            model.to_tokens(GRAPH), fwd_hooks=[("blocks.3.hook_mlp_out", hook[1])]
+        )
+        model.run_with_hooks(GRAPH, n_steps=2, fwd_hooks=[(lambda name: name == Z, hook[1])])
+        model.run_with_cache(GRAPH, n_steps=2, names="all")
+        with model.hooks(fwd_hooks=[hook]):
+            pass  # nothing was run
+        with model.hooks(fwd_hooks=[hook]):
+            with model.hooks(fwd_hooks=[("steps.1.hook_embed", hook[1])]):
+                model.at_step(1)(model.to_tokens(GRAPH))  # counts for the outer context too
+            model.at_step(5)(model.to_tokens(GRAPH))
+
+
+def test_a_hook_behind_the_step_at_which_a_run_settles_says_so() -> None:
+    model, graph = load("compiled"), ComputationGraph.parse("20 = a; 2 = b; a + b = c")
+    with pytest.warns(
+        UnreachedHookWarning, match="A run ends where the state stops changing, unless n_steps says"
+    ):
+        model.run_with_hooks(graph, fwd_hooks=[(Z, lambda z, hook: 0 * z)])
 
 
 def test_a_predicate_reaches_steps_the_tree_did_not_have_yet() -> None:

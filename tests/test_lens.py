@@ -14,12 +14,12 @@ from scipy.stats import rankdata
 from transformer_lens.tools.analysis import logit_lens
 
 import models
-from interp.activations.collecting import collect
-from interp.figures.direct_attribution import direct_attribution_figure, short_name
-from interp.figures.lens import lens_figure, lens_graph_figure
-from interp.labels import STATUSES
+from interp.data.collecting import collect
+from interp.data.labels import STATUSES
 from interp.lenses.direct_attribution import attribution_of, attribution_sites, direct_logit_attribution
+from interp.lenses.direct_attribution_figure import direct_attribution_figure, short_name
 from interp.lenses.lens import StepLens, step_lens
+from interp.lenses.lens_figure import lens_figure, lens_graph_figure
 from interp.lenses.readout import best_alone, kl_divergence, layer_points, rank_of, shuffled_share
 from interp.lenses.tuned_lens import fit_tuned_lens
 from models import CompiledTransformer, ComputationGraph, RecurrentConfig, RecurrentTransformer
@@ -362,7 +362,8 @@ def test_compiled_is_written_by_its_last_mlp(compiled: CompiledTransformer):
 
 def test_figures_show_the_numbers(lens: StepLens, compiled: CompiledTransformer):
     figure = lens_figure(lens, "best")
-    assert [trace.name for trace in figure.data] == [f"{status} nodes" for status in STATUSES]
+    heatmaps = [trace for trace in figure.data if trace.type == "heatmap"]
+    assert [trace.name for trace in heatmaps] == [f"{status} nodes" for status in STATUSES]
     computing = np.array(figure.data[1].z, dtype=float)
     assert np.all(computing[-1][~np.isnan(computing[-1])] == 1)
     assert np.all(computing[:-1][~np.isnan(computing[:-1])] == 0)

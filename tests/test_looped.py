@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interp.looped import LoopedError, StepEdit, as_looped, run_looped
+from interp.engine.looped import LoopedError, StepEdit, as_looped, run_looped
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformer_lens.model_bridge.generalized_components.normalization import NormalizationBridge
 
 from models.hooks import NormHooks
 from models.norm import LayerNorm
@@ -60,3 +65,64 @@ def test_the_gradient_passes_through_the_scale(norm: LayerNorm) -> None:
     norm(x).pow(2).sum().backward()
     assert torch.allclose(watched, x.grad, atol=1e-5)
     assert gradients[0].abs().max() > 0
+
+
+def theirs(norm: LayerNorm) -> NormalizationBridge:
+    """TransformerLens's own LayerNorm with the same weights."""
+    original = nn.LayerNorm(norm.d_model, norm.eps)
+    original.load_state_dict({"weight": norm.w, "bias": norm.b})
+    bridge = NormalizationBridge("ln", SimpleNamespace(eps=norm.eps))
+    bridge.set_original_component(original)
+    return bridge
+
+
+EDITS: list[Callable[[Tensor], Tensor | None]] = [
+    lambda x: None,
+    lambda x: x + 1,
+    lambda x: x.detach().clone().mul_(2),
+]
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("point", ["hook_scale", "hook_normalized"])
+@pytest.mark.parametrize("edit", range(len(EDITS)))
+def test_the_points_see_and_change_what_those_of_transformer_lens_do(
+    norm: LayerNorm, gradients: bool, point: str, edit: int
+) -> None:
+    x = 3 * torch.randn(2, 5, 6)
+    hooks, bridge = NormHooks(), theirs(norm)
+    seen: dict[str, Tensor] = {}
+
+    def keep(whose: str) -> Callable[..., Any]:
+        return lambda value, hook: (seen.__setitem__(whose, value.detach().clone()), EDITS[edit](value))[1]
+
+    getattr(hooks, point).add_hook(keep("ours"))
+    getattr(bridge, point).add_hook(keep("theirs"))
+    with torch.set_grad_enabled(gradients):
+        ours, expected = norm(x, hooks), bridge(x)
+    assert torch.allclose(seen["ours"], seen["theirs"], atol=1e-6)
+    assert torch.allclose(ours, expected, atol=1e-6)
+    assert torch.allclose(ours, norm(x), atol=1e-6) == (edit == 0), "an edit acts, a look does not"
+
+
+@pytest.mark.parametrize("point", ["hook_scale", "hook_normalized"])
+@pytest.mark.parametrize("inference", [True, False])
+def test_a_change_in_place_acts_as_one_that_is_returned(norm: LayerNorm, point: str, inference: bool) -> None:
+    x = torch.randn(2, 5, 6)
+    answers: list[Tensor] = []
+    for edit in (lambda value, hook: value.mul_(2), lambda value, hook: 2 * value, lambda value, hook: None):
+        hooks = NormHooks()
+        getattr(hooks, point).add_hook(edit)
+        with torch.inference_mode(inference), torch.no_grad():
+            answers.append(norm(x, hooks))
+    assert torch.allclose(answers[0], answers[1], atol=1e-6)
+    assert not torch.allclose(answers[0], answers[2], atol=1e-2)
+
+
+def test_a_look_changes_no_digit(norm: LayerNorm) -> None:
+    x = torch.randn(2, 5, 6)
+    hooks = NormHooks()
+    for point in (hooks.hook_scale, hooks.hook_normalized):
+        point.add_hook(lambda value, hook: value)
+    with torch.no_grad():
+        assert torch.equal(norm(x, hooks), norm(x))

@@ -8,9 +8,9 @@ import torch
 
 from interp.causal.metrics import Answer, MetricError, measure
 from interp.causal.patching import PatchingError, PatchSweep, patch_sweep, record_pair
-from interp.interventions import SetFrom
-from interp.replay import run_plainly
-from interp.sites import Site, rhs
+from interp.engine.interventions import SetFrom
+from interp.engine.replay import run_plainly
+from interp.engine.sites import Site, rhs
 from models import ComputationGraph
 from models.compiled import PlantedHead, compile_model
 
@@ -111,6 +111,19 @@ def test_grid_frame_and_storage(tmp_path: Path) -> None:
         sweep.grid("depth")
 
 
+def test_what_the_clean_run_has_not_computed_is_never_right() -> None:
+    """After 1 step d is EMPTY in both runs, a differs: EMPTY = EMPTY adds nothing to any metric."""
+    clean, corrupt = graphs(CLEAN, CORRUPT)
+    nodes = ["a", "d"]
+    for metric, ends in (("accuracy", (0.5, 0.0)), ("prob", (0.5, 0.0))):
+        sweep = patch_sweep(MODEL, clean, corrupt, [], metric=metric, nodes=nodes, n_steps=1)
+        assert (sweep.clean, sweep.corrupt) == pytest.approx(ends, abs=1e-3), metric
+    alone, both = (
+        patch_sweep(MODEL, clean, corrupt, [], nodes=read, n_steps=1).clean for read in (["a"], nodes)
+    )
+    assert both == pytest.approx(alone / 2)
+
+
 def test_bad_input_says_what_is_allowed() -> None:
     clean, corrupt = graphs(CLEAN, CORRUPT)
     more, longer = graphs(f"{CLEAN}; e + d = f", CLEAN.replace("c = d", "c + a = d"))
@@ -120,6 +133,10 @@ def test_bad_input_says_what_is_allowed() -> None:
         patch_sweep(MODEL, clean, more, [])
     with pytest.raises(PatchingError, match="the same value at every node"):
         patch_sweep(MODEL, clean, clean, [])
+    with pytest.raises(
+        PatchingError, match="after 1 steps both runs show the same value at every node of those"
+    ):
+        patch_sweep(MODEL, clean, corrupt, [], metric="accuracy", nodes=["d"], n_steps=1)
     with pytest.raises(PatchingError, match="allowed are denoise, noise"):
         patch_sweep(MODEL, clean, corrupt, [], direction="both")  # type: ignore[arg-type]
     with pytest.raises(PatchingError, match="no node 'z'"):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from interp.causal.patching import PatchSweep
+from interp.causal.patching_figure import mean_patching_figure, patch_effects, patching_figure
+from interp.engine.sites import Site
 from interp.figures.panels import colour_limit
-from interp.figures.patching import mean_patching_figure, patch_effects, patching_figure
-from interp.sites import Site
 from models import ComputationGraph
 
 CLEAN = ComputationGraph.parse("1 = a; 2 = b; a + b = c; c + a = d")
@@ -139,7 +139,7 @@ def test_rows_and_columns_can_be_chosen():
 
 
 def test_above_many_cells_the_strongest_step_stands_for_all(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("interp.figures.patching.SHOWN_AT_MOST", 10)
+    monkeypatch.setattr("interp.causal.patching_figure.SHOWN_AT_MOST", 10)
     sites = [Site("z", s, 0, p, h) for s, p, h in product(range(2), range(N_TOKENS), range(2))]
     result = sweep(sites)
     (heatmap,) = heatmaps(patching_figure(result))

@@ -9,8 +9,8 @@ import torch
 from interp.causal.edges import Edge, exact_edges
 from interp.causal.paths import Mediator, direct_paths, mediate, reached_past
 from interp.causal.within_step import step_pair
-from interp.interventions import SetCode, record
-from interp.sites import SiteError, rhs
+from interp.engine.interventions import SetCode, record
+from interp.engine.sites import SiteError, rhs
 from models import CompiledTransformer, ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
 

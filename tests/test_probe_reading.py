@@ -10,9 +10,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import interp
 from analyses.inputs import InputError
 from analyses.probe_reading import study_reading
-from interp.activations.collecting import collect
+from interp.data.collecting import collect
 from interp.probing.reading import ProbeReading, read_with_probes
 from interp.probing.rows import ProbeError
 from models import ComputationGraph
@@ -39,7 +40,9 @@ def own() -> ComputationGraph:
 
 @pytest.fixture(scope="module")
 def reading(model, training, own) -> ProbeReading:
-    return read_with_probes(model, [own], training, sites=["resid_pre", "resid_post"], status="computing")
+    return read_with_probes(
+        model, [own], training=training, sites=["resid_pre", "resid_post"], status="computing"
+    )
 
 
 def test_a_computing_node_is_read_where_its_value_is_planted(reading):
@@ -53,7 +56,7 @@ def test_a_computing_node_is_read_where_its_value_is_planted(reading):
 
 
 def test_a_reading_is_that_of_scikit_learn(model, training, own):
-    reading = read_with_probes(model, [own], training, sites=["resid_post"])
+    reading = read_with_probes(model, [own], training=training, sites=["resid_post"])
     data = collect(model, training, [POST], "rhs", len(reading.true))
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=200))
     step = 1
@@ -86,11 +89,17 @@ def test_the_figure_frames_what_is_wrong(reading):
         reading.figure(1)
 
 
+def test_the_two_lists_cannot_change_places(model, training, own):
+    assert interp.read_with_probes is read_with_probes
+    with pytest.raises(TypeError, match="positional"):
+        read_with_probes(model, [own], training)
+
+
 def test_what_cannot_be_read_is_said(model, training, own):
     with pytest.raises(ProbeError, match="no target 'colour'"):
-        read_with_probes(model, [own], training, target="colour")
+        read_with_probes(model, [own], training=training, target="colour")
     with pytest.raises(ProbeError, match="0 graphs to read"):
-        read_with_probes(model, [], training)
+        read_with_probes(model, [], training=training)
     with pytest.raises(InputError, match="1 graphs to read and 0 to fit on"):
         study_reading([own], n_training=0)
 

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.linalg import subspace_angles
 
-from interp.activations.collecting import collect
-from interp.activations.datasets import ActivationDataset
+from interp.data.collecting import collect
+from interp.data.datasets import ActivationDataset
 from interp.probing.rows import ProbeError
 from interp.probing.transfer import probe_transfer
 from models import ComputationGraph
@@ -96,7 +96,7 @@ def test_compiled_keeps_its_code() -> None:
     frame = result.to_frame()
     assert len(frame) == 9 and frame["accuracy"].tolist() == result.accuracy[0].ravel().tolist()
     assert frame["mean_angle"][1] == pytest.approx(np.degrees(np.nanmean(result.angles[0, 1])))
-    traces = {trace.name: np.array(trace.z) for trace in result.figure().data}
+    traces = {trace.name: np.array(trace.z) for trace in result.figure().select_traces({"type": "heatmap"})}
     assert np.allclose(traces["accuracy"], result.accuracy[0])
     assert np.allclose(traces["angle / 90 degrees"], np.degrees(result.mean_angle) / 90)
 

@@ -13,18 +13,18 @@ import pytest
 import torch
 from joblib import parallel_config
 
-from interp.activations.collecting import collect
-from interp.activations.datasets import ActivationDataset
-from interp.figures.probes import code_length_figure
+from interp.data.collecting import collect
+from interp.data.datasets import ActivationDataset
+from interp.engine.sites import Site, SiteError
 from interp.probing.circular import circular_probe
 from interp.probing.controls import control_task_labels, majority_accuracy, shuffled_labels
 from interp.probing.fits import graph_folds
 from interp.probing.grid import ProbeGrid
 from interp.probing.mdl import online_code
 from interp.probing.probes import collect_with_untrained, fit_probe_grid, fit_probes
+from interp.probing.probes_figure import code_length_figure
 from interp.probing.rows import ProbeError, ProbeRows, chosen_sites, probe_task, site_label
 from interp.probing.sparse import sparse_probe
-from interp.sites import Site, SiteError
 from models import CompiledTransformer, ComputationGraph
 from models.compiled import compile_model
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from interp.following import _batches, _Span
-from interp.interventions import (
+from interp.engine.following import _batches, _Span
+from interp.engine.interventions import (
     Intervention,
     MeanAblate,
     ResampleAblate,
@@ -16,8 +16,8 @@ from interp.interventions import (
     ZeroAblate,
     record,
 )
-from interp.replay import Replay, run_interventions, run_plainly
-from interp.sites import SHORT_NAMES, Site, SiteError, rhs
+from interp.engine.replay import Replay, run_interventions, run_plainly
+from interp.engine.sites import SHORT_NAMES, Site, SiteError, rhs
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
 
@@ -160,7 +160,7 @@ def test_computes_only_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_streams_and_can_be_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interp.replay.BLOCK", 3)
+    monkeypatch.setattr("interp.engine.replay.BLOCK", 3)
     model = tiny()
     graph, _ = pair(1)
     seen: list[tuple[int, int]] = []
@@ -211,8 +211,11 @@ def test_bad_input_says_what_is_allowed() -> None:
         pytest.raises(ValueError, match="hooks attached"),
     ):
         run_interventions(model, graph, [()], STEPS)
+    continuous = MODELS["continuous"]()
     with pytest.raises(SiteError, match="enter at step 0 only"):
-        list(run_interventions(MODELS["continuous"](), graph, [SetCode(1, 0, "value", 1)], STEPS))
+        run_interventions(
+            continuous, graph, [SetFrom(Site("state", step=1), record(continuous, corrupt, STEPS))], STEPS
+        )
 
 
 def test_batches_hold_one_layer_and_end_and_little_waste() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -24,6 +25,12 @@ from models.vocabulary import VocabularyError
 @pytest.fixture(scope="module")
 def compiled() -> RecurrentTransformer:
     return load("compiled")
+
+
+def small(**changes: Any) -> RecurrentTransformer:
+    """An untrained model."""
+    sizes: dict[str, Any] = {"n_layers": 1, "d_model": 8, "n_heads": 1, "d_head": 4, "d_mlp": 8}
+    return RecurrentTransformer(RecurrentConfig(**(sizes | changes))).eval()
 
 
 class Scripted(RecurrentTransformer):
@@ -84,6 +91,50 @@ def test_cycles_are_found_and_continued_exactly() -> None:
     assert (int(run.fixed_point[0]), int(run.cycle[0]), bool(run.hit_bound[0])) == (-1, 3, False)
     assert len(model.calls) == 4
     assert not run.fully_solved.any() and run.solved_at.tolist() == [[-1]]
+
+
+def test_a_long_run_continues_settled_rows_at_once_and_a_longer_one_is_refused() -> None:
+    """Settled rows were continued step by step in Python, and 99,999,999 steps allocated until memory was full."""
+    model = Scripted(table(v24=3, v3=7, v7=8, v8=3, v9=9))
+    initial = model.to_encoded([LEAF, LEAF]).factors.clone()
+    initial[0, 2, 3] = 9
+    begin = time.process_time()
+    run = model.run([LEAF, LEAF], n_steps=200_000, initial_state=initial)
+    assert time.process_time() - begin < 3
+    assert run.n_steps == 200_000 and run.confidence.shape[0] == 200_000
+    assert run.values[:, 0, 0].unique().tolist() == [9]
+    assert run.values[1:, 1, 0].tolist() == [(3, 7, 8)[step % 3] for step in range(200_000)]
+    assert (run.fixed_point.tolist(), run.cycle.tolist()) == ([0, -1], [1, 3])
+    with pytest.raises(
+        ValueError, match="n_steps is 99999999, and the states of 1 graphs .* allowed are up to"
+    ):
+        model.run([LEAF], n_steps=99_999_999)
+
+
+def test_a_run_that_nobody_watches_makes_no_hook_points_for_its_steps() -> None:
+    """They took two thirds of the time, and memory for as long as the model lives."""
+    model = small()
+    model.run([LEAF], n_steps=1)
+    before = len(model.hook_dict)
+    run = model.run([LEAF], n_steps=9)
+    assert len(model.hook_dict) == before
+    with torch.no_grad():
+        steps = [state for _, state in model.iterate(run.states[0], 9)]
+    assert torch.equal(torch.stack(steps), run.states[1:])
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_run_of_which_every_step_is_computed_has_a_bound(watched: bool) -> None:
+    """25,000,000 steps of a continuous model were begun."""
+    model = small(bottleneck="discrete" if watched else "continuous")
+    hooks = [("steps.0.hook_embed", lambda x, hook: x)] if watched else []
+    with (
+        model.hooks(fwd_hooks=hooks),
+        pytest.raises(
+            ValueError, match="n_steps is 10001; allowed are up to 10000 where every step is computed"
+        ),
+    ):
+        model.run([LEAF], n_steps=10_001)
 
 
 def test_the_bound_is_reported_when_hit() -> None:
@@ -207,9 +258,9 @@ def test_continuous_models_feed_their_hidden_state_back() -> None:
     )
     model = RecurrentTransformer(cfg).eval()
     graph = ComputationGraph.sample(7, seed=0)
-    _, cache = model.run_with_cache(graph, names=["hook_embed", "ln_final.hook_normalized"], n_steps=3)
-    assert torch.equal(cache["hook_embed"][1:], cache["ln_final.hook_normalized"][:-1])
+    _, cache = model.run_with_cache(graph, names=["hook_embed", "blocks.0.hook_resid_post"], n_steps=3)
     with torch.no_grad():
+        assert torch.equal(cache["hook_embed"][1:], model.ln_final(cache["blocks.0.hook_resid_post"])[:-1])
         logits = model(graph, n_steps=3)
         assert torch.allclose(model.at_step(2)(model.to_tokens(graph)), logits[2], atol=1e-6)
     run = model.run(graph)

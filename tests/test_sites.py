@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from interp.sites import Site, SiteError, operand, position_of, resolve, rhs
+from interp.engine.sites import Site, SiteError, operand, position_of, resolve, rhs
 from models import ComputationGraph
 from models.compiled import compile_model
 
@@ -72,3 +72,28 @@ def test_grid_has_every_combination_in_order() -> None:
 def test_what_does_not_exist_says_what_does(build, message) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(SiteError, match=message):
         build()
+
+
+def test_a_grid_is_checked_axis_by_axis_before_it_is_built() -> None:
+    """10,000,000,000 sites were built before the first was found not to exist."""
+    for axes, message in (
+        ({"step": range(100_000), "pos": range(100_000)}, "there is no step 3; the run has steps 0..2"),
+        ({"step": [0], "pos": range(100_000), "layer": range(100_000)}, "there is no position 17"),
+        ({"step": [0], "pos": [0], "layer": range(100_000), "head": [99]}, "there is no"),
+    ):
+        with pytest.raises(SiteError, match=message):
+            Site.grid(MODEL, ENCODED, "z", n_steps=3, **axes)
+    named = Site.grid(
+        MODEL, ENCODED, "steps.2.blocks.1.hook_resid_pre", step=[2], layer=[1], pos=[0], n_steps=3
+    )
+    assert named == [Site("resid_pre", 2, 1, 0)]
+
+
+@pytest.mark.parametrize("digits", ["²", "٣", "9" * 5000, "1e3", "-1"])
+def test_digits_that_are_no_index_are_site_errors(digits: str) -> None:
+    for pos in (rhs(digits), f"operand:c:{digits}"):
+        with pytest.raises(SiteError):
+            resolve(Site("state", 0, pos=pos), MODEL, ENCODED)
+    for name in (f"steps.{digits}.blocks.0.attn.hook_z", f"blocks.{digits}.attn.hook_z"):
+        with pytest.raises(SiteError):
+            Site(name)

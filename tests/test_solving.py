@@ -12,7 +12,8 @@ from analyses.correction import measure_correction
 from analyses.evaluate import evaluate
 from analyses.solve import solve as watch
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer, load
-from models.solving import fixed_steps, solve
+from models.compiled import compile_model
+from models.solving import KEPT_STEPS, fixed_steps, solve
 from models.training.objectives import make_objective
 from models.training.objectives.chain_of_thought import write_thoughts
 from models.training.presets import METHODS, training_config
@@ -60,6 +61,16 @@ def test_a_step_writes_an_equation_and_its_value() -> None:
     short = solve(Scribe(GRAPH), [GRAPH], n_steps=2)
     assert (short.n_steps, int(short.fixed_point[0]), bool(short.hit_bound[0])) == (2, -1, True)
     assert solve(Scribe(GRAPH), [GRAPH], n_steps=9).fully_solved.all()
+    assert solve(Scribe(GRAPH), [GRAPH], n_steps=99_999_999).n_steps == KEPT_STEPS
+
+
+def test_steps_that_change_nothing_are_left_out() -> None:
+    model = compile_model(("ADD",), modulus=23, n_variables=128)
+    long = solve(model, [GRAPH], n_steps=99_999_999)
+    short = solve(model, [GRAPH])
+    assert long.n_steps == KEPT_STEPS and long.fixed_point.tolist() == short.fixed_point.tolist()
+    assert torch.equal(long.states[-1], short.states[-1])
+    assert solve(model, [GRAPH], n_steps=7).n_steps == 7
 
 
 def test_after_the_first_mistake_nothing_is_written() -> None:

@@ -1,17 +1,19 @@
-"""Spectra, characters and distance irrelevance against numpy done by hand and functions known in closed form."""
+"""Spectra, characters, distance irrelevance and circularity: by hand in numpy, and of functions in closed form."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
 
-from interp.frequencies.characters import Characters, characters_of, discrete_logarithms
-from interp.frequencies.spectrum import diagonal_cells, frequency_energy, gini, keep_cells, site_spectrum
-from interp.frequencies.symmetry import distance_irrelevance
+from interp.fourier_analysis.characters import Characters, characters_of, discrete_logarithms
+from interp.fourier_analysis.spectrum import diagonal_cells, frequency_energy, gini, keep_cells, site_spectrum
+from interp.fourier_analysis.symmetry import circularity, distance_irrelevance
 
 P = 11
 
@@ -164,6 +166,52 @@ def test_products_are_sums_of_logarithms() -> None:
 def test_operations_without_characters(operations: tuple[str, ...], modulus: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         characters_of(operations, modulus)
+
+
+def circles(m: int, frequencies: Sequence[int], d: int = 12, noise: float = 0.0) -> NDArray[np.float64]:
+    """Values on circles of different size in orthogonal planes, somewhere in the space, and noise."""
+    rng = np.random.default_rng(3)
+    angle = 2 * np.pi * np.outer(np.arange(m), frequencies) / m
+    sizes = np.arange(len(frequencies), 0, -1)
+    flat = np.concatenate([sizes * np.cos(angle + 0.3), sizes * np.sin(angle + 0.3)], axis=1)
+    planes = np.linalg.qr(rng.normal(size=(d, d)))[0][: flat.shape[1]]
+    return flat @ planes + 5 + noise * rng.normal(size=(m, d))
+
+
+@pytest.mark.parametrize("m", [22, 23, 59])
+@pytest.mark.parametrize("frequencies", [(1,), (3, 5), (2, 7, 4)])
+def test_planted_circles_are_circular(m: int, frequencies: tuple[int, ...]) -> None:
+    planted = circles(m, frequencies)
+    assert circularity(planted) == pytest.approx(1, abs=1e-9)
+    shuffled = planted[np.random.default_rng(0).permutation(m)]
+    assert circularity(shuffled) < 0.6, "the order of the values is what makes a circle"
+    assert 0.9 < circularity(circles(m, (3, 5), noise=0.1)) < 1
+
+
+def test_noise_is_not_circular() -> None:
+    """The largest of 11 shares that are uniform among those that add up to 1."""
+    rng = np.random.default_rng(0)
+    measured = np.mean([circularity(rng.normal(size=(23, 64))) for _ in range(100)])
+    assert measured == pytest.approx(sum(1 / k for k in range(1, 12)) / 11, abs=0.02)
+
+
+def test_circularity_by_hand() -> None:
+    """The definition written out, with principal components of another library."""
+    given = np.random.default_rng(1).normal(size=(23, 9)) + circles(23, (4,), 9)
+    shares = []
+    for component in PCA(4).fit_transform(given).T:
+        sums = [abs(component @ np.exp(2j * np.pi * k * np.arange(23) / 23)) ** 2 for k in range(1, 23)]
+        shares.append(2 * max(sums) / 23 / (component @ component))
+    assert circularity(given) == pytest.approx(np.mean(shares))
+    assert circularity(given, 1) == pytest.approx(shares[0])
+    alternating = np.where(np.arange(22) % 2, 1.0, -1.0)[:, None]
+    assert circularity(alternating) == pytest.approx(1), (
+        "the one frequency that is its own negative counts once"
+    )
+    assert np.isnan(circularity(np.full((5, 3), 7.0)))
+    for values, components in ((np.eye(2), 4), (np.eye(5), 0)):
+        with pytest.raises(ValueError, match="at least 3 values and 1 component"):
+            circularity(values, components)
 
 
 @pytest.mark.parametrize("ops", ["ADD", "SUB"])

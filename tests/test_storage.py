@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,7 @@ def test_config_json_round_trip() -> None:
         ({"temperature": 0.0}, "temperature must be positive"),
         ({"default_steps": 0}, "default_steps must be at least 1"),
         ({"attention_scale_reference": 1}, "at least 2"),
+        ({"positions": "none", "born_distances": 5.0}, "born_distances=5.0 needs positions='relative_bias'"),
         ({"no_such_field": 1}, "unknown configuration fields"),
         ({"dtype": "float99"}, "is not a torch dtype"),
     ],
@@ -62,6 +65,65 @@ def test_config_json_round_trip() -> None:
 def test_config_errors(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         RecurrentConfig.from_dict(CFG.to_dict() | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"device": "cuda:99" if torch.cuda.is_available() else "cuda"}, "device='cuda"),
+        ({"device": "meta"}, "device='meta' cannot be used; here are cpu"),
+        ({"eps": "x"}, "eps must be a finite number, got 'x'"),
+        ({"eps": float("nan")}, "eps must be a finite number, got nan"),
+        ({"eps": -1.0}, "eps must not be negative"),
+        ({"born_distances": float("inf")}, "born_distances must be a finite number, got inf"),
+        ({"n_layers": 10**9}, "n_layers must be at most 1000000"),
+        ({"modulus": 10**30}, "modulus must be a whole number of at most 64 bits"),
+        ({"ops": "ADD"}, "ops must be a list of strings, got 'ADD'"),
+        ({"ops": [["ADD"]]}, "ops must be a list of strings"),
+        ({"ops": ["DIV"]}, "ops is ('DIV',). Allowed"),
+        ({"dtype": "int32"}, "dtype=torch.int32 cannot be computed with; choose one of float32"),
+        ({"positions": []}, r"positions must be a string, got \[\]"),
+        ({"default_steps": "3"}, "default_steps must be a whole number of at most 64 bits or null, got '3'"),
+        ({"attn_only": 1}, "attn_only must be true or false, got 1"),
+        ({f"x{i}": 1 for i in range(99)}, "and 89 more; known are"),
+    ],
+)
+def test_config_values_of_another_kind(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace("('DIV',)", r"\('DIV',\)")):
+        RecurrentConfig.from_dict(CFG.to_dict() | changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[" * 100_000, "lists and objects are nested too deeply"),
+        ('{"seed": ' + "9" * 5000 + "}", "a number has more than 4300 digits"),
+    ],
+)
+def test_config_json_that_is_deep_or_has_endless_numbers(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=f"not a JSON configuration: {problem}$"):
+        RecurrentConfig.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_layers": 1_000_000}, "missing blocks.1: config.json says n_layers=1000000, the file has 1"),
+        ({"d_model": 1_000_000}, r"embed.W_E is \(163, 12\), but config.json .* asks for \(163, 1000000\)"),
+        ({"n_variables": 1_000_000}, r"asks for \(1000035, 12\)"),
+        ({"position_window": 1_000_000}, "asks for"),
+        ({"d_mlp": 1_000_000, "d_head": 1_000_000, "n_heads": 1_000_000}, "asks for"),
+    ],
+)
+def test_sizes_are_compared_before_anything_is_allocated(
+    folder: Path, changes: dict[str, object], message: str
+) -> None:
+    values = json.loads((folder / "config.json").read_text()) | changes
+    (folder / "config.json").write_text(json.dumps(values))
+    begin = time.process_time()
+    with pytest.raises(CheckpointError, match=message):
+        load(folder)
+    assert time.process_time() - begin < 2
 
 
 def test_names_and_paths_that_are_no_model(tmp_path: Path) -> None:
@@ -110,16 +172,25 @@ def test_weights_that_do_not_fit(folder: Path) -> None:
         load(folder)
 
 
-def test_a_failed_save_leaves_the_old_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("n_good", [0, 1, 2])
+def test_a_failed_save_leaves_the_old_checkpoint(
+    n_good: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file is flushed, and then its folder; the third flush is that of the weights."""
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def full(*args: object, **kwargs: object) -> None:
-        Path(str(args[1])).write_bytes(b"half a file")
-        raise OSError(28, "No space left on device")
+    original, calls = os.fsync, []
 
-    monkeypatch.setattr("models.storage.save_file", full)
+    def full_after_a_while(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) > n_good:
+            raise OSError(28, "No space left on device")
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full_after_a_while)
     with pytest.raises(CheckpointError, match="cannot write a checkpoint to .*No space left"):
-        RecurrentTransformer(CFG).save_pretrained(folder)
+        RecurrentTransformer(RecurrentConfig.from_dict(CFG.to_dict() | {"seed": 1})).save_pretrained(folder)
+    monkeypatch.undo()
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 

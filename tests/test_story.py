@@ -13,10 +13,10 @@ import torch
 
 import models
 from interp.causal.ablation import Component
+from interp.circuits.circuit_story import Story, story
+from interp.engine.sites import SiteError
 from interp.mechanism.perturbed import ControlledError, controlled
 from interp.mechanism.variances import PLACES
-from interp.sites import SiteError
-from interp.stories.circuit_story import Story, story
 from models.compiled import CompiledTransformer, compile_model
 from models.config import RecurrentConfig
 from models.graph import ComputationGraph

@@ -11,12 +11,12 @@ import torch
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.utilities.matrix import composition_scores
 
-from interp.chance import AgainstChance, random_basis
-from interp.labels import STATUSES
+from interp.data.labels import STATUSES
 from interp.mechanism.block_change import BlockChange, block_changes
 from interp.mechanism.composition import Composition, head_composition
 from interp.mechanism.head_circuits import head_circuits
 from interp.mechanism.subspaces import EVERYTHING, SOURCES, SPANS, TARGETS, Subspaces, factor_subspaces
+from interp.statistics.chance import AgainstChance, random_basis
 from models.compiled import CompiledTransformer, compile_model
 from models.config import RecurrentConfig
 from models.graph import ComputationGraph

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from analyses.inputs import InputError
 from analyses.train import train
+from models import storage
 from models.recurrent import RecurrentTransformer
 from models.training.checkpoint import CheckpointError, load_checkpoint
 from models.training.curriculum import Curriculum, Phase
@@ -124,6 +125,60 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None
     assert steps == [1, 2, 8, 40]
 
 
+@pytest.mark.parametrize("steps", [20, 40])
+def test_a_kill_between_checkpoint_and_model_is_mended(
+    steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint of step 20 is written, and the model beside it is still that of step 10. The noise, which is part
+    of `config.json`, changes on the way.
+    """
+    noisy = [
+        Phase(name="a", graphs=4, attention_noise=0.1, latest=0.3),
+        Phase(name="b", graphs=4, attention_noise=0.5),
+    ]
+    settings = {"phases": noisy, "checkpoint_steps": 10, "ema": 0.9}
+    config = training_config("discrete", "smoke", steps=steps, **settings)
+    whole = run(config, tmp_path / "whole").out
+    cut = tmp_path / "cut"
+    original = storage.write
+
+    class KilledError(Exception):
+        pass
+
+    def write(folder: Path, *args: Any) -> None:
+        if load_checkpoint(folder / "checkpoint.pt")["step"] == 20:
+            raise KilledError
+        original(folder, *args)
+
+    monkeypatch.setattr(storage, "write", write)
+    with pytest.raises(KilledError):
+        run(config, cut)
+    monkeypatch.undo()
+    run(config, cut, resume=True)
+    for name in ("model.safetensors", "config.json"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
+    assert RecurrentTransformer.from_pretrained(cut).cfg.attention_noise == 0.5
+
+
+def test_a_run_that_diverges_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
+    config = training_config("discrete", "smoke", steps=20, checkpoint_steps=10)
+    trainer = Trainer(config, tmp_path, quiet=True)
+    step = trainer._train_step
+
+    def diverging() -> tuple[float, int]:
+        done = step()
+        if trainer.step == 15:
+            with torch.no_grad():
+                trainer.model.embed.W_E.fill_(torch.nan)
+        return done
+
+    trainer._train_step = diverging
+    with pytest.raises(CheckpointError, match="embed.W_E has numbers that are not finite"):
+        trainer.run()
+    assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 10
+    assert torch.isfinite(RecurrentTransformer.from_pretrained(tmp_path).W_E).all()
+
+
 def test_time_spent_is_counted_across_parts(tmp_path: Path) -> None:
     run(training_config("discrete", "smoke", steps=3), tmp_path)
     spent = load_checkpoint(tmp_path / "checkpoint.pt")["seconds"]
@@ -171,7 +226,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch:
 def test_bad_input_says_what_is_allowed(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"unknown method 'magic'.*feedforward"):
         training_config("magic")
-    with pytest.raises(SettingsError, match=r"unknown preset 'huge'.*cpu, paper, smoke"):
+    with pytest.raises(SettingsError, match=r"unknown preset 'huge'.*cpu, staged, mini, paper, smoke"):
         training_config("discrete", "huge")
     with pytest.raises(SettingsError, match="DIV"):
         training_config("discrete", ops=("ADD", "DIV"))

@@ -18,6 +18,7 @@ import typer
 from torch import Tensor
 
 from analyses.benchmarks.harness import compare, report
+from analyses.options import writable
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.norm import LayerNorm, NoNorm
 from models.positions import RelativeBias
@@ -83,7 +84,7 @@ def _affine(norm: LayerNorm | NoNorm) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def main(
-    json: Annotated[Path | None, typer.Option(help="Where to write the numbers.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Where to write the numbers.", callback=writable)] = None,
     repeats: Annotated[int, typer.Option(min=5, help="Interleaved repeats.")] = 25,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
 ) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from models.files import write_text
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -74,4 +76,4 @@ def report(title: str, ratios: dict[str, Ratio], max_abs_diff: float, path: Path
             "max_abs_diff": max_abs_diff,
             "machine": machine(),
         }
-        path.write_text(json.dumps(data, indent=2) + "\n")
+        write_text(path, json.dumps(data, indent=2) + "\n")

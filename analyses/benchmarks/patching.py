@@ -26,12 +26,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from analyses.benchmarks.harness import Ratio, report
+from analyses.options import writable
 from interp import make_pair
 from interp.causal.metrics import Answer, measure
 from interp.causal.patching import patch_sweep, record_pair
-from interp.interventions import SetFrom
-from interp.replay import run_plainly
-from interp.sites import Site
+from interp.engine.interventions import SetFrom
+from interp.engine.replay import run_plainly
+from interp.engine.sites import Site
 from models import ComputationGraph, RecurrentTransformer, load
 
 AXES = {"resid_pre": ("layer", "pos"), "z": ("layer", "pos", "head")}
@@ -204,7 +205,7 @@ def full(model: RecurrentTransformer, n_nodes: int, seed: int) -> None:
 
 
 def main(
-    json: Annotated[Path | None, typer.Option(help="Where to write the numbers.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Where to write the numbers.", callback=writable)] = None,
     model: Annotated[str, typer.Option(help="Name or path.")] = "discrete-corrected",
     repeats: Annotated[int, typer.Option(min=5, help="Interleaved repeats.")] = 5,
     sample: Annotated[int, typer.Option(min=1, help="Sites on which the other ways are timed.")] = 40,

@@ -28,10 +28,11 @@ import torch
 import typer
 
 from analyses.benchmarks.harness import Ratio, report
+from analyses.options import writable
 from interp import ActivationDataset, collect
-from interp.labels import n_tokens
+from interp.data.labels import n_tokens
+from interp.engine.walk import batches, walk
 from interp.probing.probes import fit_probe_grid
-from interp.walk import batches, walk
 from models import ComputationGraph, RecurrentTransformer, load
 
 SITE = "resid_post"
@@ -187,7 +188,7 @@ def fitting(data: ActivationDataset, count: int, repeats: int) -> tuple[Ratio, f
 
 
 def main(
-    json: Annotated[Path | None, typer.Option(help="Where to write the numbers.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Where to write the numbers.", callback=writable)] = None,
     model: Annotated[str, typer.Option(help="Name or path.")] = "discrete-corrected",
     graphs: Annotated[int, typer.Option(min=8, help="Graphs of 32 nodes.")] = 256,
     fit_graphs: Annotated[int, typer.Option(min=8, help="Graphs that probes are fitted to.")] = 64,

@@ -23,6 +23,7 @@ import typer
 from torch import Tensor, nn
 
 from analyses.benchmarks.harness import compare, report
+from analyses.options import writable
 from models import RecurrentTransformer
 from models.positions import RelativeBias
 from models.training.objectives.discrete_corrected import DiscreteCorrected
@@ -151,7 +152,7 @@ def breakdown(
 
 
 def main(
-    json: Annotated[Path | None, typer.Option(help="Where to write the numbers.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Where to write the numbers.", callback=writable)] = None,
     repeats: Annotated[int, typer.Option(min=5, help="Interleaved repeats.")] = 11,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
 ) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from interp import Site, cross_step_matrix, make_pair, patch_sweep, record, run_interventions
 from interp.causal.pairs import leaf_value
-from interp.interventions import SetFrom
+from interp.engine.interventions import SetFrom
 from models import ComputationGraph, load
 
 compiled = load("compiled")
@@ -123,8 +123,8 @@ print(
 # %% [markdown]
 # All cells together are a matrix, and the graph alone predicts it: a right-hand side carries its node's value from the
 # step of its depth on. Below, measured and predicted, for a sampled graph; first the model that was built to follow the
-# prediction, then the trained one, for which it is a hypothesis. "By no effect" is the score of predicting zero
-# everywhere, which the prediction has to beat.
+# prediction, then the trained one, for which it is a hypothesis. Only cells where an effect is predicted are counted;
+# "by no effect" is what predicting none there would score, which the prediction has to beat.
 
 # %%
 drawn = make_pair(ComputationGraph.sample(n_nodes=32, seed=0), "leaf-value", seed=0)

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from interp import fit_probe_grid, probe_transfer
-from interp.labels import STATUSES
+from interp.data.labels import STATUSES
 from interp.probing.probes import collect_with_untrained
 from models import ComputationGraph, load
 from models.compiled import compile_model

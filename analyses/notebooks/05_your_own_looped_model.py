@@ -190,7 +190,7 @@ to_parent = run.activations["pattern"].gather(-1, trees[1].clamp(max=N - 1).expa
 steps = np.arange(12)[:, None, None]
 status = (
     np.sign(steps - depth.numpy()[None]) + 1
-)  # 0 waiting, 1 computing, 2 done: index into interp.labels.STATUSES
+)  # 0 waiting, 1 computing, 2 done: index into interp.data.labels.STATUSES
 looks = pd.DataFrame(
     {
         name: [

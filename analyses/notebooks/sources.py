@@ -16,6 +16,8 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+from models.files import write_text
+
 FOLDER: Final = Path(__file__).parent
 METADATA: Final = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -73,7 +75,5 @@ def store(name: str, notebook: NotebookNode) -> Path:
     """Write ``NAME.ipynb``, whole or not at all."""
     nbformat.validate(notebook)
     path = FOLDER / f"{name}.ipynb"
-    partial = path.with_suffix(".partial")
-    partial.write_text(nbformat.writes(notebook) + "\n")
-    partial.replace(path)
+    write_text(path, nbformat.writes(notebook) + "\n")
     return path

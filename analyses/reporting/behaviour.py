@@ -1,4 +1,4 @@
-"""Sections on what a model does: accuracy, error correction, one run, its codes, its motion."""
+"""Sections on what a model does: accuracy, error correction, one run, its codes, its motion, why it fails."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from analyses.reporting.parts import (
 )
 
 if TYPE_CHECKING:
-    from analyses.codes import CodesStudy
     from analyses.correction import Correction
-    from interp.codebook.codes import CodeUsage
     from models.recurrent import RecurrentTransformer
 
 CORRUPTED = 0.25
 MIDWAY = 3
 LONGEST = 4
 """Times the steps that the deepest graph needs: how long the runs of the dynamics are."""
+FAILURE_FIGURES = {"writes": "failing_writes", "fetching": "failing_writes"}
+"""Part of the failures -> the module that draws it, where it is not ``failing_runs``."""
 
 
 def accuracy(model: RecurrentTransformer, job: Job) -> Contents:
@@ -35,7 +35,6 @@ def accuracy(model: RecurrentTransformer, job: Job) -> Contents:
     from analyses.generalisation import evaluation_curve, paper_curves
     from interp.figures.generalisation import generalisation_figure
     from interp.figures.template import UNSOLVED_COLOUR
-    from models.running import CHAIN_OF_THOUGHT
 
     amounts = job.amounts
     sizes = sorted({min(size, most_nodes(model)) for size in amounts.sizes})
@@ -44,7 +43,7 @@ def accuracy(model: RecurrentTransformer, job: Job) -> Contents:
     few = max(2, amounts.per_size // 4)
     # An untrained model need not come to rest: it gets as many steps as the model took.
     steps = max(size.max_steps for size in found.sizes)
-    given = None if model.cfg.method == CHAIN_OF_THOUGHT or model.cfg.default_steps is not None else steps
+    given = None if model.cfg.writes_text or model.cfg.default_steps is not None else steps
     graphs = sample_sizes(model, some, few, job.ops, job.seed)
     untrained = evaluate(job.untrained(model), graphs, given, "untrained")
     curves = [
@@ -156,6 +155,7 @@ def codes(model: RecurrentTransformer, job: Job) -> Contents:
     """Codes used, their transitions, margins and interventions."""
     from analyses.codes import study_codes
     from interp.codebook.codes import code_usage
+    from interp.codebook.due import due_writes, unchanged
 
     need_states(model)
     graphs = job.graphs(model)
@@ -163,38 +163,18 @@ def codes(model: RecurrentTransformer, job: Job) -> Contents:
     untrained = code_usage(job.untrained(model), graphs, study.usage.n_states - 1)
     modules = {"usage": "codes", "information": "codes", "transitions": "codes", "commits": "codes"}
     drawings = [
-        drawing(f"codes_{name}", figure, f"interp/figures/{modules.get(name, 'snapping')}.py")
+        drawing(f"codes_{name}", figure, f"interp/codebook/{modules.get(name, 'snapping')}_figure.py")
         for name, figure in study.figures().items()
     ]
-    return Contents([study.verdict()], drawings, [_only_values(study, untrained)])
-
-
-def _only_values(study: CodesStudy, untrained: CodeUsage) -> claims.Claim:
-    counts, other = _transition_counts(study.usage), _transition_counts(untrained)
-    return claims.only_values(*counts, *(part / other[0] for part in other[1:]))
-
-
-def _transition_counts(usage: CodeUsage) -> tuple[int, int, int]:
-    """Transitions; those that change a symbol which is no value at a right-hand side; those not of the algorithm."""
-    total = changed = illegal = 0
-    for factor in usage.factors:
-        transitions = usage.transitions(factor)
-        total += int(transitions.counts.sum())
-        changed += _changes(transitions.counts)
-        illegal += transitions.n_illegal
-    return total, changed - _changes(usage.select(role="rhs").transitions("value").counts), illegal
-
-
-def _changes(counts: Any) -> int:
-    """Of counts [step, before, after]."""
-    return int(counts.sum() - counts.diagonal(axis1=1, axis2=2).sum())
+    claim = claims.only_values(due_writes(study.usage), unchanged(study.usage), due_writes(untrained))
+    return Contents([study.verdict()], drawings, [claim])
 
 
 def dynamics(model: RecurrentTransformer, job: Job) -> Contents:
     """Motion, frontier and drift of long runs."""
     from analyses.dynamics import study_dynamics
     from interp.codebook.codes import code_usage
-    from interp.motion.dynamics import dynamics as motion
+    from interp.state_dynamics.dynamics import dynamics as motion
 
     need_steps(model)
     if model.cfg.method == "feedforward":
@@ -203,7 +183,9 @@ def dynamics(model: RecurrentTransformer, job: Job) -> Contents:
     study = study_dynamics(graphs, job.model, longest=LONGEST)
     modules = {"trajectories": "trajectories"}
     drawings = [
-        drawing(f"dynamics_{name}", figure, f"interp/figures/{modules.get(name, 'dynamics')}.py")
+        drawing(
+            f"dynamics_{name}", figure, f"interp/state_dynamics/{modules.get(name, 'dynamics')}_figure.py"
+        )
         for name, figure in study.figures().items()
     ]
     if model.cfg.default_steps is not None:
@@ -217,6 +199,26 @@ def dynamics(model: RecurrentTransformer, job: Job) -> Contents:
     speeds = [run.frontier.speed().slope for run in (study.run, motion(other, graphs, n_steps))]
     claim = claims.adapts(on_time[0], speeds[0], on_time[1], speeds[1])
     return Contents([study.verdict(), *_slow(speeds)], drawings, [claim])
+
+
+def failures(model: RecurrentTransformer, job: Job) -> Contents:
+    """Why graphs of three sizes fail, by what the method has."""
+    from analyses.evaluate import sample_sizes
+    from analyses.failures import study_failures
+
+    sizes = sorted({min(size, most_nodes(model)) for size in job.amounts.sizes})
+    chosen = sorted({sizes[0], sizes[len(sizes) // 2], sizes[-1]})
+    graphs = sample_sizes(model, chosen, max(2, job.amounts.per_size // 4), job.ops, job.seed)
+    study = study_failures(graphs, job.model)
+    drawings = [
+        drawing(
+            f"failures_{name}",
+            figure,
+            f"interp/failures/{FAILURE_FIGURES.get(name, 'failing_runs')}_figure.py",
+        )
+        for name, figure in study.figures().items()
+    ]
+    return Contents(study.sentences(), drawings)
 
 
 def _slow(speeds: Sequence[float]) -> list[str]:

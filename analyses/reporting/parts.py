@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyses.claims import Claim
 from analyses.inputs import InputError, sample_graph
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -46,6 +47,8 @@ class Amounts:
 
 
 FULL = Amounts()
+BRIEF = Amounts((8, 32, 64), 16, 10, 16, 12, 4, 20, False, 2)
+"""For a table of many models (`analyses.claims_table`)."""
 QUICK = Amounts((8, 16, 40), 4, 6, 12, 8, 2, 8, False, 2)
 
 
@@ -114,6 +117,7 @@ def drawing(name: str, figure: go.Figure, source: str, title: str = "", reading:
     return Drawing(name, found, said, captioned, source, str(figure.to_json()))
 
 
+@one_line
 @dataclass(frozen=True)
 class Contents:
     """What a section found: sentences, a text set in columns, figures, rows of the claims table."""
@@ -160,9 +164,8 @@ def most_nodes(model: RecurrentTransformer) -> int:
 
 def need_steps(model: RecurrentTransformer) -> None:
     """Raises NotApplicableError for a model that writes its answer out as text."""
-    from models.running import CHAIN_OF_THOUGHT
 
-    if model.cfg.method == CHAIN_OF_THOUGHT:
+    if model.cfg.writes_text:
         raise NotApplicableError(
             "A chain-of-thought model writes the solution out token by token: it has no recurrence steps."
         )
@@ -177,6 +180,17 @@ def need_states(model: RecurrentTransformer) -> None:
         raise NotApplicableError(
             f"A model of method {model.cfg.method!r} does not step from one discrete state to the next until nothing "
             "changes, so there is no state between steps that could be read as symbols or written down."
+        )
+
+
+def need_levels(model: RecurrentTransformer) -> None:
+    """Raises NotApplicableError unless the model is trained to compute a level of the graph in every step."""
+    need_steps(model)
+    if model.cfg.default_steps is not None:
+        steps = "step" if model.cfg.default_steps == 1 else f"{model.cfg.default_steps} steps"
+        raise NotApplicableError(
+            f"A model of method {model.cfg.method!r} is supervised at the end of its {steps} alone, so which node is "
+            "computed in which step is not known."
         )
 
 

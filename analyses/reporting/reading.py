@@ -1,4 +1,4 @@
-"""Sections on what can be read inside a model, and when it was learnt: probes, lenses, training."""
+"""Sections on what can be read inside a model, and when it was learnt: probes, training."""
 
 from __future__ import annotations
 
@@ -29,22 +29,8 @@ def probes(model: RecurrentTransformer, job: Job) -> Contents:
             circular=model.vocabulary.modulus > 2,
             seed=job.seed,
         )
-    drawings = [drawing(name, figure, "interp/figures/probes.py") for name, figure in study.figures().items()]
-    return Contents([study.verdict()], drawings)
-
-
-def lens(model: RecurrentTransformer, job: Job) -> Contents:
-    """The model's own readout on every residual state; direct logit attribution."""
-    from analyses.lens import study_lens
-
-    need_steps(model)
-    study = study_lens(job.graphs(model), job.model, seed=job.seed)
-    figures = study.figures()
-    chosen = [name for name in ("by_status", "rank", "graph", "attribution_computing") if name in figures]
-    modules = {"attribution_computing": "direct_attribution"}
     drawings = [
-        drawing(f"lens_{name}", figures[name], f"interp/figures/{modules.get(name, 'lens')}.py")
-        for name in chosen
+        drawing(name, figure, "interp/probing/probes_figure.py") for name, figure in study.figures().items()
     ]
     return Contents([study.verdict()], drawings)
 
@@ -61,5 +47,7 @@ def training(model: RecurrentTransformer, job: Job) -> Contents:
         raise NotApplicableError(f"{error}.") from error
     graphs = job.sample(model, 16, max(4, job.amounts.graphs // 3))
     study = study_training(graphs, job.model)
-    drawings = [drawing(name, figure, "interp/figures/onsets.py") for name, figure in study.figures().items()]
+    drawings = [
+        drawing(name, figure, "interp/mechanism/onsets_figure.py") for name, figure in study.figures().items()
+    ]
     return Contents([study.verdict()], drawings)

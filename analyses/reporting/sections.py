@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from analyses.catalogue import CATALOGUE
 from analyses.claims import not_told
 from analyses.reporting import behaviour, mechanism, reading
 from analyses.reporting.parts import Contents, Job, NotApplicableError, Part
+from analyses.reporting.recorded import contents
 
 if TYPE_CHECKING:
     from models.recurrent import RecurrentTransformer
@@ -62,9 +64,10 @@ SECTIONS: Final = (
     Section(
         "heads",
         "Head roles and groups",
-        "What every head's output responds to and where it looks, at right-hand sides of nodes being computed.",
+        "What every head's output responds to and where it looks, at right-hand sides of nodes being computed; which "
+        "heads suffice when all others are at their mean.",
         mechanism.heads,
-        ("name_heads", "value_heads"),
+        ("name_heads", "value_heads", "heads_suffice"),
         9,
     ),
     Section(
@@ -78,15 +81,15 @@ SECTIONS: Final = (
     Section(
         "changes",
         "Change by block",
-        "How much attention and MLP of each layer change the residual stream.",
+        "How much attention and MLP of each layer change the residual stream, and where the first MLP is needed.",
         mechanism.changes,
         ("first_mlp",),
     ),
     Section(
         "fourier",
         "Fourier structure",
-        "Spectra over all values of one equation's operands, with chance levels, and the ablation of the neurons of "
-        "each frequency.",
+        "Spectra over all values of one equation's operands, with chance levels, and what neurons do with their own "
+        "frequency: answers with it alone and without it, and phases.",
         mechanism.fourier,
         ("dc_before", "diagonal_after", "fourier"),
         8,
@@ -115,8 +118,10 @@ SECTIONS: Final = (
         ("only_values",),
         4,
     ),
-    Section(
-        "lens", "Lens", "Every residual state read through the model's own readout.", reading.lens, (), 2
+    *(
+        Section(record.stem, record.section.title, record.section.about, contents(record), (), 2)
+        for record in CATALOGUE
+        if record.section is not None
     ),
     Section(
         "dynamics",
@@ -125,6 +130,15 @@ SECTIONS: Final = (
         behaviour.dynamics,
         ("adapts",),
         4,
+    ),
+    Section(
+        "failures",
+        "Why it fails",
+        "Graphs of three sizes: where runs break and what the fetching heads looked at there, how a hidden state "
+        "drifts, where a text loses its place, or how deep a fixed number of steps gets; whichever the method has.",
+        behaviour.failures,
+        (),
+        7,
     ),
     Section(
         "story",
@@ -157,12 +171,12 @@ def make_part(model: RecurrentTransformer, task: tuple[str, Job]) -> Part:
     try:
         return Part(key, section.title, section.make(model, job))
     except NotApplicableError as reason:
-        contents = Contents((), claims=[not_told(claim, str(reason)) for claim in section.claims])
-        return Part(key, section.title, contents, reason=str(reason))
+        nothing = Contents((), claims=[not_told(claim, str(reason)) for claim in section.claims])
+        return Part(key, section.title, nothing, reason=str(reason))
     except Exception as error:  # of any kind: one section's must not cost the others, and each is shown.
         message = f"{type(error).__name__}: {error} ({_raised_at(error)})"
-        contents = Contents((), claims=[not_told(claim, message, failed=True) for claim in section.claims])
-        return Part(key, section.title, contents, error=message)
+        nothing = Contents((), claims=[not_told(claim, message, failed=True) for claim in section.claims])
+        return Part(key, section.title, nothing, error=message)
 
 
 def _raised_at(error: Exception) -> str:

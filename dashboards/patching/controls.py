@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import streamlit as st
 
+from analyses.inputs import GraphSource
 from dashboards.cached import available
 from dashboards.graph_inputs import choose_operations
 from dashboards.patching.session import MAKE, TYPE, current_view
 from dashboards.patching.view import SEEDS, SIZES, View
 from interp.causal.pairs import KINDS
+from models.compiled_names import fitting_name
 from models.graph import ComputationGraph, GraphError
 
 _KINDS = dict(
@@ -41,7 +43,9 @@ def _typed(view: View) -> View:
             help="Separated by `;`, `,` or a new line. Both texts need the same nodes with as many operands each.",
         )
     st.sidebar.caption("Ctrl+Enter to apply.")
-    return replace(view, clean=st.session_state["patch_clean"], corrupt=st.session_state["patch_corrupt"])
+    clean, corrupt = st.session_state["patch_clean"], st.session_state["patch_corrupt"]
+    model = GraphSource(text=corrupt).fitting(GraphSource(text=clean).fitting(view.model))
+    return replace(view, model=model, clean=clean, corrupt=corrupt)
 
 
 def _made(view: View) -> View:
@@ -51,7 +55,8 @@ def _made(view: View) -> View:
     ops = choose_operations(view.model, "patch_ops")
     kind = st.sidebar.selectbox("What differs", KINDS, key="patch_kind", format_func=_KINDS.__getitem__)
     node = _node(n, seed, ops, kind)
-    return replace(view, clean=None, corrupt=None, n=n, seed=seed, ops=ops, kind=kind, node=node)
+    model = fitting_name(view.model, ops)
+    return replace(view, model=model, clean=None, corrupt=None, n=n, seed=seed, ops=ops, kind=kind, node=node)
 
 
 def _node(n: int, seed: int, ops: tuple[str, ...], kind: str) -> str | None:

@@ -1,6 +1,7 @@
 """A sweep that runs in the background, part by part, and can be watched, cancelled and continued.
 
-The model is held for one part at a time, so that other visitors are not kept waiting for a whole sweep.
+Readers of the same sweep share it: it stops when all have left it. Others are not kept waiting: a sweep has hook points
+of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import streamlit as st
 
 from dashboards.cached import SharedModel
 from interp.causal.patching import Direction, PatchSweep, patch_sweep, record_pair
-from interp.sites import Site
+from interp.engine.sites import Site
 from models.graph import ComputationGraph
 
 _LEFT_ALONE = 120.0
@@ -60,6 +61,7 @@ class SweepJob:
         self.problem: str | None = None
         self.cancelled = False
         self._shared = shared
+        self._readers: set[str] = set()
         self._parts: list[PatchSweep] = []
         self._in_part = 0
         self._size = _FIRST_PART
@@ -88,8 +90,10 @@ class SweepJob:
         """Whether every site is done."""
         return self.n_kept == len(self.request.sites)
 
-    def start(self) -> None:
+    def start(self, reader: str | None = None) -> None:
         """Work on the sites that are not done, in the background; nothing happens where that is so already."""
+        if reader is not None:
+            self._readers.add(reader)
         if self.running or self.finished:
             return
         self.problem, self.cancelled = None, False
@@ -101,10 +105,25 @@ class SweepJob:
         """Stop after the forward pass under way; parts that are done are kept."""
         self._stop.set()
 
-    def cancel(self) -> None:
-        """As :meth:`pause`, by the wish of a visitor: it goes on only when asked to."""
-        self.cancelled = True
-        self.pause()
+    def cancel(self, reader: str | None = None) -> None:
+        """As :meth:`leave`, as a reader wishes (None: all); where none is left it goes on only when asked to."""
+        self._readers &= set() if reader is None else self._readers - {reader}
+        self.cancelled = not self._readers
+        self.leave(reader)
+
+    def leave(self, reader: str | None = None) -> None:
+        """A reader does not want it any more; as :meth:`pause` where no other one does."""
+        self._readers.discard(reader or "")
+        if not self._readers:
+            self.pause()
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds that the rest is likely to take, by the parts that are done; None before the first."""
+        parts = list(self._parts)
+        seconds = sum(part.seconds for part in parts)
+        left = len(self.request.sites) - self.n_done
+        return left * seconds / self.n_kept if parts else None
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the thread, at most so long; whether it has ended."""

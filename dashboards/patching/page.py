@@ -6,17 +6,21 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from dashboards.cached import run_graph, shared
+from dashboards import messages
+from dashboards.cached import shared
+from dashboards.computing import reader
 from dashboards.patching.controls import chosen_view
 from dashboards.patching.jobs import SweepJob, SweepRequest, jobs
 from dashboards.patching.pair_view import show_pair
-from dashboards.patching.results import ENDED, progress_fragment, results_fragment
-from dashboards.patching.session import current_view, default_view, read_address, show_view
+from dashboards.patching.results import CANCELLED, ENDED, progress_fragment, results_fragment
+from dashboards.patching.session import current_view, default_view, hold_address, read_address, show_view
 from dashboards.patching.settings import checked_settings, choose_look, settings_form
 from dashboards.patching.view import View
+from dashboards.runs import readable, with_model
 from interp.causal.pairs import Pair, PairError
-from interp.sites import SiteError
+from interp.engine.sites import SiteError
 from models.graph import GraphError
+from models.recurrent import RecurrentTransformer
 from models.storage import CheckpointError
 from models.trajectory import Trajectory
 from models.vocabulary import VocabularyError
@@ -49,9 +53,13 @@ def patching_page() -> None:
     if st.session_state.pop(ENDED, False):
         problems = [*st.session_state["patching problems"]]
     st.session_state["patching problems"] = tuple(problems)
-    view, runs = _runs(chosen_view(), is_new, problems)
+    view, pair = _pair(chosen_view(), problems)
     for problem in problems:
-        st.error(problem)
+        messages.error(problem)
+    runs = _run_both(view, pair)
+    if runs is None:
+        hold_address()
+        return
     show_pair(runs.pair, runs.clean, runs.corrupt)
     cfg = shared(view.model).model.cfg
     settings = choose_look(view.settings)
@@ -60,7 +68,7 @@ def patching_page() -> None:
         view = replace(view, cell=None)
     settings, problems = checked_settings(settings, runs.pair, cfg.n_layers, runs.n_steps)
     for problem in problems:
-        st.error(problem)
+        messages.error(problem)
     submitted = settings_form(settings, runs.pair, cfg.n_layers, runs.n_steps)
     if submitted is not None and submitted != settings:
         view, settings = replace(view, cell=None), submitted
@@ -69,53 +77,73 @@ def patching_page() -> None:
     try:
         request = _request(view, runs)
     except SiteError as error:
-        st.error(str(error))
+        messages.error(str(error))
         return
     job = jobs().of(request, shared(view.model))
     _leave_other(job)
-    if submitted is not None or not (len(request.sites) > AT_ONCE or job.cancelled or job.problem):
-        job.start()
-    _show(job, runs)
+    if submitted is not None:
+        st.session_state.pop(CANCELLED, None)
+    left = job.cancelled or st.session_state.get(CANCELLED) is job
+    if submitted is not None or not (len(request.sites) > AT_ONCE or left or job.problem):
+        job.start(reader())
+    _show(job, runs, left and submitted is None)
 
 
-def _show(job: SweepJob, runs: _Runs) -> None:
-    if not job.wait(_PATIENCE):
+def _show(job: SweepJob, runs: _Runs, left: bool) -> None:
+    """The sweep so far, and while it is at work its progress; left: this reader has cancelled it."""
+    if not left and not job.wait(_PATIENCE):
         progress_fragment(job)
         return
     if job.problem is not None:
-        st.error(job.problem)
+        messages.error(job.problem)
     sweep = job.result()
     total = f"{len(job.request.sites):,} patched runs"
     if sweep is None and job.problem is None:
-        st.info(f"This sweep is {total}. Press **Run the sweep** to start it.")
+        messages.markdown(
+            "This sweep is {total}. Press **Run the sweep** to start it.", box="info", total=total
+        )
     elif sweep is not None and not job.finished:
-        st.warning(
-            f"Stopped after {job.n_kept:,} of {total}, which are kept. **Run the sweep** continues it."
+        messages.markdown(
+            "Stopped after {kept} of {total}, which are kept. **Run the sweep** continues it.",
+            box="warning",
+            kept=f"{job.n_kept:,}",
+            total=total,
         )
     if sweep is not None:
         results_fragment(sweep, job.n_kept, runs.clean, runs.corrupt)
 
 
-def _runs(wanted: View, is_new: bool, problems: list[str]) -> tuple[View, _Runs]:
-    """The pair of the wanted view and its runs; where there is none, a message and the last good view's."""
+def _pair(wanted: View, problems: list[str]) -> tuple[View, Pair]:
+    """The pair of the wanted view; where there is none that the model can read, a message and the last good view's."""
     good: View = st.session_state.get(GOOD, default_view())
     try:
-        runs = _run_both(wanted)
+        pair = _readable_pair(wanted)
     except (GraphError, PairError, VocabularyError, CheckpointError) as error:
         problems.append(str(error))
         plain = replace(good, settings=current_view().settings, cell=current_view().cell)
-        return plain, _run_both(good)
+        return plain, _readable_pair(good)
     st.session_state[GOOD] = wanted
-    return wanted, runs
+    return wanted, pair
 
 
-def _run_both(view: View) -> _Runs:
+def _readable_pair(view: View) -> Pair:
     pair = view.pair()
     if not pair.differing:
         raise PairError("No true value differs between the two graphs, so there is no effect to measure.")
-    alone = [run_graph(view.model, graph).n_steps for graph in (pair.clean, pair.corrupt)]
-    clean, corrupt = (run_graph(view.model, graph, max(alone)) for graph in (pair.clean, pair.corrupt))
-    return _Runs(pair, clean, corrupt)
+    for graph in (pair.clean, pair.corrupt):
+        readable(view.model, graph)
+    return pair
+
+
+def _run_both(view: View, pair: Pair) -> _Runs | None:
+    """Both runs, as long as the longer one; None until they are there."""
+    graphs = (pair.clean, pair.corrupt)
+
+    def work(model: RecurrentTransformer) -> _Runs:
+        n_steps = max(model.run(graph).n_steps for graph in graphs)
+        return _Runs(pair, *(model.run(graph, n_steps) for graph in graphs))
+
+    return with_model("patching runs", view.model, "both runs", graphs, work, "running both graphs")
 
 
 def _request(view: View, runs: _Runs) -> SweepRequest:
@@ -138,7 +166,7 @@ def _leave_other(job: SweepJob) -> None:
     """Stop the sweep this visitor has turned away from."""
     before: SweepJob | None = st.session_state.get("patching job")
     if before is not None and before is not job:
-        before.pause()
+        before.leave(reader())
     st.session_state["patching job"] = job
 
 

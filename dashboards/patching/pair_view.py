@@ -8,23 +8,24 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from dashboards import messages
+from dashboards.charts import chart
 from dashboards.patching.words import pair_sentence
 from interp.causal.pairs import Pair
 from interp.figures.graph import graph_figure
 from interp.figures.template import MARK_COLOUR
 from models.trajectory import Trajectory
 
-CHART = {"displayModeBar": False, "displaylogo": False}
-
 
 def show_pair(pair: Pair, clean: Trajectory, corrupt: Trajectory) -> None:
     """A sentence, and on demand both graphs, the equations that differ and the values that differ."""
-    st.markdown(pair_sentence(pair, clean, corrupt))
+    messages.markdown(pair_sentence(pair, clean, corrupt))
     with st.expander("Both graphs, and what differs"):
         for place, name, run in zip(st.columns(2), ("clean", "corrupt"), (clean, corrupt), strict=True):
-            place.markdown(f"**{name.capitalize()}**, at the end of its run; circled: values that differ")
-            figure = _circled(graph_figure(run, highlight=pair.changed_nodes[0], width=560), pair.differing)
-            place.plotly_chart(figure, theme=None, config=CHART, key=f"graph {name}")
+            template = "**{name}**, at the end of its run; circled: values that differ"
+            messages.markdown(template, place, name=name.capitalize())
+            figure = _circled(graph_figure(run, highlight=pair.changed_nodes[0], width=500), pair.differing)
+            chart(figure, f"graph {name}", place)
         st.dataframe(_differences(pair, clean, corrupt), hide_index=True, height="content")
 
 

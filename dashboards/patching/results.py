@@ -9,23 +9,25 @@ import plotly.graph_objects as go
 import streamlit as st
 from torch import Tensor
 
-from dashboards.cached import locked, run_graph
+from dashboards import messages
+from dashboards.charts import chart
+from dashboards.computing import reader
 from dashboards.downloads import Download, download_row, figures_html
 from dashboards.patching.jobs import SweepJob
 from dashboards.patching.session import current_view, update_view
 from dashboards.patching.snippet import cell_snippet, sweep_snippet
 from dashboards.patching.words import cell_sentence, sweep_sentence
+from dashboards.runs import with_model
+from interp.causal.patched_run_figure import patched_run_figure
 from interp.causal.patching import PatchSweep
-from interp.figures.patched_run import patched_run_figure
-from interp.figures.patching import patching_figure
-from interp.interventions import Recording, SetFrom
-from interp.replay import run_interventions
-from interp.sites import Site
-from models.graph import ComputationGraph
+from interp.causal.patching_figure import patching_figure
+from interp.engine.interventions import Recording, SetFrom
+from interp.engine.replay import run_interventions
+from interp.engine.sites import Site
+from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
 
-CHART = {"displayModeBar": False, "displaylogo": False}
-ENDED = "patching sweep has ended"
+ENDED, CANCELLED = "patching sweep has ended", "patching sweep cancelled"
 _WIDTH = 1060
 _DRAWN_LIVE = 4000
 """Sites up to which the heatmap is drawn while the sweep runs."""
@@ -39,50 +41,47 @@ def progress_fragment(job: SweepJob) -> None:
         st.rerun()
     done, total = job.n_done, len(job.request.sites)
     left, right = st.columns([6, 1], vertical_alignment="center")
-    left.progress(min(1.0, done / total), f"{done:,} of {total:,} patched runs")
-    if right.button("Cancel", key="patch_cancel", on_click=job.cancel, width="stretch"):
-        job.wait(5.0)
+    rest = "" if job.remaining is None else f", about {job.remaining:.0f} s more"
+    messages.progress(done / total, f"{done:,} of {total:,} patched runs{rest}", left)
+    if right.button("Cancel", key="patch_cancel", on_click=job.cancel, args=(reader(),), width="stretch"):
+        st.session_state[CANCELLED] = job
+        if job.cancelled:
+            job.wait(5.0)
         st.session_state[ENDED] = True
         st.rerun()
     sweep = job.result()
     if sweep is not None and total <= _DRAWN_LIVE:
-        st.plotly_chart(patching_figure(sweep, width=_WIDTH), theme=None, config=CHART, key="patch so far")
+        chart(patching_figure(sweep, width=_WIDTH), "patch so far")
 
 
 @st.fragment
 def results_fragment(sweep: PatchSweep, n_done: int, clean: Trajectory, corrupt: Trajectory) -> None:
     """The heatmap; a click on a cell draws the patched run below, and reruns nothing else."""
-    st.markdown(sweep_sentence(sweep, n_done))
+    messages.markdown(sweep_sentence(sweep, n_done))
     figure = patching_figure(sweep, selectable=True, width=_WIDTH)
     _point_out(figure, _first_cell(sweep))
-    event: Any = st.plotly_chart(
-        figure,
-        theme=None,
-        config=CHART,
-        key="patch heatmap",
-        on_select="rerun",
-        selection_mode="points",
-    )
+    event: Any = chart(figure, "patch heatmap", on_select="rerun", selection_mode="points")
     points = event["selection"]["points"]
     if points:
         update_view(cell=int(points[0]["customdata"][2]))
     _downloads(sweep)
-    view = current_view()
+    view, patched = current_view(), None
     if view.cell is None:
         st.caption("Click a cell to see the run it stands for, beside the clean and the corrupt one.")
     elif view.cell >= len(sweep.sites):
-        st.error(f"There is no cell {view.cell}; this sweep has 0 to {len(sweep.sites) - 1}.")
+        messages.error(f"There is no cell {view.cell}; this sweep has 0 to {len(sweep.sites) - 1}.")
         update_view(cell=None)
     else:
-        _show_cell(sweep, view.cell, clean, corrupt)
+        patched = _patched(sweep, view.cell, clean, corrupt)
+        if patched is not None:
+            _show_cell(sweep, view.cell, patched, clean, corrupt)
     with st.expander("View the code that drew this"):
         nodes = tuple(sweep.nodes) if view.settings.read else None
         code = [sweep_snippet(view, sweep.n_steps, nodes)]
         cell = current_view().cell
-        if cell is not None:
-            code.append(
-                cell_snippet(sweep, cell, _apart(sweep, cell, clean, corrupt), first_state(sweep.sites[cell]))
-            )
+        if cell is not None and patched is not None:
+            apart = _apart(patched, clean, corrupt)
+            code.append(cell_snippet(sweep, cell, apart, first_state(sweep.sites[cell])))
         st.code("\n\n".join(code), language="python")
 
 
@@ -92,30 +91,13 @@ def first_state(site: Site) -> int:
     return step if site.name == "state" else step + 1
 
 
-@st.cache_data(
-    show_spinner="Running the patched run ...",
-    max_entries=64,
-    hash_funcs={ComputationGraph: ComputationGraph.to_json, Site: str},
-)
-def patched_values(
-    name: str, base: ComputationGraph, source: ComputationGraph, n_steps: int, site: Site
-) -> Tensor:
-    """Int [state, node]: value symbols of the run on ``base`` with ``source``'s activation put in at the site."""
-    runs = [run_graph(name, graph, n_steps) for graph in (base, source)]
-    with locked(name) as model:
-        into, taken = (Recording(model, run) for run in runs)
-        (replay,) = run_interventions(model, into, [SetFrom(site, taken)], n_steps, logits_at=None)
-    return replay.values
-
-
-def _show_cell(sweep: PatchSweep, cell: int, clean: Trajectory, corrupt: Trajectory) -> None:
-    patched = _patched(sweep, cell)
+def _show_cell(sweep: PatchSweep, cell: int, patched: Tensor, clean: Trajectory, corrupt: Trajectory) -> None:
     site = sweep.sites[cell]
-    st.markdown(cell_sentence(sweep, cell, patched, clean, corrupt))
+    messages.markdown(cell_sentence(sweep, cell, patched, clean, corrupt))
     every = st.toggle("Every node, also those that are the same in all three runs", key="patch_every_node")
-    nodes = list(range(len(sweep.clean_graph))) if every else _apart(sweep, cell, clean, corrupt)
+    nodes = list(range(len(sweep.clean_graph))) if every else _apart(patched, clean, corrupt)
     figure = patched_run_figure(clean, patched, corrupt, _base(sweep), nodes, first_state(site))
-    st.plotly_chart(figure, theme=None, config=CHART, key="patched run")
+    chart(figure, "patched run")
     st.download_button(
         "Download the three runs (JSON)",
         lambda: _runs_json(sweep, cell, patched, clean, corrupt),
@@ -125,19 +107,29 @@ def _show_cell(sweep: PatchSweep, cell: int, clean: Trajectory, corrupt: Traject
     )
 
 
-def _patched(sweep: PatchSweep, cell: int) -> Tensor:
-    graphs = (sweep.corrupt_graph, sweep.clean_graph)
-    base, source = graphs if _base(sweep) == "corrupt" else graphs[::-1]
-    return patched_values(current_view().model, base, source, sweep.n_steps, sweep.sites[cell])
+def _patched(sweep: PatchSweep, cell: int, clean: Trajectory, corrupt: Trajectory) -> Tensor | None:
+    """Int [state, node]: value symbols of the run with the other one's activation put in; None until it is there."""
+    base, source = (corrupt, clean) if _base(sweep) == "corrupt" else (clean, corrupt)
+    site = sweep.sites[cell]
+
+    def work(model: RecurrentTransformer) -> Tensor:
+        into, taken = Recording(model, base), Recording(model, source)
+        (replay,) = run_interventions(model, into, [SetFrom(site, taken)], sweep.n_steps, logits_at=None)
+        return replay.values
+
+    graphs = (base.encoded.graphs[0], source.encoded.graphs[0])
+    about = "running the patched run"
+    return with_model(
+        "patching cell", current_view().model, "patched", graphs, work, about, site, sweep.n_steps
+    )
 
 
 def _base(sweep: PatchSweep) -> str:
     return "corrupt" if sweep.direction == "denoise" else "clean"
 
 
-def _apart(sweep: PatchSweep, cell: int, clean: Trajectory, corrupt: Trajectory) -> list[int]:
+def _apart(patched: Tensor, clean: Trajectory, corrupt: Trajectory) -> list[int]:
     """Nodes that are not the same in all three runs at every step."""
-    patched = _patched(sweep, cell)
     apart = (clean.values[:, 0] != corrupt.values[:, 0]) | (patched != clean.values[:, 0])
     return [int(node) for node in apart.any(0).nonzero().flatten()]
 
@@ -152,10 +144,11 @@ def _first_cell(sweep: PatchSweep) -> int | None:
 
 
 def _point_out(figure: go.Figure, cell: int | None) -> None:
-    """Show a cell as selected, as a click would."""
+    """Show a cell as selected, as a click would, or the block that it is part of."""
     traces: Any = figure.select_traces(selector={"name": "cells"})
     for trace in traces:
-        found = [place for place, point in enumerate(trace.customdata) if point[2] == cell]
+        held = trace.meta or [[point[2]] for point in trace.customdata]
+        found = [place for place, sites in enumerate(held) if cell in sites]
         if found:
             trace.selectedpoints = found
 

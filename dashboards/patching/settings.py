@@ -7,13 +7,18 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards.patching.view import DIRECTIONS, LOOKS, METRICS, POSITIONS, Settings, allowed_sites
+from dashboards.address import not_there
+from dashboards.graph_inputs import box_width
+from dashboards.patching.view import DIRECTIONS, LOOKS, POSITIONS, Settings, allowed_sites
+from interp.causal.metric_records import METRICS
 from interp.causal.pairs import Pair
-from interp.sites import rhs
+from interp.engine.sites import rhs
 
 
 def choose_look(settings: Settings) -> Settings:
     """The axes of the heatmap, which decide what the form asks for."""
+    # While the runs were not there it was not drawn, and Streamlit has forgotten it.
+    st.session_state.setdefault("patch_look", settings.look)
     look = st.segmented_control(
         "Heatmap",
         list(LOOKS),
@@ -30,33 +35,57 @@ def settings_form(settings: Settings, pair: Pair, n_layers: int, n_steps: int) -
     names = [node.name for node in pair.clean.nodes]
     _fill(settings, n_layers, n_steps)
     with st.form("patch_form"):
-        places = iter(st.columns([5, 4, 6, 5]))
-        next(places).selectbox("Site", allowed_sites(settings.look), key="patch_set_site")
+        boxes = st.container(horizontal=True, vertical_alignment="bottom")
+        boxes.selectbox("Site", allowed_sites(settings.look), key="patch_set_site", width=150)
         if settings.rows == "step":
-            next(places).selectbox("Layer", range(n_layers), key="patch_set_layer")
+            boxes.selectbox("Layer", range(n_layers), key="patch_set_layer", width=110)
         else:
             steps: list[int | None] = [None, *range(n_steps)]
-            next(places).selectbox("Step", steps, key="patch_set_step", format_func=_step_label)
+            words = [_step_label(step) for step in steps]
+            boxes.selectbox(
+                "Step", steps, key="patch_set_step", format_func=_step_label, width=box_width(words)
+            )
         if settings.columns == "pos":
-            next(places).selectbox(
-                "Positions", POSITIONS, key="patch_set_pos", format_func=POSITIONS.__getitem__
+            boxes.selectbox(
+                "Positions",
+                POSITIONS,
+                key="patch_set_pos",
+                format_func=POSITIONS.__getitem__,
+                width=box_width(POSITIONS.values()),
             )
         else:
             where = {"all": "all positions at once"}
             where |= {rhs(i): f"rhs of {name}" for i, name in enumerate(names)}
-            next(places).selectbox("At", where, key="patch_set_pos", format_func=where.__getitem__)
-        next(places).selectbox(
-            "Direction", DIRECTIONS, key="patch_set_direction", format_func=_direction_label
+            boxes.selectbox(
+                "At",
+                where,
+                key="patch_set_pos",
+                format_func=where.__getitem__,
+                width=box_width(where.values()),
+            )
+        boxes.selectbox(
+            "Direction",
+            DIRECTIONS,
+            key="patch_set_direction",
+            format_func=_direction_label,
+            width=box_width(map(_direction_label, DIRECTIONS)),
         )
-        left, middle, right = st.columns([9, 7, 4], vertical_alignment="bottom")
-        left.selectbox("Metric", METRICS, key="patch_set_metric", format_func=_metric_label)
-        middle.multiselect(
+        boxes.selectbox(
+            "Metric",
+            list(METRICS),
+            key="patch_set_metric",
+            format_func=_metric_label,
+            width=box_width(map(_metric_label, METRICS)),
+        )
+        everything = "every node at which the runs end differently"
+        boxes.multiselect(
             "Read at",
             [names[node] for node in pair.differing],
             key="patch_set_read",
-            placeholder="every node at which the runs end differently",
+            placeholder=everything,
+            width=box_width([everything]),
         )
-        if not right.form_submit_button("Run the sweep", type="primary", width="stretch"):
+        if not boxes.form_submit_button("Run the sweep", type="primary"):
             return None
     chosen = st.session_state
     changes: dict[str, Any] = {
@@ -79,13 +108,14 @@ def checked_settings(
     problems: list[str] = []
     names = [node.name for node in pair.clean.nodes]
     if settings.layer >= n_layers:
-        problems.append(f"There is no layer {settings.layer}; the model has layers 0 to {n_layers - 1}.")
+        problems.append(not_there("layer", settings.layer, f"the model has layers 0 to {n_layers - 1}", 0))
         settings = replace(settings, layer=0)
     if settings.rows == "layer" and settings.step is not None and settings.step >= n_steps:
-        problems.append(f"There is no step {settings.step}; the run has steps 0 to {n_steps - 1}.")
+        problems.append(not_there("step", settings.step, f"the run has steps 0 to {n_steps - 1}", 0))
         settings = replace(settings, step=0)
     if settings.pos.startswith("rhs:") and int(settings.pos[4:]) >= len(names):
-        problems.append(f"There is no node {settings.pos[4:]}; there are 0 to {len(names) - 1}.")
+        there = f"the graphs have nodes 0 to {len(names) - 1}"
+        problems.append(not_there("node", settings.pos[4:], there, "all positions"))
         settings = replace(settings, pos="all")
     differing = [names[node] for node in pair.differing]
     if unknown := [name for name in settings.read if name not in differing]:
@@ -126,7 +156,7 @@ def _step_label(step: int | None) -> str:
 
 
 def _metric_label(metric: str) -> str:
-    return f"{metric}: {METRICS[metric]}"
+    return f"{metric}: {METRICS[metric].label}"
 
 
 def _direction_label(direction: str) -> str:

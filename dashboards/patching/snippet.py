@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboards.patching.view import View
+from interp.causal.metric_records import METRICS
 from interp.causal.patching import PatchSweep
 
 
@@ -23,13 +24,14 @@ def sweep_snippet(view: View, n_steps: int, nodes: tuple[int, ...] | None) -> st
     options = f"metric={settings.metric!r}, direction={settings.direction!r}, nodes={nodes}, n_steps=n_steps"
     return "\n".join(
         [
-            "from interp.figures.patching import patching_figure",
+            "from interp.causal.patching_figure import patching_figure",
             "from interp.causal.pairs import Pair, make_pair",
             "from interp.causal.patching import patch_sweep",
-            "from interp.sites import Site",
+            "from interp.engine.sites import Site",
             "from models import ComputationGraph, load",
             "",
             f"model = load({view.model!r})",
+            *_own_metric(settings.metric),
             *_pair(view),
             f"n_steps = {n_steps}",
             f"sites = {grid}",
@@ -44,9 +46,9 @@ def cell_snippet(sweep: PatchSweep, index: int, nodes: list[int], state: int) ->
     base, source = ("corrupt", "clean") if sweep.direction == "denoise" else ("clean", "corrupt")
     return "\n".join(
         [
-            "from interp.figures.patched_run import patched_run_figure",
-            "from interp.interventions import SetFrom, record",
-            "from interp.replay import run_interventions",
+            "from interp.causal.patched_run_figure import patched_run_figure",
+            "from interp.engine.interventions import SetFrom, record",
+            "from interp.engine.replay import run_interventions",
             "",
             "clean, corrupt = (record(model, graph, n_steps) for graph in (pair.clean, pair.corrupt))",
             f"patch = SetFrom(sites[{index}], {source})  # {sweep.sites[index]}",
@@ -56,6 +58,12 @@ def cell_snippet(sweep: PatchSweep, index: int, nodes: list[int], state: int) ->
             ").show()",
         ]
     )
+
+
+def _own_metric(name: str) -> list[str]:
+    """What makes a reader's own metric known."""
+    source = METRICS[name].source
+    return ["from analyses.own_metric import metric_name", f"metric_name({source!r})"] if source else []
 
 
 def _pair(view: View) -> list[str]:

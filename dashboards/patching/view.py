@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from dashboards.address import ParamReader
+from interp.causal.metric_records import METRICS
 from interp.causal.pairs import KINDS, Pair, PairError, make_pair
 from interp.causal.patching import Direction
-from interp.sites import OUTSIDE_BLOCKS, PER_HEAD, Site
+from interp.engine.sites import OUTSIDE_BLOCKS, PER_HEAD, Site
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
@@ -34,12 +35,6 @@ SITES = (
     *("z", "q", "k", "v", "pattern", "state"),
 )
 POSITIONS = {"rhs": "right-hand sides", "operands": "operands", "all": "every token"}
-METRICS = {
-    "logit_diff": "logit of the clean minus the corrupt value",
-    "prob": "probability of the clean value",
-    "accuracy": "share of nodes that show the clean value",
-    "states_changed": "share of the last state that differs from the clean run's",
-}
 DIRECTIONS = {"denoise": "clean into corrupt", "noise": "corrupt into clean"}
 
 CLEAN_EXAMPLE = "20 = x_7; 2 = x_42; x_7 + x_42 = x_23; x_23 + x_7 = x_5"
@@ -120,11 +115,19 @@ class Settings:
         """From an address; what cannot be read is left out."""
         settings = default.with_look(reader.choice("look", list(LOOKS), default.look))
         site = reader.choice("site", allowed_sites(settings.look), settings.site)
-        step = settings.step
-        if reader.params.get("step") == "all":
+        step, layer = settings.step, settings.layer
+        if settings.rows == "step":
+            reader.unused("step", "the rows of the heatmap are all steps")
+        elif reader.params.get("step") == "all":
             step = None
         elif "step" in reader.params:
             step = reader.number("step", 0, 10**4, 0)
+        if settings.rows == "layer":
+            reader.unused("layer", "the rows of the heatmap are all layers")
+        elif site in OUTSIDE_BLOCKS:
+            reader.unused("layer", f"{site} is of no layer")
+        else:
+            layer = cast("int", reader.number("layer", 0, 10**3, settings.layer))
         pos = reader.params.get("pos", settings.pos)
         by_head = settings.columns == "head"
         if not (re.fullmatch(r"all|rhs:\d{1,4}", pos) if by_head else pos in POSITIONS):
@@ -138,7 +141,7 @@ class Settings:
         return replace(
             settings,
             site=site,
-            layer=cast("int", reader.number("layer", 0, 10**3, settings.layer)),
+            layer=layer,
             step=step,
             pos=pos,
             metric=reader.choice("metric", list(METRICS), settings.metric),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from dashboards.messages import code
 from interp.causal.pairs import Pair
 from interp.causal.patching import PatchSweep
-from interp.sites import Site, position_of
+from interp.engine.sites import Site, position_of
 from models.trajectory import Trajectory
 
 
 def pair_sentence(pair: Pair, clean: Trajectory, corrupt: Trajectory) -> str:
     """What is edited, how many values that changes, and whether the model gets both graphs right."""
     edits = "; ".join(
-        f"`{pair.clean.equation(node)}` becomes `{pair.corrupt.equation(node)}`"
+        f"{code(pair.clean.equation(node))} becomes {code(pair.corrupt.equation(node))}"
         for node in pair.changed_nodes
     )
     verdicts = []
@@ -31,7 +32,7 @@ def pair_sentence(pair: Pair, clean: Trajectory, corrupt: Trajectory) -> str:
 def sweep_sentence(sweep: PatchSweep, n_done: int) -> str:
     """What was measured, and between which ends."""
     names = [sweep.clean_graph.nodes[node].name for node in sweep.nodes]
-    read = ", ".join(f"`{name}`" for name in names[:6]) + (
+    read = ", ".join(code(name) for name in names[:6]) + (
         f" and {len(names) - 6} more" if len(names) > 6 else ""
     )
     ends = f"{sweep.metric} is {sweep.clean:.4g} in the clean run and {sweep.corrupt:.4g} in the corrupt one"
@@ -75,7 +76,7 @@ def site_words(site: Site, run: Trajectory) -> str:
     token = run.vocabulary.token_strings(run.states[0], graph)[0][position]
     # A separator belongs to the equation before it.
     node = sum(int(end) + 1 < position for end in run.encoded.rhs[0])
-    parts.append(f"position {position} (`{token}` in `{graph.equation(node)}`)")
+    parts.append(f"position {position} ({code(token)} in {code(graph.equation(node))})")
     return ", ".join(parts)
 
 

@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import streamlit as st
 
+from analyses.inputs import GraphSource
 from dashboards.cached import available
 from dashboards.graph_inputs import choose_operations
 from dashboards.trajectory.session import SAMPLE, TYPE, current_view
 from dashboards.trajectory.view import SEEDS, SIZES, View
+from models.compiled_names import fitting_name
+from models.operations import OPERATIONS
 
 
 def chosen_view() -> View:
@@ -27,13 +30,15 @@ def chosen_view() -> View:
             "Equations",
             key="text",
             height=190,
-            help="Separated by `;`, `,` or a new line, in any order. `+ - *` or ADD SUB MUL, read from left to right, "
-            "modulo 23. A leaf is `20 = x_7`; names are free.",
+            help=f"Separated by `;`, `,` or a new line, in any order. Operations: `{OPERATIONS.listed()}`, read from "
+            "left to right, modulo 23. A leaf is `20 = x_7`; names are free.",
         )
         st.sidebar.caption("Ctrl+Enter to apply.")
-        return replace(view, text=st.session_state["text"])
+        text = st.session_state["text"]
+        return replace(view, model=GraphSource(text=text).fitting(model), text=text)
     left, right = st.sidebar.columns(2)
     left.number_input("Nodes", *SIZES, key="n", help="Equations of the graph, six of them leaves.")
     right.number_input("Seed", *SEEDS, key="seed", help="The same seed gives the same graph.")
     ops = choose_operations(model, "ops")
-    return replace(view, text=None, n=st.session_state["n"], seed=st.session_state["seed"], ops=ops)
+    n, seed = st.session_state["n"], st.session_state["seed"]
+    return replace(view, model=fitting_name(model, ops), text=None, n=n, seed=seed, ops=ops)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboards.cached import follow_overwrite
+from dashboards import messages
+from dashboards.charts import chart
+from dashboards.runs import with_model
 from dashboards.trajectory.session import current_view, update_view
 from dashboards.trajectory.snippet import edit_snippet
-from dashboards.trajectory.steps import CHART
 from dashboards.trajectory.view import Edit
-from dashboards.trajectory.words import overwrite_sentence, spans
-from interp.causal.overwrite import OverwrittenRun
+from dashboards.trajectory.words import control_sentence, overwrite_sentence, spans
+from interp.causal.overwrite import Overwrite, OverwrittenRun, overwrite_value
 from interp.figures.template import state_label
 from interp.figures.trajectory import trajectory_figure
+from models.graph import ComputationGraph
+from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
 
 
 @st.fragment
-def edit_fragment(run: Trajectory, text: str) -> None:
+def edit_fragment(run: Trajectory, graph: ComputationGraph) -> None:
     """Box to overwrite the value of a node after a step, and the run that follows beside the original."""
     st.toggle("Overwrite a value and let the run go on", key="overwriting")
     if not st.session_state["overwriting"]:
@@ -26,10 +29,13 @@ def edit_fragment(run: Trajectory, text: str) -> None:
         return
     edit = _choose_edit(run)
     update_view(edit=edit)
-    result = follow_overwrite(current_view().model, text, edit.resolved(run))
-    st.markdown(overwrite_sentence(result))
+    result = _follow(run, graph, edit.resolved(run))
+    if result is None:
+        return
+    messages.markdown(overwrite_sentence(result))
+    messages.markdown(control_sentence(result), box="caption")
     figure = trajectory_figure(result.run, first_state=edit.state, changed=result.changed)
-    st.plotly_chart(figure, theme=None, config=CHART, key="edited heatmap")
+    chart(figure, "edited heatmap")
     if result.nodes:
         st.dataframe(_differences(result), hide_index=True, height="content")
     st.download_button(
@@ -41,6 +47,16 @@ def edit_fragment(run: Trajectory, text: str) -> None:
     )
     with st.expander("View the code that drew the edited run"):
         st.code(edit_snippet(current_view(), result.edit), language="python")
+
+
+def _follow(run: Trajectory, graph: ComputationGraph, edit: Overwrite) -> OverwrittenRun | None:
+    """What an edit changes in the run; None until it is there."""
+
+    def work(model: RecurrentTransformer) -> OverwrittenRun:
+        return overwrite_value(model, run, edit)
+
+    about = "running the model from the new value on"
+    return with_model("trajectory edit", current_view().model, "overwrite", (graph,), work, about, edit)
 
 
 def _choose_edit(run: Trajectory) -> Edit:
@@ -75,7 +91,7 @@ def _differences(result: OverwrittenRun) -> pd.DataFrame:
     """One row per node that differs: when, and how it ends in both runs."""
     graph = result.original.encoded.graphs[0]
     symbols = result.original.vocabulary.symbols("value")
-    ends = result.original.values[-1, 0], result.run.values[-1, 0]
+    ends = result.control.values[-1, 0], result.run.values[-1, 0]
     rows = [
         {
             "node": graph.nodes[index].name,

@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboards.cached import run_text
+from dashboards import messages
+from dashboards.address import not_there
+from dashboards.runs import readable, run_of
 from dashboards.trajectory.controls import chosen_view
 from dashboards.trajectory.edit import edit_fragment
-from dashboards.trajectory.session import current_view, default_view, read_address, show_view
+from dashboards.trajectory.session import current_view, default_view, hold_address, read_address, show_view
 from dashboards.trajectory.steps import steps_fragment
 from dashboards.trajectory.view import View
 from dashboards.trajectory.words import run_sentence
-from models.graph import GraphError
+from interp.figures.template import state_label
+from models.graph import ComputationGraph, GraphError
 from models.storage import CheckpointError
 from models.trajectory import Trajectory
 from models.vocabulary import VocabularyError
@@ -25,38 +28,59 @@ def trajectory_page() -> None:
     """Draw the page for this visitor's view."""
     is_new, problems = read_address()
     wanted = chosen_view()
-    view, text, run = _run(wanted, is_new, problems)
+    view, graph = _graph(wanted, is_new, problems)
     for problem in problems:
-        st.error(problem)
+        messages.error(problem)
+    run = run_of("trajectory", view.model, graph)
+    if run is None:
+        show_view(view)
+        hold_address()
+        return
+    view = _within(view, run, is_new)
     if view.edit is not None:
         view = _checked_edit(view, run)
     show_view(view)
-    st.markdown(run_sentence(view.model, run))
+    messages.markdown(run_sentence(view.model, run))
     steps_fragment(run)
-    edit_fragment(run, text)
+    edit_fragment(run, graph)
 
 
-def _run(wanted: View, is_new: bool, problems: list[str]) -> tuple[View, str, Trajectory]:
-    """The run of the wanted view; where it is not a graph the model can read, a message and the last good view.
+def _graph(wanted: View, is_new: bool, problems: list[str]) -> tuple[View, ComputationGraph]:
+    """The graph of the wanted view; where it is not a graph the model can read, a message and the last good view.
 
     A graph chosen on the page starts at its last step, without an edit; one from a new address does not.
     """
     good: View = st.session_state.get(GOOD, default_view())
     try:
-        text = wanted.graph_text()
-        run = run_text(wanted.model, text)
+        graph = readable(wanted.model, wanted.graph_text())
     except (GraphError, VocabularyError, CheckpointError) as error:
         problems.append(str(error))
         view = replace(good, state=current_view().state, at=current_view().at, edit=current_view().edit)
-        text = good.graph_text()
-        return view, text, run_text(good.model, text)
+        return view, readable(good.model, good.graph_text())
     if not is_new and not wanted.same_graph(good):
         wanted = replace(wanted, state=None, at=None, edit=None)
         for key in ("step", "at", "edit_node", "edit_state", "edit_value"):
             st.session_state.pop(key, None)
         st.session_state["overwriting"] = False
     st.session_state[GOOD] = wanted
-    return wanted, text, run
+    return wanted, graph
+
+
+def _within(view: View, run: Trajectory, is_new: bool) -> View:
+    """The view, with a step and a position that the run has; a notice where a new address asked for others."""
+    last, last_at = len(run.states) - 1, run.states.shape[2] - 1
+    notices: list[str] = []
+    if view.state is not None and view.state > last:
+        there = f"this run has steps start, 0 to {last - 1}"
+        notices.append(not_there("step", state_label(view.state), there, state_label(last)))
+        view = replace(view, state=last)
+    if view.at is not None and view.at > last_at:
+        shown = int(run.encoded.rhs[0, -1])
+        notices.append(not_there("position", view.at, f"this graph has positions 0 to {last_at}", shown))
+        view = replace(view, at=shown)
+    for notice in notices if is_new else ():
+        messages.warning(notice)
+    return view
 
 
 def _checked_edit(view: View, run: Trajectory) -> View:
@@ -65,7 +89,7 @@ def _checked_edit(view: View, run: Trajectory) -> View:
         try:
             view.edit.resolved(run)
         except ValueError as error:
-            st.error(str(error))
+            messages.error(str(error))
             st.session_state["overwriting"] = False
             return replace(view, edit=None)
     return view

@@ -32,6 +32,7 @@ def edit_snippet(view: View, edit: Overwrite) -> str:
             "",
             *_run(view),
             f"edited = overwrite_value(model, run, Overwrite({arguments}))",
+            "assert not edited.control_changed.any()  # the same edit with the value that is shown anyway",
             f"trajectory_figure(edited.run, first_state={edit.state}, changed=edited.changed).show()",
         ]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from dashboards.charts import chart
 from dashboards.trajectory.session import current_view, update_view
 from dashboards.trajectory.snippet import run_snippet
 from interp.figures.graph import graph_figure
@@ -12,8 +13,6 @@ from interp.figures.template import state_label
 from interp.figures.trajectory import trajectory_figure
 from models.trajectory import Trajectory
 from models.vocabulary import FACTORS
-
-CHART = {"displayModeBar": False, "displaylogo": False}
 
 
 @st.fragment
@@ -36,13 +35,13 @@ def steps_fragment(run: Trajectory) -> None:
     update_view(state=state, at=at)
     nodes_at = [int(position) for position in run.encoded.rhs[0]]
     highlight = nodes_at.index(at) if at in nodes_at else None
-    graph = graph_figure(run, state, highlight=highlight, width=760)
-    left.plotly_chart(graph, theme=None, config=CHART, key="graph")
+    graph = graph_figure(run, state, highlight=highlight, width=660)
+    chart(graph, "graph", left)
     with right:
         _inspect(run, state, at)
     st.markdown("**What every node shows after every step**")
     # The same for every step, so that the browser draws it once: a move of the slider draws the graph alone.
-    st.plotly_chart(trajectory_figure(run), theme=None, config=CHART, key="heatmap")
+    chart(trajectory_figure(run), "heatmap")
     st.download_button(
         "Download the run (JSON)",
         run.to_json(),

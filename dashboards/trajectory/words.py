@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dashboards.messages import code
 from interp.causal.overwrite import OverwrittenRun
 from interp.figures.template import state_label
 from models.trajectory import Trajectory
@@ -31,7 +32,7 @@ def run_sentence(model: str, run: Trajectory) -> str:
     else:
         end = f"It ran for {_count(run.n_steps, 'step')}."
     did = "runs on" if n_wrong else "solves"
-    return f"`{model}` {did} a graph of depth {depth}: {verdict}. {end}"
+    return f"{code(model)} {did} a graph of depth {depth}: {verdict}. {end}"
 
 
 def overwrite_sentence(result: OverwrittenRun) -> str:
@@ -44,13 +45,46 @@ def overwrite_sentence(result: OverwrittenRun) -> str:
     others = [node for node in result.nodes if node != edit.node]
     healed = result.healed_at
     if healed == -1:
-        return f"{when} `{name}` is {before} anyway, so nothing changes. Choose another value."
+        return f"{when} {code(name)} shows {before} anyway, so nothing changes. Choose another value."
     spread = f"{_count(len(others), 'other node')} showed another value than in the original run"
     if healed is None:
-        return f"{when} `{name}` is {symbols[edit.value]} instead of {before}. {spread}, and **it never healed**."
+        end = "**it never healed**"
+        if not bool(result.changed[-1].any()):
+            still = _count(int((result.run.states[-1] != result.control.states[-1]).sum()), "symbol")
+            end = (
+                f"at the end **all nodes show the original's values again**, but {still} elsewhere in the text did not "
+                "heal"
+            )
+        return f"{when} {code(name)} is {symbols[edit.value]} instead of {before}. {spread}, and {end}."
+    whole = (
+        "all that it shows is what the original shows"
+        if result.hidden
+        else "the whole state is the original's again"
+    )
     return (
-        f"{when} `{name}` is {symbols[edit.value]} instead of {before}. {spread}, "
-        f"and **step {healed} healed it**: from there on the whole state is the original's again."
+        f"{when} {code(name)} is {symbols[edit.value]} instead of {before}. {spread}, "
+        f"and **step {healed} healed it**: from there on {whole}."
+    )
+
+
+def control_sentence(result: OverwrittenRun) -> str:
+    """What was done to the state, and what the same edit does that changes nothing."""
+    edit, original = result.edit, result.original
+    name = original.encoded.graphs[0].nodes[edit.node].name
+    shown = original.vocabulary.symbols("value")[int(original.values[edit.state, 0, edit.node])]
+    done = (
+        "This model passes on a hidden state, of which values are only read. The hidden state was kept, and moved at "
+        f"{code(name)} as little as it takes to be read as the new value"
+        if result.hidden
+        else "The symbol was replaced in the state that enters the next step, and nothing else"
+    )
+    differing = int(result.control_changed.any(0).sum())
+    what = (
+        "no node shows" if not differing else f"**{_count(differing, 'node')} show{'s' * (differing == 1)}**"
+    )
+    return (
+        f"{done}. Control, the same edit with the value that {code(name)} shows anyway ({shown}): {what} another value "
+        "than in the original run."
     )
 
 

@@ -10,15 +10,17 @@ nothing, and ``mean`` and ``resample`` beside ``zero``, since zeros may lie far 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
-from interp.interventions import (
+from interp.engine.interventions import (
     Intervention,
     MeanAblate,
     Recording,
@@ -26,9 +28,11 @@ from interp.interventions import (
     ZeroAblate,
     record,
 )
-from interp.replay import Progress, run_interventions
-from interp.sites import Site, resolve
+from interp.engine.replay import Progress, run_interventions
+from interp.engine.sites import Site, resolve
+from interp.npz import read_npz, write_npz
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 
 if TYPE_CHECKING:
@@ -42,9 +46,18 @@ TIED: Final = 0
 """Index on the axis of conditions of the ablation at every step; 1 + k is that at ``at_steps[k]`` alone."""
 
 
+_ARRAYS: Final = ("nodes", "solved", "nodes_without", "solved_without", "lost", "damaged_for")
+
+
 @dataclass(frozen=True, order=True)
 class Component:
-    """A head, or with ``head=None`` the MLP, of a layer; all positions are ablated."""
+    """A head, or with ``head=None`` the MLP, of a layer; all positions are ablated.
+
+    Examples:
+        >>> from interp import Component
+        >>> print(Component(1, 6), Component(0))
+        head 1.6 MLP 0
+    """
 
     layer: int
     head: int | None = None
@@ -64,6 +77,7 @@ def components(model: RecurrentTransformer) -> list[Component]:
     return [Component(layer, head) for layer in range(cfg.n_layers) for head in [*range(cfg.n_heads), None]]
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class Ablation:
     """What each component's ablation does, tied and step by step.
@@ -93,6 +107,34 @@ class Ablation:
     solved_without: NDArray[np.float64]
     lost: NDArray[np.bool_]
     damaged_for: NDArray[np.int64]
+
+    def save(self, path: str | Path) -> Path:
+        """Write ``path`` (``.npz`` is added where it is missing) with everything :meth:`load` needs; returns the file.
+
+        Raises:
+            models.files.WriteError: it cannot be written.
+        """
+        about = {
+            "method": self.method,
+            "components": [(part.layer, part.head) for part in self.components],
+            "at_steps": self.at_steps,
+            "graphs": [graph.to_json() for graph in self.graphs],
+        }
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
+        return write_npz(path, {"about": np.array(json.dumps(about)), **arrays})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Ablation:
+        """The inverse of :meth:`save`: the same ``path`` names the same file."""
+        arrays = read_npz(path)
+        about = json.loads(str(arrays.pop("about")))
+        return cls(
+            method=about["method"],
+            components=tuple(Component(*part) for part in about["components"]),
+            at_steps=tuple(about["at_steps"]),
+            graphs=tuple(ComputationGraph.from_json(text) for text in about["graphs"]),
+            **arrays,
+        )
 
     @property
     def n_steps(self) -> int:
@@ -156,8 +198,8 @@ class Ablation:
         )
 
     def figure(self, width: int = 1000) -> go.Figure:
-        """:func:`interp.figures.ablation.ablation_figure`."""
-        from interp.figures.ablation import ablation_figure
+        """:func:`interp.causal.ablation_figure.ablation_figure`."""
+        from interp.causal.ablation_figure import ablation_figure
 
         return ablation_figure(self, width)
 
@@ -187,9 +229,17 @@ def ablate(
     Raises:
         SiteError: a component that the model does not have, or a step beyond the run.
         ValueError: no graph, an unknown method.
+
+    Examples:
+        >>> from interp import Component, ablate
+        >>> from models import ComputationGraph, load
+        >>> model = load("compiled")
+        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
+        >>> found = ablate(model, [graph], which=[Component(2, 0), Component(2, 5)])
+        >>> found.components, found.nodes.shape
+        ((Component(layer=2, head=0), Component(layer=2, head=5)), (2, 4, 6))
     """
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}; allowed are {', '.join(METHODS)}")
+    check_method(method)
     if not graphs:
         raise ValueError("there is no graph to solve; allowed: at least one")
     wanted = tuple(components(model) if which is None else which)
@@ -200,7 +250,7 @@ def ablate(
     steps = tuple(range(longest) if at_steps is None else at_steps)
     conditions: list[int | None] = [None, *steps]
     recordings = [record(model, graph, length) for graph in graphs]
-    made = _maker(method, recordings, seed)
+    made = replacements(method, recordings, seed)
     n_nodes = [len(graph) for graph in graphs]
     shape = (len(wanted), len(conditions), length)
     right, solved = np.zeros(shape), np.zeros(shape)
@@ -208,7 +258,7 @@ def ablate(
     lost = np.zeros((*shape[:2], sum(n_nodes)), dtype=bool)
     last_differing = np.full(shape[:2], -1)
     for row, recording in enumerate(recordings):
-        base = _right(recording)
+        base = right_by_step(recording)
         right_without += base.sum(1)
         solved_without += base.all(1)
         given = [made(component.site(step), row) for component in wanted for step in conditions]
@@ -238,15 +288,27 @@ def ablate(
     )
 
 
-def _right(recording: Recording) -> NDArray[np.bool_]:
-    """Bool [step, node]."""
+def check_method(method: str) -> None:
+    """Raises ValueError unless ``method`` is one of :data:`METHODS`."""
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; allowed are {', '.join(METHODS)}")
+
+
+def enough_steps(model: RecurrentTransformer, graphs: Sequence[ComputationGraph]) -> int:
+    """Twice as many steps as the deepest graph has levels, so that a detour has time; as many as the method fixes."""
+    levels = max(max(graph.depths_by_node) for graph in graphs) + 1
+    return model.cfg.default_steps or 2 * levels
+
+
+def right_by_step(recording: Recording) -> NDArray[np.bool_]:
+    """Bool [step, node]: what shows its true value after every step."""
     return recording.trajectory.right[1:, 0].numpy()
 
 
-def _maker(
+def replacements(
     method: str, recordings: Sequence[Recording], seed: int
 ) -> Callable[[Site, int], list[Intervention]]:
-    """(site, index of the graph) -> what is done there."""
+    """(site, index of the graph) -> what a method of :data:`METHODS` does there."""
 
     def made(site: Site, row: int) -> Iterator[Intervention]:
         if method == "zero":

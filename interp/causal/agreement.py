@@ -15,9 +15,11 @@ import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
-from interp.sites import Site
+from interp.engine.sites import Site
+from models.one_line import one_line
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class Agreement:
     """Estimated beside exact effects.

@@ -35,15 +35,17 @@ from torch import Tensor
 from interp.causal.agreement import Agreement, frame_of
 from interp.causal.patching import Direction, PatchSweep, patch_sweep, record_pair
 from interp.causal.value_metric import ValueMetric
-from interp.interventions import Recording, at
-from interp.sites import Place, Site, SiteError, resolve
+from interp.engine.interventions import Recording, at
+from interp.engine.sites import Place, Site, SiteError, resolve
 from models.graph import ComputationGraph
 from models.hooks import StepHookPoint
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 
 Estimator = Literal["straight_through", "none"]
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class AttributionSweep:
     """Estimated effects of patching each site alone.
@@ -145,6 +147,17 @@ def attribution_sweep(
     Raises:
         ValueError: an argument outside what is allowed; no site; texts of different length; a model in training mode.
         SiteError: a site that does not exist, or that no gradient reaches with estimator "none".
+
+    Examples:
+        >>> from interp import Site, attribution_sweep
+        >>> from models import ComputationGraph, load
+        >>> model = load("compiled")
+        >>> clean = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
+        >>> corrupt = ComputationGraph.parse("7 = a; 2 = b; a + b = c")
+        >>> sites = [Site("resid_post", step=1, layer=2, pos=f"rhs:{name}") for name in "abc"]
+        >>> found = attribution_sweep(model, clean, corrupt, sites, n_steps=2)
+        >>> found.to_frame().shape[0]
+        3
     """
     for name, given, allowed in (
         ("direction", direction, get_args(Direction)),

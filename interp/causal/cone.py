@@ -22,11 +22,12 @@ import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
-from interp.interventions import Intervention, Recording, record
-from interp.replay import Progress, run_interventions
-from interp.sites import position_of, resolve
+from interp.engine.interventions import Intervention, Recording, record
+from interp.engine.replay import Progress, run_interventions
+from interp.engine.sites import position_of, resolve
 from interp.synchronous import token_places
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def graph_levels(graph: ComputationGraph, edited: Sequence[int]) -> tuple[int, .
     return tuple(levels)
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class DamageCone:
     """Nodes that differ from the run without the intervention.
@@ -129,8 +131,8 @@ class DamageCone:
         )
 
     def figure(self, width: int = 1000) -> go.Figure:
-        """:func:`interp.figures.cone.cone_figure`."""
-        from interp.figures.cone import cone_figure
+        """:func:`interp.causal.cone_figure.cone_figure`."""
+        from interp.causal.cone_figure import cone_figure
 
         return cone_figure([self], width)
 
@@ -166,6 +168,15 @@ def damage_cones(
     Raises:
         SiteError: a site that does not exist, a step beyond the run.
         ValueError: another number of ``edited`` than of interventions.
+
+    Examples:
+        >>> from interp import SetCode, damage_cones
+        >>> from models import ComputationGraph, load
+        >>> model = load("compiled")
+        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
+        >>> (cone,) = damage_cones(model, graph, [SetCode(1, "rhs:a", "value", 5)])
+        >>> cone.edited, cone.onset, cone.reached
+        ((0,), 1, 1.0)
     """
     graph = base.graph if isinstance(base, Recording) else base
     encoded = base.encoded if isinstance(base, Recording) else model.to_encoded(graph)

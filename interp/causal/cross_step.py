@@ -3,8 +3,12 @@
 One block of weights runs at every step, so an activation of one step can stand in for that of another; S[i, j] says
 whether it still means the same there. Normalised: 0 is the corrupt run's end, 1 the clean run's.
 
+What counts as right is a node's true value in the clean graph, in the measurement as in the prediction. Where a run has
+fewer steps than a node is deep, the node ends EMPTY in both runs, which is right in neither.
+
 What the graph predicts. The synchronous algorithm (:mod:`interp.synchronous`) says what a site carries at step i and
-what becomes of it when it is put in at step j; :data:`CARRIES` are the hypotheses it can be given:
+what becomes of it when it is put in at step j; :data:`interp.causal.cross_step_prediction.CARRIES` are the
+hypotheses it can be given:
 
 ``entering``     (default for ``state``, ``embed``, ``resid_pre`` of layer 0) the symbol in the state that enters the
                  step. A right-hand side carries its node's value iff i > depth, EMPTY before. Step j reads it at every
@@ -21,43 +25,54 @@ what becomes of it when it is put in at step j; :data:`CARRIES` are the hypothes
 With all positions at once the run goes on from j as the clean run does from i, so node n is restored after k more
 steps iff i + k >= its depth (``output``; ``entering``: i + k > depth): S depends on i - j alone, read at the end.
 
-A metric is predicted from symbols: a node counts 1 where it shows the clean value, -1 (``logit_diff`` only) where it
-shows the corrupt one, else 0 (for logits a convention: where a node is EMPTY they need not be equal). A prediction that
-is met is evidence only where it is not constant: :meth:`CrossStep.matched` is to be read beside
-:meth:`CrossStep.matched_by_nothing`.
+A metric is predicted from symbols: a node counts 1 where it shows its true value in the clean graph, -1 (``logit_diff``
+only) where it shows that in the corrupt one, else 0 (for logits a convention: where a node is EMPTY they need not be
+equal).
+
+What is evidence. :attr:`CrossStep.evidence` are the cells where the prediction with the patch is not the one without:
+only there can a patch do what is predicted, and :meth:`CrossStep.matched` counts them alone; "nothing happens" is
+counted apart (:meth:`CrossStep.silent_matched`). Where the site is all that the rest of a run depends on
+(:data:`WHOLE`, at all positions), the run goes on as the clean run did because a model is a function of its state: that
+follows from determinism, whatever the model has learned, so no cell of such a matrix is evidence
+(:attr:`CrossStep.whole`). It checks the engine instead (:attr:`CrossStep.consistent`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from interp.causal.agreement import Agreement
+from interp.causal.cross_step_prediction import normalised, predicted_matrix, score_of
+from interp.causal.metric_records import METRICS, predicted_metrics
 from interp.causal.metrics import Answer, measure
 from interp.causal.patching import record_pair
-from interp.interventions import Recording, SetFrom, record
-from interp.replay import Progress, run_interventions
-from interp.sites import Site, position_of, resolve, rhs
-from interp.synchronous import SymbolicState, symbolic_run, token_places
+from interp.engine.interventions import Recording, SetFrom, record
+from interp.engine.replay import Progress, run_interventions
+from interp.engine.sites import Site, resolve, rhs
+from interp.npz import read_npz, write_npz
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
-from models.vocabulary import EncodedGraphs
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
-METRICS: Final = ("accuracy", "logit_diff", "prob")
 """Those of :mod:`interp.causal.metrics` that symbols determine."""
-CARRIES: Final = ("entering", "output", "operand:<k>")
+WHOLE: Final = ("state", "embed", "resid_pre", "resid_mid", "resid_post", "logits")
+"""Sites that, at all positions and with all factors, are all that the rest of a run depends on."""
 Positions = int | str | Sequence[int | str]
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class CrossStep:
     """The matrix S and its prediction.
@@ -65,10 +80,13 @@ class CrossStep:
     Attributes:
         sites: what is put in together, without a step.
         raw: float [from step, to step]; the metric.
-        predicted: float [from step, to step], normalised; None where the site says nothing about what it carries.
+        predicted: float [from step, to step], normalised; None where the site says nothing about what it carries; nan
+            where the two graphs show the same at the nodes after n_steps steps.
+        unpatched: float [to step], normalised; what is predicted for the corrupt run without a patch, read when the
+            cells of that column are; None where ``predicted`` is.
         carries: the hypothesis behind the prediction.
         lag: how many steps after step j the metric is read; None: after the last step, n_steps - 1.
-        clean, corrupt: the metric after the last step of the two runs.
+        clean, corrupt: the metric after step n_steps - 1 of the two runs, true values being the answers.
         nodes: which the metric reads.
     """
 
@@ -80,9 +98,43 @@ class CrossStep:
     clean: float
     corrupt: float
     predicted: NDArray[np.float64] | None
+    unpatched: NDArray[np.float64] | None
     carries: str | None
     clean_graph: ComputationGraph
     corrupt_graph: ComputationGraph
+
+    def save(self, path: str | Path) -> Path:
+        """Write ``path`` (``.npz`` is added where it is missing) with everything :meth:`load` needs; returns the file.
+
+        Raises:
+            models.files.WriteError: it cannot be written.
+        """
+        about = {
+            "sites": [site.to_dict() for site in self.sites],
+            **{
+                name: getattr(self, name)
+                for name in ("metric", "nodes", "lag", "clean", "corrupt", "carries")
+            },
+            "clean_graph": self.clean_graph.to_json(),
+            "corrupt_graph": self.corrupt_graph.to_json(),
+        }
+        arrays: dict[str, Any] = {"raw": self.raw, "about": np.array(json.dumps(about))}
+        for name in ("predicted", "unpatched"):
+            if getattr(self, name) is not None:
+                arrays[name] = getattr(self, name)
+        return write_npz(path, arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> CrossStep:
+        """The inverse of :meth:`save`: the same ``path`` names the same file."""
+        arrays = read_npz(path)
+        about = json.loads(str(arrays["about"]))
+        about["sites"] = tuple(Site.from_dict(site) for site in about["sites"])
+        about["nodes"] = tuple(about["nodes"])
+        for name in ("clean_graph", "corrupt_graph"):
+            about[name] = ComputationGraph.from_json(about[name])
+        found = {name: arrays.get(name) for name in ("predicted", "unpatched")}
+        return cls(raw=arrays["raw"], **found, **about)
 
     @property
     def n_steps(self) -> int:
@@ -92,18 +144,67 @@ class CrossStep:
     @property
     def normalised(self) -> NDArray[np.float64]:
         """Float [from step, to step]: 0 as at the corrupt run's end, 1 as at the clean run's; nan where they agree."""
-        return _normalised(self.raw, self.clean, self.corrupt)
+        return normalised(self.raw, self.clean, self.corrupt)
+
+    @property
+    def predicts(self) -> bool:
+        """Whether there is a prediction, and the two graphs show something else at the nodes after n_steps steps."""
+        return self.predicted is not None and bool(np.isfinite(self.predicted).all())
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that the rest of the run depends on is put in, so that its course follows from determinism."""
+        return len(self.sites) == 1 and any(
+            site.name in WHOLE and site.pos == "all" and site.factor is None for site in self.sites
+        )
+
+    @property
+    def evidence(self) -> NDArray[np.bool_]:
+        """Bool [from step, to step]: the cells where an effect is predicted; none where :attr:`predicts` is false, and
+        none where :attr:`whole` is true.
+        """
+        if self.whole:
+            return np.zeros(self.raw.shape, dtype=bool)
+        return self._effect_predicted
+
+    @property
+    def _effect_predicted(self) -> NDArray[np.bool_]:
+        if self.predicted is None or self.unpatched is None or not self.predicts:
+            return np.zeros(self.raw.shape, dtype=bool)
+        return ~np.isclose(self.predicted, self.unpatched[None, :])
 
     def matched(self, tolerance: float = 0.1) -> float:
-        """The share of cells that are as predicted, up to ``tolerance`` in normalised units; nan without prediction."""
-        return float("nan") if self.predicted is None else self._share(self.predicted, tolerance)
+        """Of :attr:`evidence`, the share that is as predicted, up to ``tolerance`` in normalised units; nan without
+        any.
+        """
+        return (
+            float("nan") if self.predicted is None else self._share(self.predicted, self.evidence, tolerance)
+        )
 
     def matched_by_nothing(self, tolerance: float = 0.1) -> float:
-        """The same for the prediction that no patch has any effect (0 everywhere): what the score has to beat."""
-        return self._share(np.zeros_like(self.raw), tolerance)
+        """The same for the prediction that no patch has any effect: what the score has to beat."""
+        if self.unpatched is None:
+            return float("nan")
+        return self._share(np.broadcast_to(self.unpatched, self.raw.shape), self.evidence, tolerance)
 
-    def _share(self, predicted: NDArray[np.float64], tolerance: float) -> float:
-        return float((np.abs(self.normalised - predicted) <= tolerance).mean())
+    def silent_matched(self, tolerance: float = 0.1) -> float:
+        """Of the cells where no effect is predicted, the share without one; nan without any, and for :attr:`whole`."""
+        if self.predicted is None or self.whole or not self.predicts:
+            return float("nan")
+        return self._share(self.predicted, ~self._effect_predicted, tolerance)
+
+    @property
+    def consistent(self) -> bool:
+        """Of a :attr:`whole` site, whether cells that determinism makes alike are alike, up to rounding: those with as
+        many steps of the clean run in all (i of them before the patch, and those from step j to where it is read).
+        """
+        if self.lag is not None:
+            return bool(np.allclose(self.raw, self.raw[:, :1], atol=1e-4))
+        return bool(np.allclose(self.raw[1:, 1:], self.raw[:-1, :-1], atol=1e-4))
+
+    def _share(self, predicted: NDArray[np.float64], cells: NDArray[np.bool_], tolerance: float) -> float:
+        near = np.abs(self.normalised - predicted) <= tolerance
+        return float(near[cells].mean()) if cells.any() else float("nan")
 
     @property
     def correlation(self) -> float:
@@ -116,7 +217,9 @@ class CrossStep:
         ).pearson
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a cell: ``from_step``, ``to_step``, ``read_after`` (a step), raw, normalised and predicted metric."""
+        """One row per cell: ``from_step``, ``to_step``, ``read_after`` (a step), raw, normalised and predicted metric,
+        and whether the cell is :attr:`evidence`.
+        """
         source, target = (axis.ravel() for axis in np.indices(self.raw.shape))
         frame = pd.DataFrame(
             {
@@ -130,11 +233,12 @@ class CrossStep:
         )
         if self.predicted is not None:
             frame["predicted"] = self.predicted.ravel()
+            frame["evidence"] = self.evidence.ravel()
         return frame
 
     def figure(self, width: int = 1000) -> go.Figure:
-        """:func:`interp.figures.cross_step.cross_step_figure`."""
-        from interp.figures.cross_step import cross_step_figure
+        """:func:`interp.causal.cross_step_figure.cross_step_figure`."""
+        from interp.causal.cross_step_figure import cross_step_figure
 
         return cross_step_figure([self], width)
 
@@ -145,9 +249,15 @@ class CrossStep:
         )
         if self.predicted is None:
             return f"{where}: no prediction"
+        if not self.predicts:
+            return f"{where}: after {self.n_steps} steps the graphs show the same at the nodes read"
+        if self.whole:
+            return (
+                f"{where}: the whole state, so what follows is determined; a check of the engine, no evidence"
+            )
         return (
-            f"{where} ({self.carries}): {self.matched():.1%} of {self.raw.size} cells as predicted, "
-            f"{self.matched_by_nothing():.1%} by no effect, correlation {self.correlation:.3f}"
+            f"{where} ({self.carries}): {self.matched():.1%} of {self.evidence.sum()} cells with a predicted effect as "
+            f"predicted, {self.matched_by_nothing():.1%} by no effect, correlation {self.correlation:.3f}"
         )
 
 
@@ -172,21 +282,31 @@ def cross_step_matrix(
     Args:
         name, layer, head: the site, as for :class:`interp.Site`.
         pos: one position, "all", "rhs" (all right-hand sides), or several that are put in together.
-        metric: one of :data:`METRICS`.
+        metric: one of `interp.causal.metric_records.predicted_metrics`.
         nodes: which the metric reads; default: those whose true value differs between the graphs.
         lag: read the metric this many steps after step j (0: in step j's own output); None: at the end of the run.
         n_steps: steps i and j are taken from; default: as many as the longer of the two runs has.
-        carries: one of :data:`CARRIES`; default as the site's name says.
+        carries: one of :data:`interp.causal.cross_step_prediction.CARRIES`; default as the site's name says.
         tokens, progress: as for :func:`interp.run_interventions`.
 
     Raises:
         SiteError: a site that does not exist. PatchingError: texts of different length.
         ValueError: graphs of different size, an unknown metric, node, or hypothesis, a negative lag.
+
+    Examples:
+        >>> from interp import cross_step_matrix
+        >>> from models import ComputationGraph, load
+        >>> model = load("compiled")
+        >>> clean = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
+        >>> corrupt = ComputationGraph.parse("7 = a; 2 = b; a + b = c")
+        >>> found = cross_step_matrix(model, clean, corrupt, "resid_post", layer=2, pos="rhs")
+        >>> found.matched()
+        1.0
     """
     if len(clean) != len(corrupt):
         raise ValueError(f"the graphs have {len(clean)} and {len(corrupt)} nodes; allowed: the same number")
-    if metric not in METRICS:
-        raise ValueError(f"metric is {metric!r}; allowed are {', '.join(METRICS)}")
+    if metric not in predicted_metrics():
+        raise ValueError(f"metric is {metric!r}; allowed are {', '.join(predicted_metrics())}")
     if lag is not None and lag < 0:
         raise ValueError(f"lag is {lag}; allowed are 0 or more steps, or None for the end of the run")
     if nodes is None:
@@ -204,17 +324,19 @@ def cross_step_matrix(
     sites = tuple(Site(name, layer=layer, pos=place, head=head) for place in places)
     for site in sites:
         resolve(site, model, runs[0].encoded)
-    answer = Answer.of(runs[0].trajectory, runs[1].trajectory, nodes, count)
+    answer = Answer.true(runs[0].trajectory, runs[1].trajectory, nodes, count)
     raw = _measured(model, runs, sites, answer, metric, lag, count, tokens, progress)
     ends = [
         measure(metric, next(run_interventions(model, run, [()], count, _logits_at(metric))), answer)
         for run in runs
     ]
     hypothesis = carries or _default(sites[0], model)
-    predicted = None
+    predicted = unpatched = None
     if hypothesis is not None:
-        score = partial(_score, clean=clean, corrupt=corrupt, nodes=nodes, signed=metric == "logit_diff")
-        predicted = _predicted(clean, corrupt, sites, runs[0].encoded, score, lag, count, hypothesis)
+        score = partial(score_of, clean=clean, corrupt=corrupt, nodes=nodes, signed=METRICS[metric].signed)
+        predicted, unpatched = predicted_matrix(
+            clean, corrupt, sites, runs[0].encoded, score, lag, count, hypothesis
+        )
     return CrossStep(
         sites=sites,
         metric=metric,
@@ -224,6 +346,7 @@ def cross_step_matrix(
         clean=ends[0],
         corrupt=ends[1],
         predicted=predicted,
+        unpatched=unpatched,
         carries=hypothesis,
         clean_graph=clean,
         corrupt_graph=corrupt,
@@ -258,91 +381,7 @@ def _measured(
 
 
 def _logits_at(metric: str) -> Literal["rhs"] | None:
-    return None if metric == "accuracy" else "rhs"
-
-
-def _predicted(
-    clean: ComputationGraph,
-    corrupt: ComputationGraph,
-    sites: tuple[Site, ...],
-    encoded: EncodedGraphs,
-    score: Callable[[SymbolicState], float],
-    lag: int | None,
-    count: int,
-    carries: str,
-) -> NDArray[np.float64]:
-    every = token_places(clean)
-    found = [position_of(site.pos, encoded) for site in sites]
-    tokens = every if None in found else [every[position] for position in found if position is not None]
-    patch = _Patch.parse(carries, tokens)
-    length = count if lag is None else count + lag
-    source, base = symbolic_run(clean, length), symbolic_run(corrupt, length)
-    raw = np.empty((count, count))
-    for j in range(count):
-        last = count - 1 if lag is None else j + lag
-        known: dict[tuple[SymbolicState, SymbolicState], float] = {}
-        for i in range(count):
-            key = source[i], source[i + 1]
-            if key not in known:
-                known[key] = score(patch.applied(source, i, base[j], last - j))
-            raw[i, j] = known[key]
-    ends = (score(run[count]) for run in (source, base))
-    return _normalised(raw, *ends)
-
-
-@dataclass(frozen=True)
-class _Patch:
-    """A hypothesis about the tokens that are put in; ``operand`` for that kind."""
-
-    kind: str
-    tokens: Sequence[tuple[int, int]]
-    operand: int = 0
-
-    @classmethod
-    def parse(cls, carries: str, tokens: Sequence[tuple[int, int]]) -> _Patch:
-        kind, _, number = carries.partition(":")
-        if carries in ("entering", "output"):
-            return cls(kind, tokens)
-        if kind != "operand" or not number.removeprefix("-").isdigit():
-            raise ValueError(f"carries is {carries!r}; allowed are {', '.join(CARRIES)}")
-        return cls(kind, tokens, int(number))
-
-    def applied(
-        self, source: Sequence[SymbolicState], i: int, state: SymbolicState, more: int
-    ) -> SymbolicState:
-        """The state after the step that ``state`` enters and ``more`` others."""
-        if self.kind == "entering":
-            state = state.with_tokens(source[i], self.tokens).after()
-        elif self.kind == "output":
-            state = state.after().with_tokens(source[i + 1], self.tokens)
-        else:
-            state = state.after(self._operands(source[i]))
-        for _ in range(more):
-            state = state.after()
-        return state
-
-    def _operands(self, source: SymbolicState) -> Mapping[tuple[int, int], int | None]:
-        read: dict[tuple[int, int], int | None] = {}
-        for index, place in self.tokens:
-            operands = source.nodes[index].operands
-            if place == 2 * len(operands) and -len(operands) <= self.operand < len(operands):
-                which = self.operand % len(operands)
-                read[index, which] = source.values[operands[which]]
-        return read
-
-
-def _score(
-    state: SymbolicState,
-    clean: ComputationGraph,
-    corrupt: ComputationGraph,
-    nodes: Sequence[int],
-    signed: bool,
-) -> float:
-    """The metric of symbols: share of the nodes that show the clean value, minus, if ``signed``, the corrupt one."""
-    shown = [state.values[node] for node in nodes]
-    right = sum(value == clean.values_by_node[node] for node, value in zip(nodes, shown, strict=True))
-    wrong = sum(value == corrupt.values_by_node[node] for node, value in zip(nodes, shown, strict=True))
-    return (right - wrong * signed) / len(nodes)
+    return None if METRICS[metric].scores is None else "rhs"
 
 
 def _default(site: Site, model: RecurrentTransformer) -> str | None:
@@ -350,10 +389,6 @@ def _default(site: Site, model: RecurrentTransformer) -> str | None:
         return "entering"
     last = site.name == "resid_post" and site.layer == model.cfg.n_layers - 1
     return "output" if last or site.name == "logits" else None
-
-
-def _normalised(raw: NDArray[np.float64], clean: float, corrupt: float) -> NDArray[np.float64]:
-    return np.full_like(raw, np.nan) if clean == corrupt else (raw - corrupt) / (clean - corrupt)
 
 
 def _described(site: Site) -> str:

@@ -37,6 +37,7 @@ from transformer_lens.tools.analysis.attribution_patching import (
 
 from interp.causal.agreement import Agreement, frame_of
 from interp.causal.within_step import StepPair, edge_hooks
+from models.one_line import one_line
 
 Writer = Literal["embed", "head", "mlp"]
 Reader = Literal["q", "k", "v", "mlp", "logits"]
@@ -47,6 +48,11 @@ class Edge:
     """From a writer to a reader at one position; ``pos`` None is all positions together.
 
     Layers and heads are None where the component has none: ``Edge("head", 0, 3, "mlp", 1, None, 12)``.
+
+    Examples:
+        >>> from interp import Edge
+        >>> print(Edge("head", 0, 3, "mlp", 1, None, 12))
+        head 0.3 -> mlp 1 · pos 12
     """
 
     writer: Writer
@@ -80,6 +86,7 @@ class Edge:
         return " -> ".join(self.names) + f" · {where}"
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class EdgeScores:
     """Estimated effects of the edges of one step.

@@ -1,8 +1,20 @@
 """Overwrite one value of a run's discrete state, let the run go on from there, and compare it with the original.
 
 A discrete state holds everything that enters the next step, so resuming from an edited state is exact: nothing but
-the edit differs. Where the model has no bottleneck, the readout is embedded anew and what the hidden state carried
-besides is lost.
+the edit differs.
+
+A model without a bottleneck (``continuous``, ``recurrent``) is entered by its hidden state, of which symbols are only
+read. There the hidden state is kept, and moved at that position by what the edit means, which is what is read: as
+little as exchanges the logits of the symbol that the readout shows and of the new one, while the factor's other logits
+stay (:meth:`models.embedding.FactoredUnembed.rewrite`). What the hidden state carries besides is as it was. State 0 is
+the embedding of the text, so there the new symbol is embedded.
+
+Why not the difference of the two embeddings: a hidden state is no embedding. In the bundled ``continuous`` it is 4.3
+times as long as the embedding of what it shows, at a cosine of 0.16, and moved by that difference, at its own length or
+at 4.3 times it, it shows the old value still, in all of 65 edits.
+
+The control is the same edit with the value that is shown anyway, which must change nothing. Its run is what the edited
+one is compared with: the original at the same steps, and its true continuation beyond the original's end.
 """
 
 from __future__ import annotations
@@ -10,9 +22,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 from torch import Tensor
 
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
 
@@ -29,6 +42,7 @@ class Overwrite:
     value: int
 
 
+@one_line
 @dataclass(frozen=True)
 class OverwrittenRun:
     """A run resumed from an edited state, beside the original.
@@ -36,26 +50,38 @@ class OverwrittenRun:
     Attributes:
         edit: what was overwritten.
         original: the run that was edited, of one graph.
-        run: what followed; ``run.states[k]`` is to be compared with ``original.states[edit.state + k]``.
+        run: what followed; ``run.states[k]`` is that of ``original.states[edit.state + k]``.
+        control: what followed, for as many steps, from the edit that writes the value which is shown anyway.
+        hidden: whether a hidden state was moved, as the module says; else a discrete state was edited.
     """
 
     edit: Overwrite
     original: Trajectory
     run: Trajectory
+    control: Trajectory
+    hidden: bool
 
     @property
     def changed(self) -> Bool[Tensor, "state node"]:
-        """Where a value of ``run`` is not the original's of the same step."""
-        return (self.run.values != self._aligned(self.original.values, self.original))[:, 0]
+        """Where a value of ``run`` is not the control's of the same step."""
+        return (self.run.values != self.control.values)[:, 0]
+
+    @property
+    def control_changed(self) -> Bool[Tensor, "state node"]:
+        """Where a value of ``control`` is not the original's of the same step, as far as that was run: nowhere, or the
+        edit is not all that differs.
+        """
+        known = self.original.values[self.edit.state :]
+        return (self.control.values[: len(known)] != known)[:, 0]
 
     @property
     def healed_at(self) -> int | None:
-        """The step from which on the state is the original's for good; None if it never is, -1 if it never differed.
+        """The step from which on the state is the control's for good; None if it never is, -1 if it never differed.
 
         Steps are counted as in the original run, so a value restored by the first step after the edit has healed at
         ``edit.state``.
         """
-        differs = (self.run.states != self._aligned(self.original.states, self.original)).flatten(1).any(1)
+        differs = (self.run.states != self.control.states).flatten(1).any(1)
         where = differs.nonzero().flatten()
         if not len(where):
             return -1
@@ -64,25 +90,28 @@ class OverwrittenRun:
 
     @property
     def nodes(self) -> list[int]:
-        """Nodes that show another value than the original at some step, in text order."""
+        """Nodes that show another value than the control at some step, in text order."""
         return [int(node) for node in self.changed.any(0).nonzero().flatten()]
 
-    def _aligned(self, values: Int[Tensor, "state ..."], run: Trajectory) -> Int[Tensor, "state ..."]:
-        """The original's states at the same steps; beyond its end by its fixed point or cycle."""
-        last, period = len(values) - 1, max(1, int(run.cycle[0]))
-        index = torch.arange(self.edit.state, self.edit.state + len(self.run.states))
-        beyond = index > last
-        index[beyond] = last - period + 1 + (index[beyond] - last - 1) % period
-        return values[index]
 
-
+@torch.no_grad()
 def overwrite_value(model: RecurrentTransformer, original: Trajectory, edit: Overwrite) -> OverwrittenRun:
-    """Run on from the edited state until the state settles (or for the steps left, where the model fixes them).
+    """Run on from the edited state until the state settles (or for the steps left, where the model fixes them), and
+    from the same state without the edit. A hidden state that enters the steps is kept and moved, as the module says.
 
-    The resumed run lasts at least as long as the original from the edit on, so that every step can be compared.
+    The resumed runs last at least as long as the original from the edit on, so that every step can be compared.
 
     Raises:
         ValueError: a run of several graphs; a node, state or value that is not there.
+
+    Examples:
+        >>> from interp import Overwrite, overwrite_value
+        >>> from models import ComputationGraph, load
+        >>> model = load("compiled")
+        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
+        >>> found = overwrite_value(model, model.run(graph), Overwrite(node=0, state=1, value=5))
+        >>> found.healed_at
+        2
     """
     if len(original.encoded) != 1:
         raise ValueError(f"expected a run of one graph, got {len(original.encoded)}")
@@ -95,12 +124,35 @@ def overwrite_value(model: RecurrentTransformer, original: Trajectory, edit: Ove
     for name, (given, size) in limits.items():
         if not 0 <= given < size:
             raise ValueError(f"{name} is {given}; allowed are 0 to {size - 1}")
-    state = original.states[edit.state].clone()
-    state[0, original.encoded.rhs[0, edit.node], 3] = edit.value
+    shown = original.states[edit.state]
+    wanted = shown.clone()
+    wanted[0, original.encoded.rhs[0, edit.node], 3] = edit.value
+    hidden = None
+    if model.cfg.bottleneck == "continuous" and edit.state > 0:
+        _, cache = model.run_with_cache(
+            original.encoded, steps=edit.state, names="hook_embed", n_steps=edit.state + 1
+        )
+        hidden = cache["hook_embed"][0]
     left = original.n_steps - edit.state
-    if model.cfg.default_steps is not None:
-        return OverwrittenRun(edit, original, model.run(original.encoded, left, initial_state=state))
-    run = model.run(original.encoded, initial_state=state)
+    run = _resumed(model, original, edit.state, wanted, hidden, model.cfg.default_steps and left)
     if run.n_steps < left:
-        run = model.run(original.encoded, left, initial_state=state)
-    return OverwrittenRun(edit, original, run)
+        run = _resumed(model, original, edit.state, wanted, hidden, left)
+    control = _resumed(model, original, edit.state, shown, hidden, run.n_steps)
+    return OverwrittenRun(edit, original, run, control, hidden is not None)
+
+
+def _resumed(
+    model: RecurrentTransformer,
+    original: Trajectory,
+    index: int,
+    state: Tensor,
+    hidden: Tensor | None,
+    n_steps: int | None,
+) -> Trajectory:
+    """The run that ``state`` enters instead of the original's state ``index``; ``hidden`` is what the original's own
+    step was entered by, where that is no discrete state.
+    """
+    if hidden is not None:
+        device = hidden.device
+        hidden = model.unembed.rewrite(hidden, original.states[index].to(device), state.to(device))
+    return model.run(original.encoded, n_steps, state, hidden)

@@ -21,9 +21,12 @@ from typing import Final
 
 import numpy as np
 
+from models.bounds import index_of
 from models.graph import ComputationGraph
 from models.graph_errors import check_whole_number
-from models.parsing import OPERATIONS, Node, apply_operations
+from models.one_line import one_line
+from models.operations import OPERATIONS, apply_operations
+from models.parsing import Node
 
 KINDS: Final = ("leaf-value", "operand", "operation", "leaf-swap")
 
@@ -38,6 +41,7 @@ class PairError(ValueError):
     """There is no such pair; the message says what would be one."""
 
 
+@one_line
 @dataclass(frozen=True)
 class Pair:
     """Two graphs that differ in a few equations, which have the same shape: a leaf stays a leaf, three operands three.
@@ -258,6 +262,14 @@ def make_pair(
 
     Raises:
         PairError: an unknown kind, or the graph admits no such edit.
+
+    Examples:
+        >>> from interp import make_pair
+        >>> from models import ComputationGraph
+        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
+        >>> pair = make_pair(graph, "leaf-value", seed=0)
+        >>> pair.clean.to_text(), pair.corrupt.to_text()
+        ('20 = a; 2 = b; a ADD b = c', '14 = a; 2 = b; a ADD b = c')
     """
     _check_kind(kind)
     if kind == "operation":
@@ -370,8 +382,8 @@ def _index(graph: ComputationGraph, node: int | str) -> int:
     names = [known.name for known in graph.nodes]
     if node in names:
         return names.index(node)
-    index = int(node) if isinstance(node, int) or node.isdecimal() else -1
-    if not 0 <= index < len(names):
+    index = node if isinstance(node, int) else index_of(node)
+    if index is None or not 0 <= index < len(names):
         allowed = f"0 to {len(names) - 1}, or a name of {', '.join(names)}"
         raise PairError(f"there is no node {node!r}; allowed: {allowed}")
     return index

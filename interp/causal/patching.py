@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from interp.causal.metrics import Answer, Metric, measure
-from interp.interventions import Recording, SetFrom, record
-from interp.replay import run_interventions
-from interp.sites import Site, position_of
+from interp.causal.metric_records import METRICS
+from interp.causal.metrics import Answer, Metric, answered, measure, no_answer
+from interp.engine.interventions import Recording, SetFrom, record
+from interp.engine.replay import run_interventions
+from interp.engine.sites import Site, position_of
+from interp.npz import read_npz, write_npz
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.vocabulary import EncodedGraphs, FactoredVocabulary
 
@@ -39,6 +42,7 @@ class PatchingError(ValueError):
     """Two runs that cannot be patched into each other, or a question that has no answer."""
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class PatchSweep:
     """The metric after a patch at each site.
@@ -119,14 +123,17 @@ class PatchSweep:
         )
 
     def figure(self, rows: str | None = None, columns: str | None = None) -> go.Figure:
-        """See :func:`interp.figures.patching.patching_figure`."""
-        from interp.figures.patching import patching_figure
+        """See :func:`interp.causal.patching_figure.patching_figure`."""
+        from interp.causal.patching_figure import patching_figure
 
         return patching_figure(self, rows, columns)
 
     def save(self, path: str | Path) -> Path:
-        """Write ``path`` (.npz) with everything :meth:`load` needs."""
-        path = Path(path).with_suffix(".npz")
+        """Write ``path`` (``.npz`` is added where it is missing) with everything :meth:`load` needs; returns the file.
+
+        Raises:
+            models.files.WriteError: it cannot be written.
+        """
         about = {
             "sites": [site.to_dict() for site in self.sites],
             **{name: getattr(self, name) for name in ("clean", "corrupt", "metric", "direction", "nodes")},
@@ -134,19 +141,18 @@ class PatchSweep:
             "clean_graph": self.clean_graph.to_json(),
             "corrupt_graph": self.corrupt_graph.to_json(),
         }
-        np.savez_compressed(path, raw=self.raw, about=np.array(json.dumps(about)))
-        return path
+        return write_npz(path, {"raw": self.raw, "about": np.array(json.dumps(about))})
 
     @classmethod
     def load(cls, path: str | Path) -> PatchSweep:
-        """The inverse of :meth:`save`."""
-        with np.load(path) as stored:
-            about, raw = json.loads(str(stored["about"])), stored["raw"]
+        """The inverse of :meth:`save`: the same ``path`` names the same file."""
+        arrays = read_npz(path)
+        about = json.loads(str(arrays["about"]))
         about["sites"] = tuple(Site.from_dict(site) for site in about["sites"])
         about["nodes"] = tuple(about["nodes"])
         for name in ("clean_graph", "corrupt_graph"):
             about[name] = ComputationGraph.from_json(about[name])
-        return cls(raw=raw, **about)
+        return cls(raw=arrays["raw"], **about)
 
 
 def patch_sweep(
@@ -165,20 +171,35 @@ def patch_sweep(
     Args:
         clean, corrupt: two graphs with texts of the same length (:mod:`interp.causal.pairs` makes them), or recorded
             runs of them, which spare several sweeps of one pair the recording.
-        metric: a name of :data:`interp.causal.metrics.METRICS`, or a function of a :class:`interp.replay.Replay`.
-        nodes: what the metric reads, as indices or names (default: nodes at which the two runs end differently).
+        metric: a name of `interp.causal.metric_records.METRICS`, or a function of a :class:`interp.Replay`.
+        nodes: what the metric reads, as indices or names (default: nodes at which the two runs end differently, the
+            clean one with a number).
         n_steps: length of all runs (default: the longer of the two).
         progress: called with (sites done, sites in all).
 
     Raises:
-        PatchingError: texts of different length; no node at which the runs differ; an unknown node or direction.
+        PatchingError: texts of different length; no node with an answer to restore; an unknown node or direction.
         SiteError, MetricError: a site or metric that does not exist.
+
+    Examples:
+        >>> from interp import Site, patch_sweep
+        >>> from models import ComputationGraph, load
+        >>> model = load("compiled")
+        >>> clean = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
+        >>> corrupt = ComputationGraph.parse("7 = a; 2 = b; a + b = c")
+        >>> sites = Site.grid(model, clean, "resid_pre", layer=[0], n_steps=2, pos=["rhs:a", "rhs:b"])
+        >>> sweep = patch_sweep(model, clean, corrupt, sites, n_steps=2)
+        >>> sweep.to_frame()[["step", "pos", "normalised"]].round(2).values.tolist()
+        [[0, 'rhs:a', 0.0], [0, 'rhs:b', 0.0], [1, 'rhs:a', 0.5], [1, 'rhs:b', 0.0]]
     """
     if direction not in get_args(Direction):
         raise PatchingError(f"direction={direction!r}; allowed are {', '.join(get_args(Direction))}")
     runs = record_pair(model, clean, corrupt, n_steps)
     steps = runs[0].n_steps
-    answer = Answer.of(runs[0].trajectory, runs[1].trajectory, _nodes(runs, nodes, steps, metric), steps)
+    answer = Answer.of(runs[0].trajectory, runs[1].trajectory, _nodes(runs, nodes, steps), steps)
+    asks = isinstance(metric, str) and metric in METRICS and METRICS[metric].answered
+    if asks and not bool(answer.known.any()):
+        raise PatchingError(no_answer(steps))
     base, source = (runs[1], runs[0]) if direction == "denoise" else runs
     begin = time.perf_counter()
     ends = [measure(metric, next(run_interventions(model, run, [()], steps)), answer) for run in runs]
@@ -230,9 +251,7 @@ def record_pair(
     return runs
 
 
-def _nodes(
-    runs: tuple[Recording, Recording], nodes: Sequence[int | str] | None, steps: int, metric: Metric
-) -> list[int]:
+def _nodes(runs: tuple[Recording, Recording], nodes: Sequence[int | str] | None, steps: int) -> list[int]:
     names = [node.name for node in runs[0].graph.nodes]
     if nodes is not None:
         for node in nodes:
@@ -241,13 +260,7 @@ def _nodes(
                     f"there is no node {node!r}; there are 0..{len(names) - 1}, named {', '.join(names)}"
                 )
         return [node if isinstance(node, int) else names.index(node) for node in nodes]
-    ends = [run.trajectory.values[steps, 0] for run in runs]
-    differing = [int(node) for node in (ends[0] != ends[1]).nonzero().flatten()]
-    if not differing and metric in ("logit_diff", "prob", "accuracy"):
-        raise PatchingError(
-            "the two runs end with the same value at every node, so there is no answer to restore"
-        )
-    return differing
+    return answered(runs[0].trajectory, runs[1].trajectory, steps)
 
 
 def _encode(graph: ComputationGraph) -> EncodedGraphs:

@@ -28,16 +28,18 @@ from numpy.typing import NDArray
 from transformer_lens.patching import get_act_patch_direct_path
 
 from interp.causal.within_step import StepPair
-from interp.interventions import Intervention, Recording, SetCode, record
-from interp.replay import run_interventions
-from interp.sites import SiteError, rhs
+from interp.engine.interventions import Intervention, Recording, SetCode, record
+from interp.engine.replay import run_interventions
+from interp.engine.sites import SiteError, rhs
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.vocabulary import FACTORS
 
 Component = Literal["q", "k", "v"]
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class DirectPaths:
     """Direct effect of one head on every later head of the same step.
@@ -120,6 +122,7 @@ class Mediator:
     factor: str = "value"
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class Mediation:
     """What of an intervention's effect goes through a node's code.

@@ -17,10 +17,12 @@ from torch import Tensor
 from interp.causal.patching import record_pair
 from interp.causal.value_metric import ValueMetric
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.views import StepView
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class StepPair:
     """What a step is given in two runs.
@@ -59,18 +61,31 @@ def step_pair(
 ) -> StepPair:
     """Run both graphs up to a step.
 
+    The view looks where the graphs have tokens, as the runs do, also where a bidirectional model has written
+    ``[pad]`` into them.
+
     nodes: which the metric reads, as indices or names; default: those at which the step writes another value in one
     run than in the other.
 
     Raises:
         ValueError: graphs with texts of different length, a negative step, a model in training mode, an unknown
             metric or node, no node to read.
+
+    Examples:
+        >>> from interp import step_pair
+        >>> from models import ComputationGraph, load
+        >>> model = load("compiled")
+        >>> clean = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
+        >>> corrupt = ComputationGraph.parse("7 = a; 2 = b; a + b = c")
+        >>> pair = step_pair(model, clean, corrupt, step=1)
+        >>> pair.clean_metric > 0 > pair.corrupt_metric
+        True
     """
     if model.training:
         raise ValueError(
             "the model is in training mode, where two runs may differ by chance; call model.eval()"
         )
-    view = model.at_step(step)
+    view = model.at_step(step, ~model.to_encoded(clean).mask)
     runs = record_pair(model, clean, corrupt, step + 1)
     value_metric = ValueMetric.of(runs, metric, nodes)
     entering = 0 if model.cfg.bottleneck == "continuous" else step

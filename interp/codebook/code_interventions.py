@@ -30,6 +30,7 @@ from torch import Tensor
 from interp.oracle_step import oracle_step, oracle_steps
 from interp.synchronous import token_places
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
 from models.vocabulary import FACTORS, EncodedGraphs, FactoredVocabulary
@@ -55,6 +56,7 @@ class CodeEdit:
     after: int
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class CodeInterventions:
     """What one step made of edited states, beside the oracle's answers.
@@ -109,8 +111,8 @@ class CodeInterventions:
         return self.frame.copy()
 
     def figure(self, width: int = 1000) -> go.Figure:
-        """:func:`interp.figures.snapping.intervention_figure`."""
-        from interp.figures.snapping import intervention_figure
+        """:func:`interp.codebook.snapping_figure.intervention_figure`."""
+        from interp.codebook.snapping_figure import intervention_figure
 
         return intervention_figure(self, width)
 

@@ -19,18 +19,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
-from interp import labels
 from interp.codebook import information
 from interp.codebook.information import Counts, Floats
 from interp.codebook.transitions import Transitions, transitions_of
+from interp.data import labels
+from interp.npz import read_npz, write_npz
 from interp.oracle_step import oracle_steps
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
 from models.vocabulary import FACTORS, EncodedGraphs
@@ -42,6 +44,7 @@ TOKEN_COLUMNS: Final = ("graph", "node", "pos", "role", "value", "depth")
 SHUFFLES: Final = 20
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class CodeUsage:
     """The codes of every token in every state, and what is known of the tokens.
@@ -235,8 +238,11 @@ class CodeUsage:
         return pd.DataFrame(columns)
 
     def save(self, path: str | Path) -> Path:
-        """Write ``path`` (.npz) with everything :meth:`load` needs."""
-        path = Path(path).with_suffix(".npz")
+        """Write ``path`` (``.npz`` is added where it is missing) with everything :meth:`load` needs; returns the file.
+
+        Raises:
+            models.files.WriteError: it cannot be written.
+        """
         arrays: dict[str, NDArray[Any]] = {
             "codes": self.codes,
             "symbols": np.array(json.dumps(dict(self.symbols))),
@@ -245,14 +251,12 @@ class CodeUsage:
         arrays |= {f"variable {name}": array for name, array in self.variables.items()}
         if self.expected is not None:
             arrays["expected"] = self.expected
-        np.savez_compressed(path, **cast("dict[str, Any]", arrays))
-        return path
+        return write_npz(path, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> CodeUsage:
-        """The inverse of :meth:`save`."""
-        with np.load(path) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        """The inverse of :meth:`save`: the same ``path`` names the same file."""
+        arrays = read_npz(path)
         symbols = {factor: tuple(names) for factor, names in json.loads(str(arrays["symbols"])).items()}
         tokens, variables = (
             {name.removeprefix(kind): array for name, array in arrays.items() if name.startswith(kind)}
@@ -261,8 +265,8 @@ class CodeUsage:
         return cls(arrays["codes"], symbols, tokens, variables, arrays.get("expected"))
 
     def figure(self, factor: str = "value", width: int = 1000) -> go.Figure:
-        """:func:`interp.figures.codes.usage_figure`."""
-        from interp.figures.codes import usage_figure
+        """:func:`interp.codebook.codes_figure.usage_figure`."""
+        from interp.codebook.codes_figure import usage_figure
 
         return usage_figure(self, factor, width)
 
@@ -297,6 +301,15 @@ def code_usage(
 
     Raises:
         VocabularyError: no graph, or one outside the vocabulary. ValueError: a model that is run token by token.
+
+    Examples:
+        >>> from interp import code_usage
+        >>> from models import ComputationGraph, load
+        >>> model = load("compiled")
+        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
+        >>> usage = code_usage(model, graph)
+        >>> usage.n_states, usage.factors
+        (4, ('syntax', 'variable', 'operation', 'value'))
     """
     run = graphs if isinstance(graphs, Trajectory) else model.run(graphs, n_steps)
     encoded, vocabulary, mask = run.encoded, run.vocabulary, run.encoded.mask
@@ -373,7 +386,7 @@ def code_usage_of(
 
 
 def token_table(encoded: EncodedGraphs, ops: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """:data:`TOKEN_COLUMNS` of every token of a batch, row by row (:mod:`interp.labels` has the definitions)."""
+    """:data:`TOKEN_COLUMNS` of every token of a batch, row by row (:mod:`interp.data.labels` has the definitions)."""
     rows = labels.token_rows(encoded, "all", ops)
     columns = {"graph": rows.graph, **rows.columns, "role": np.array(labels.ROLES)[rows.columns["role"]]}
     return {name: columns[name] for name in TOKEN_COLUMNS}

@@ -11,8 +11,8 @@ readout cosine      cos(h, w_a - mean of w over the factor): how far h points th
 embedding distance  |h - e| / |h| with e the embedding of the four codes written: what replacing h by its codes moves.
                     A continuous model goes on with h, a discrete one with e. One number a token, for all factors.
 
-``status`` is where a right-hand side is in the oracle's schedule when the step reads the state (:mod:`interp.labels`):
-waiting, computing (this step has to write the value) or done. Other tokens are ``text``.
+``status`` is where a right-hand side is in the oracle's schedule when the step reads the state
+(:mod:`interp.data.labels`): waiting, computing (this step has to write the value) or done. Other tokens are ``text``.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from interp import labels
 from interp.codebook.codes import token_table
+from interp.data import labels
+from interp.npz import read_npz, write_npz
 from interp.oracle_step import oracle_step
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
 from models.vocabulary import FACTORS, EncodedGraphs
@@ -50,6 +52,7 @@ NEAR: Final = 0.1
 QUANTILES: Final = (0.0, 0.05, 0.5)
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class SnapMargins:
     """The margins of a run; see the module for the definitions.
@@ -159,25 +162,26 @@ class SnapMargins:
         return FACTORS.index(factor)
 
     def save(self, path: str | Path) -> Path:
-        """Write ``path`` (.npz) with everything :meth:`load` needs."""
-        path = Path(path).with_suffix(".npz")
+        """Write ``path`` (``.npz`` is added where it is missing) with everything :meth:`load` needs; returns the file.
+
+        Raises:
+            models.files.WriteError: it cannot be written.
+        """
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {f"token {name}": column for name, column in self.tokens.items()}
-        np.savez_compressed(path, symbols=np.array(json.dumps(self.symbols)), **arrays)
-        return path
+        return write_npz(path, {"symbols": np.array(json.dumps(self.symbols)), **arrays})
 
     @classmethod
     def load(cls, path: str | Path) -> SnapMargins:
-        """The inverse of :meth:`save`."""
-        with np.load(path) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        """The inverse of :meth:`save`: the same ``path`` names the same file."""
+        arrays = read_npz(path)
         symbols = {factor: tuple(names) for factor, names in json.loads(str(arrays["symbols"])).items()}
         tokens = {name.removeprefix("token "): a for name, a in arrays.items() if name.startswith("token ")}
         return cls(**{name: arrays[name] for name in _ARRAYS}, tokens=tokens, symbols=symbols)
 
     def figure(self, factor: str = "value", width: int = 1000) -> go.Figure:
-        """:func:`interp.figures.snapping.margin_figure`."""
-        from interp.figures.snapping import margin_figure
+        """:func:`interp.codebook.snapping_figure.margin_figure`."""
+        from interp.codebook.snapping_figure import margin_figure
 
         return margin_figure(self, factor, width=width)
 
@@ -202,6 +206,15 @@ def snap_margins(
     Raises:
         ValueError: a run without steps; a model that is run token by token (chain of thought).
         VocabularyError: no graph, or one outside the vocabulary.
+
+    Examples:
+        >>> from interp import snap_margins
+        >>> from models import ComputationGraph, load
+        >>> model = load("compiled")
+        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
+        >>> found = snap_margins(model, graph)
+        >>> found.margin.shape, bool(found.margin.min() > 0)
+        ((3, 13, 4), True)
     """
     run = graphs if isinstance(graphs, Trajectory) else model.run(graphs, n_steps)
     if run.n_steps < 1:

@@ -21,6 +21,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from interp.codebook.information import Floats
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 Codes = NDArray[np.int64]
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class Transitions:
     """The transitions of one factor.
@@ -130,8 +132,8 @@ class Transitions:
         return frame
 
     def figure(self, step: int | None = None, width: int = 1000) -> go.Figure:
-        """:func:`interp.figures.codes.transition_figure`."""
-        from interp.figures.codes import transition_figure
+        """:func:`interp.codebook.codes_figure.transition_figure`."""
+        from interp.codebook.codes_figure import transition_figure
 
         return transition_figure(self, step, width)
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any, Final
 
-from interp.figures.template import title_of
+from interp.figures.template import title_of, wrapped
 
-_LETTER: Final = 6.0
-"""Width of a letter of 12 pixels, on average, in pixels."""
 _GAP: Final = 0.1
 """Room between panels, as a share of the width."""
 
@@ -18,13 +15,13 @@ def captioned(
     title: str, reading: str, width: int, height: int, left: int = 70, right: int = 130, bottom: int = 60
 ) -> dict[str, Any]:
     """Layout of a figure whose drawing is ``height`` pixels high: title and reading are added above, margins around."""
-    lines = textwrap.wrap(reading, int((width - 40) / _LETTER))
-    top = 62 + 16 * len(lines)
+    text = wrapped(reading, width)
+    top = 78 + 16 * text.count("<br>")
     return {
         "width": width,
         "height": height + top + bottom,
         "margin": {"l": left, "r": right, "t": top, "b": bottom},
-        "title": title_of(title, "<br>".join(lines)),
+        "title": title_of(title, text),
     }
 
 

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
+from interp.figures.resolution import NARROWEST
 from interp.figures.template import text_colour
+
+COLUMN: Final = 15
+"""Pixels of a column that has room for a number of two digits; a figure with more columns is wider, and scrolls."""
+_ALL_UP_TO: Final = 4000
+"""Cells up to which each has its number."""
+_EVERY: Final = 8
+"""Rows after which a number that stays the same stands again, where there are more cells."""
+
+
+def columns_width(n: int, sides: float) -> int:
+    """Pixels of a figure with ``n`` columns of numbers; sides: of its margins."""
+    return max(NARROWEST, round(COLUMN * n + sides))
 
 
 def number_traces(
     cells: list[list[int]], signs: Sequence[str], colours: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The value in every cell, dark or light as its colour needs; one trace per ink."""
+    """The value in every cell, dark or light as its colour needs; one trace per ink.
+
+    Of more than 4000 cells those have a number whose value is another than in the row above, and every eighth row.
+    """
+    every = 1 if sum(map(len, cells)) <= _ALL_UP_TO else _EVERY
     inks = [text_colour(colour) for colour in colours]
     traces: list[dict[str, Any]] = []
     for ink in sorted(set(inks)):
@@ -20,6 +37,7 @@ def number_traces(
             for step, line in enumerate(cells)
             for node, code in enumerate(line)
             if inks[code] == ink and signs[code]
+            if step % every == 0 or cells[step - 1][node] != code
         ]
         traces.append(
             {
@@ -28,7 +46,7 @@ def number_traces(
                 "y": [step for _, step, _ in inside],
                 "text": [sign for _, _, sign in inside],
                 "mode": "text",
-                "textfont": {"size": 11, "color": ink},
+                "textfont": {"size": 10 if every > 1 else 11, "color": ink},
                 "hoverinfo": "skip",
                 "showlegend": False,
             }

@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.figures.captioned import captioned
-from interp.figures.template import EDGE_COLOUR, make_figure
+from interp.figures.template import EDGE_COLOUR, legend_below, make_figure
 
 _HEIGHT: Final = 250
 _GAP: Final = (84, 74)
@@ -39,13 +39,12 @@ def draw_charts(charts: Sequence[Chart], title: str, reading: str, per_line: int
     inner_width, inner_height = width - _LEFT - _RIGHT, _HEIGHT * lines + down * (lines - 1)
     chart_width = (inner_width - across * (per_line - 1)) / per_line
     traces: list[dict[str, Any]] = []
-    layout = captioned(title, reading, width, inner_height, _LEFT, _RIGHT, bottom=96)
+    entries = [str(one["name"]) for chart in charts for one in chart.traces if one.get("showlegend", True)]
+    legend, below = legend_below(entries, width, 60)
+    layout = captioned(title, reading, width, inner_height, _LEFT, _RIGHT, bottom=below)
     layout["margin"]["t"] += 14
     layout["height"] += 14
-    layout |= {
-        "legend": {"orientation": "h", "x": 0, "y": -52 / inner_height, "yanchor": "top"},
-        "annotations": [],
-    }
+    layout |= {"legend": legend, "annotations": []}
     for number, chart in enumerate(charts):
         suffix = "" if number == 0 else str(number + 1)
         line, place = divmod(number, per_line)
@@ -108,4 +107,44 @@ def log_axis(floor: float, most: float) -> dict[str, Any]:
         "range": [low - 0.15, max(high, low + 1) + 0.1],
         "tickvals": [floor, *(10.0**decade for decade in decades)],
         "ticktext": ["0", *(f"{10.0**decade:g}" for decade in decades)],
+    }
+
+
+def share_axis(most: float = 1.0) -> dict[str, Any]:
+    """Shares from 0 to ``most``, in percent, with room for marks at both ends."""
+    return {"range": [-0.04 * most, 1.06 * most], "tickformat": ".0%"}
+
+
+def with_intervals(
+    name: str,
+    x: Sequence[Any],
+    points: Sequence[tuple[float, float, float]],
+    hover: Sequence[str],
+    colour: str,
+    group: str = "",
+    shown: bool = True,
+    **line: Any,
+) -> dict[str, Any]:
+    """A line with marks and their intervals.
+
+    points: value, low, high. group: the entry of the legend that it belongs to. line: more of the line.
+    """
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": name,
+        "legendgroup": group or name,
+        "showlegend": shown,
+        "x": list(x),
+        "y": [value for value, _, _ in points],
+        "error_y": {
+            "array": [max(high - value, 0) for value, _, high in points],
+            "arrayminus": [max(value - low, 0) for value, low, _ in points],
+            "thickness": 1,
+            "width": 3,
+        },
+        "line": {"color": colour, "width": 2} | line,
+        "marker": {"size": 6},
+        "hovertext": list(hover),
+        "hoverinfo": "text",
     }

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
-from interp.figures.template import INK, UNSOLVED_COLOUR, make_figure, step_colours
+from interp.figures.resolution import NARROWEST
+from interp.figures.template import INK, UNSOLVED_COLOUR, make_figure, step_colours, title_of
 
 METHOD_COLOURS: Final[Mapping[str, str]] = {
     "discrete-corrected": "#3457d5",
@@ -23,6 +24,15 @@ METHOD_COLOURS: Final[Mapping[str, str]] = {
 OTHER_COLOUR: Final = "#5a781e"
 TRAINED_UP_TO: Final = 32
 """Nodes of the largest graphs in training; everything to the right is out of distribution."""
+
+_LEGEND: Final[dict[str, Any]] = {
+    "orientation": "h",
+    "x": 0,
+    "y": -0.28,
+    "yanchor": "top",
+    "font": {"size": 11},
+}
+"""Under the axes, whose height is what it leaves: so it is never beside them, however narrow the figure is."""
 
 
 @dataclass(frozen=True)
@@ -40,27 +50,18 @@ class Curve:
     minutes: float | None = None
 
 
-def generalisation_figure(
-    ours: Sequence[Curve], paper: Sequence[Curve], budget: float | None = None
-) -> go.Figure:
-    """Our curves solid, with their 95 % intervals as bars; the paper's dashed and without markers.
-
-    Those of ours that were trained for ``budget`` minutes are a group of the legend with open circles; the others have
-    diamonds and their own minutes in the legend.
+def generalisation_figure(ours: Sequence[Curve], paper: Sequence[Curve]) -> go.Figure:
+    """Our curves solid, with their 95 % intervals as bars and their minutes of training in the legend; the paper's
+    dashed and without markers.
     """
-    equal = [curve for curve in ours if budget is not None and curve.minutes == budget]
-    others = [curve for curve in ours if curve not in equal]
-    traces = [
-        *(_our_trace(curve, "ours, longer training" if equal else "ours", "diamond") for curve in others),
-        *(_our_trace(curve, f"ours, {budget:g} minutes each", "circle-open") for curve in equal),
-        *map(_paper_trace, paper),
-    ]
+    traces = [*map(_our_trace, ours), *map(_paper_trace, paper)]
     layout: dict[str, Any] = {
-        "title": {"text": "Graphs fully solved, by size (trained on at most 32 nodes)"},
-        "height": 560,
-        "xaxis": {"title": {"text": "nodes in the graph"}, "dtick": 16},
+        "title": title_of("Graphs fully solved, by size", f"Trained on at most {TRAINED_UP_TO} nodes."),
+        "height": 700,
+        "legend": _LEGEND,
+        "xaxis": {"title": {"text": "nodes in the graph"}, "dtick": 16, "tickangle": 0},
         "yaxis": {"title": {"text": "fraction of graphs fully solved"}, "range": [-0.03, 1.03]},
-        "margin": {"l": 70, "r": 12, "t": 60, "b": 60},
+        "margin": {"l": 56, "r": 12, "t": 84, "b": 60},
         "shapes": [
             {
                 "type": "line",
@@ -84,7 +85,7 @@ def generalisation_figure(
             }
         ],
     }
-    return make_figure(traces, layout)
+    return make_figure(traces, layout, NARROWEST)
 
 
 def _colour(curve: Curve) -> str:
@@ -105,18 +106,17 @@ def _paper_trace(curve: Curve) -> dict[str, Any]:
     }
 
 
-def _our_trace(curve: Curve, group: str, symbol: str) -> dict[str, Any]:
-    own_budget = symbol == "diamond" and curve.minutes is not None
+def _our_trace(curve: Curve) -> dict[str, Any]:
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines+markers",
         "x": list(curve.n_nodes),
         "y": list(curve.fully_solved),
-        "name": f"{curve.name}, {curve.minutes:g} min" if own_budget else curve.name,
-        "legendgroup": group,
-        "legendgrouptitle": {"text": group},
+        "name": curve.name if curve.minutes is None else f"{curve.name}, {curve.minutes:g} min",
+        "legendgroup": "ours",
+        "legendgrouptitle": {"text": "ours"},
         "line": {"width": 2.5, "color": _colour(curve)},
-        "marker": {"symbol": symbol, "size": 8},
+        "marker": {"symbol": "diamond", "size": 8},
     }
     if curve.low and curve.high:
         trace["error_y"] = {
@@ -150,9 +150,11 @@ def solved_by_step_figure(curves: Mapping[int, Sequence[float]]) -> go.Figure:
         for size, colour in zip(sizes, step_colours(len(sizes)), strict=True)
     ]
     layout: dict[str, Any] = {
-        "title": {"text": "Graphs fully solved after each step, by size"},
+        "title": title_of("Graphs fully solved, by step", "After each step, a line for every size."),
+        "height": 520,
+        "legend": _LEGEND,
         "xaxis": {"title": {"text": "step"}, "rangemode": "tozero"},
         "yaxis": {"title": {"text": "fraction of graphs fully solved"}, "range": [-0.03, 1.03]},
-        "margin": {"l": 70, "r": 12, "t": 60, "b": 60},
+        "margin": {"l": 56, "r": 12, "t": 84, "b": 60},
     }
-    return make_figure(traces, layout)
+    return make_figure(traces, layout, NARROWEST)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.figures.layout import curve, layer
+from interp.figures.resolution import NARROWEST
 from interp.figures.template import (
     EDGE_COLOUR,
     INK,
     UNSOLVED_COLOUR,
     WRONG_COLOUR,
+    discrete_scale,
     make_figure,
     step_colours,
     text_colour,
@@ -21,8 +23,17 @@ from interp.figures.template import (
 from models.graph import ComputationGraph
 from models.trajectory import Trajectory
 
-_CROWDED = 11
-"""Nodes in one column from which names stand beside the nodes, not above."""
+_SIZES: Final = ((26, 13, 11), (21, 12, 10), (17, 10, 9), (15, 9, 8))
+"""Diameter of a node, size of its number and of its name in pixels: the first that fits is taken."""
+_CROWDED: Final = 11
+"""Nodes in one column from which the largest size is not taken."""
+_LETTER: Final = 0.6
+"""Width of a letter of a name, as a share of its size."""
+_SIDES: Final = 0.4
+"""Free space left and right of the graph together, in columns."""
+_LEGEND_UP_TO: Final = 6
+"""Steps up to which each has an entry in the legend; more have a colour bar."""
+_BAR: Final = 300
 
 
 def graph_figure(
@@ -39,7 +50,8 @@ def graph_figure(
         state: index into ``run.states``, the state whose values are shown; negative counts from the end.
         row: which graph of the batch.
         highlight: index of a node whose operands are drawn strongly.
-        width: width in pixels the figure will have; labels are sized to fit.
+        width: width in pixels the figure will have. Nodes and names get smaller to fit, and where that is not enough
+            the figure is wider, so that neither ever cover each other.
 
     Raises:
         IndexError: no such state or row.
@@ -52,12 +64,14 @@ def graph_figure(
     places = layer(graph)
     n_columns = max(graph.depths_by_node) + 1
     n_rows = max(3.0, 2 * max(abs(y) for _, y in places) + 1)
-    crowded = n_rows > _CROWDED
-    diameter = 21 if crowded else 26
-    pitch = width / (n_columns + 0.3)
     names = [node.name for node in graph.nodes]
-    room = pitch - diameter if crowded else pitch
-    name_size = max(7.0, min(11.0, 1.7 * room / max(len(name) for name in names)))
+    longest = max(map(len, names))
+    sizes = _SIZES[1 if n_rows > _CROWDED else 0 :]
+    diameter, number_size, name_size = next(
+        (size for size in sizes if _pitch(size, longest) * (n_columns + _SIDES) + 16 <= width), sizes[-1]
+    )
+    pitch = _pitch((diameter, number_size, name_size), longest)
+    least = round(pitch * (n_columns + _SIDES)) + 16
 
     colours = step_colours(max(*solved_at, *graph.depths_by_node) + 1)
     own = [colours[step] if step >= 0 else UNSOLVED_COLOUR for step in solved_at]
@@ -76,7 +90,7 @@ def graph_figure(
         "y": [y for _, y in places],
         "mode": "markers+text",
         "text": [signs[code] or "•" for code in codes],
-        "textfont": {"size": 12 if crowded else 13, "color": ink},
+        "textfont": {"size": number_size, "color": ink},
         "customdata": list(range(n_nodes)),
         "hovertext": _hover(run, row, state, codes, solved_at),
         "hoverinfo": "text",
@@ -98,8 +112,9 @@ def graph_figure(
         "y": nodes["y"],
         "mode": "markers+text",
         "text": names,
-        "textposition": "middle right" if crowded else "top center",
+        "textposition": "top center",
         "textfont": {"size": name_size},
+        "cliponaxis": False,
         "marker": {"size": diameter, "color": "rgba(0,0,0,0)"},
         "hoverinfo": "skip",
         "showlegend": False,
@@ -107,32 +122,40 @@ def graph_figure(
     edges = [_edges(graph, places, range(n_nodes), EDGE_COLOUR, 1.0)]
     if highlight is not None:
         edges.append(_edges(graph, places, [highlight], INK, 2.0))
-    legend = [_legend_entry(str(step), colours[step]) for step in sorted(set(solved_at) - {-1})]
+    steps = sorted(set(solved_at) - {-1})
+    barred = len(steps) > _LEGEND_UP_TO
+    legend = [_bar(colours)] if barred else [_legend_entry(str(step), colours[step]) for step in steps]
     if -1 in solved_at:
         legend.append(_legend_entry("never", UNSOLVED_COLOUR))
     if any(wrong):
         legend.append(_legend_entry("wrong value", "#ffffff", WRONG_COLOUR))
-    row_height = diameter + 5 if crowded else diameter + name_size + 9
+    row_height = diameter + name_size + 7
+    above = 66 if barred else 56
     layout = {
-        "height": int(92 + row_height * n_rows),
-        "margin": {"l": 8, "r": 8, "t": 40, "b": 34},
+        "height": int(52 + above + row_height * n_rows),
+        "width": least if least > width else None,
+        "margin": {"l": 8, "r": 8, "t": above, "b": 34},
         "legend": {
-            "title": {"text": "solved at step", "font": {"size": 13}},
+            "title": {"text": "" if barred else "solved at step", "font": {"size": 13}},
             "orientation": "h",
             "y": 1,
-            "yanchor": "bottom",
-            "x": 0,
+            "yref": "container",
+            "yanchor": "top",
+            "x": min(0.99, (_BAR + 40) / max(least, width)) if barred else 0,
             "itemclick": False,
         },
         "xaxis": {
-            "range": [-0.6, n_columns - 0.4],
+            "range": [-0.5 - _SIDES / 2, n_columns - 0.5 + _SIDES / 2],
             "tickvals": list(range(n_columns)),
-            "ticktext": [f"depth {depth}" if pitch > 60 else str(depth) for depth in range(n_columns)],
+            "ticktext": [
+                f"depth {depth}" if max(pitch, (width - 16) / (n_columns + _SIDES)) > 60 else str(depth)
+                for depth in range(n_columns)
+            ],
             "showgrid": False,
         },
         "yaxis": {"range": [-n_rows / 2 - 0.1, n_rows / 2 + 0.1], "visible": False},
     }
-    return make_figure([*edges, *legend, nodes, labels], layout)
+    return make_figure([*edges, *legend, nodes, labels], layout, max(least, NARROWEST))
 
 
 def _edges(
@@ -157,6 +180,44 @@ def _edges(
         "y": y,
         "mode": "lines",
         "line": {"color": colour, "width": width, "shape": "spline", "smoothing": 0.8},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
+def _pitch(size: tuple[int, int, int], longest: int) -> float:
+    """Pixels from one column to the next, for nodes and names of a size; longest: letters of a name."""
+    diameter, _, name = size
+    return max(diameter + 4, _LETTER * name * longest) + 4
+
+
+def _bar(colours: Sequence[str]) -> dict[str, Any]:
+    """A bar above the graph with the colour of every step."""
+    every = -(-len(colours) // 14)
+    bar = {
+        "orientation": "h",
+        "title": {"text": "solved at step", "font": {"size": 13}},
+        "thickness": 11,
+        "len": _BAR,
+        "lenmode": "pixels",
+        "x": 0,
+        "xanchor": "left",
+        "y": 1,
+        "yref": "container",
+        "yanchor": "top",
+        "ypad": 4,
+        "tickvals": list(range(0, len(colours), every)),
+        "tickfont": {"size": 10},
+    }
+    marker: dict[str, Any] = {"color": [0], "colorscale": discrete_scale(list(colours)), "cmin": -0.5}
+    marker |= {"cmax": len(colours) - 0.5, "showscale": True, "colorbar": bar}
+    return {
+        "type": "scatter",
+        "name": "solved at step",
+        "x": [None],
+        "y": [None],
+        "mode": "markers",
+        "marker": marker,
         "hoverinfo": "skip",
         "showlegend": False,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any, Final
 
 import numpy as np
@@ -11,14 +12,25 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from interp.figures.depths import depth_marks
-from interp.figures.template import EDGE_COLOUR, MARK_COLOUR, make_figure, title_of
+from interp.figures.resolution import NOT_COMPUTED, Blocks, Span, missing_traces, pool
+from interp.figures.template import (
+    EDGE_COLOUR,
+    LEAST_WIDTH,
+    MARK_COLOUR,
+    make_figure,
+    title_of,
+    wrapped,
+)
 
 DIVERGING: Final = (
     (0.0, "#8a3d00"), (0.25, "#e1862d"), (0.5, "#ffffff"), (0.75, "#7f9bea"), (1.0, "#1f36a0")
 )  # fmt: skip
 """Orange below 0, white at 0, blue above; red stays what is wrong."""
 
-_MISSING: Final = "#eceef3"
+_BETWEEN: Final = "#eceef3"
+"""Colour of the gaps between cells."""
+_GAPS_UP_TO: Final = 2000
+"""Cells of a panel up to which there are gaps between them."""
 _WEBGL_FROM: Final = 4000
 """Points of the transparent scatter from which WebGL draws them."""
 _GAP: Final = 46
@@ -28,6 +40,12 @@ _LOW_ROW: Final = 11
 _ROWS_HIGH: Final = 80
 _LEFT: Final = 78
 _RIGHT: Final = 96
+_LEGEND: Final = 26
+"""Height of the legend, where something was not computed."""
+_BESIDE: Final = 40
+"""Pixels between panels in a row."""
+_BOLD: Final = 7.0
+"""Width of a letter of a panel's title, on average, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,24 +79,32 @@ def draw(
 ) -> go.Figure:
     """The panels, filled from left to right and top to bottom, ``reading`` as a sentence under the title.
 
-    selectable: with a transparent scatter ``cells`` over every heatmap, customdata [row, column, ``Panel.sites``].
+    Where there are more columns than pixels, a block of them has the colour of its cell of the largest magnitude,
+    which the hover names. What is NaN is hatched.
+
+    selectable: with a transparent scatter ``cells`` over every heatmap, customdata [row, column, ``Panel.sites``, sites
+        of the block, or of the cell alone].
     """
     inner = width - _LEFT - _RIGHT
-    per_line = _per_line(panels, inner)
+    per_line = _per_line(panels, min(width, LEAST_WIDTH) - _LEFT - _RIGHT)
+    blocks = [_blocks(panel, width, per_line) for panel in panels]
+    reading += _pooled(panels, blocks)
+    gap = _GAP + 15 * max(_titled(panel, per_line, width).count("<br>") for panel in panels)
     lines = [panels[start : start + per_line] for start in range(0, len(panels), per_line)]
     below = [_labels_height(line) if _needs_labels(lines, number) else 8 for number, line in enumerate(lines)]
     n_rows = sum(max(len(panel.rows) for panel in line) for line in lines)
     row_height = _ROW if n_rows <= _ROWS_HIGH else _LOW_ROW
     heights = [row_height * max(len(panel.rows) for panel in line) for line in lines]
-    top = 60 + 16 * _wrapped(reading, inner).count("<br>")
-    total = sum(heights) + sum(below) + _GAP * len(lines)
+    text = wrapped(reading, width)
+    top = 60 + 16 * text.count("<br>")
+    total = sum(heights) + sum(below) + gap * len(lines)
     limit = colour_limit(panels)
     traces: list[dict[str, Any]] = []
     layout: dict[str, Any] = {
         "height": top + total,
         "width": width,
         "margin": {"l": _LEFT, "r": _RIGHT, "t": top, "b": 0},
-        "title": title_of(title, _wrapped(reading, inner)),
+        "title": title_of(title, text),
         "coloraxis": {
             "colorscale": [list(stop) for stop in DIVERGING],
             "cmin": -limit,
@@ -92,28 +118,74 @@ def draw(
                 "yanchor": "top",
             },
         },
-        "plot_bgcolor": _MISSING,
+        "plot_bgcolor": _BETWEEN,
         "shapes": [],
         "annotations": [],
     }
+    if any(np.isnan(one.values).any() for one in blocks):
+        layout["height"] += _LEGEND
+        layout["margin"]["b"] = _LEGEND
+        layout["legend"] = {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"}
     y = 0.0
     number = 0
     for line, height, room in zip(lines, heights, below, strict=True):
-        y += _GAP
+        y += gap
         for place, panel in enumerate(line):
             number += 1
             pitch = 1 / per_line
-            domain = [place * pitch, place * pitch + (pitch - 40 / inner if per_line > 1 else 1.0)]
+            domain = [place * pitch, place * pitch + (pitch - _BESIDE / inner if per_line > 1 else 1.0)]
             own = height * len(panel.rows) / max(len(other.rows) for other in line)
             vertical = [1 - (y + own) / total, 1 - y / total]
-            _add(traces, layout, panel, number, domain, vertical, inner, row_height, room > 8, selectable)
+            title_text = _titled(panel, per_line, width)
+            _add(
+                traces, layout, panel, blocks[number - 1], number, title_text, domain, vertical,
+                _span(width, per_line), row_height, room > 8, selectable,
+            )  # fmt: skip
         y += height + room
     return make_figure(traces, layout)
 
 
 def _per_line(panels: Sequence[Panel], inner: int) -> int:
+    """Panels beside each other: as many as have room for their columns and for their titles on two lines."""
     widest = max(len(panel.columns) for panel in panels)
-    return max(1, min(len(panels), inner // (24 * widest + 60))) if widest <= 16 else 1
+    if widest > 16:
+        return 1
+    title = max(_BOLD * _halved(panel.title) for panel in panels) - 24
+    return max(1, min(len(panels), int(inner / max(24 * widest + 60, title + 60))))
+
+
+def _halved(title: str) -> int:
+    """Letters of the longer of two lines of a title."""
+    words = title.split()
+    return min(
+        (max(len(" ".join(words[:n])), len(" ".join(words[n:]))) for n in range(1, len(words) + 1)), default=0
+    )
+
+
+def _titled(panel: Panel, per_line: int, width: int) -> str:
+    """The panel's title on one line or more, to fit its room at the width at which figures are at their narrowest."""
+    room = (min(width, LEAST_WIDTH) - _LEFT - _RIGHT) / per_line
+    letters = int((room - 8) / _BOLD) if per_line > 1 else 200
+    return "<br>".join(wrap(panel.title, max(8, letters))) or panel.title
+
+
+def _blocks(panel: Panel, width: int, per_line: int) -> Blocks:
+    return pool(panel.values, len(panel.rows), _span(width, per_line).most)
+
+
+def _span(width: int, per_line: int) -> Span:
+    """Pixels of the x axis of a panel."""
+    return Span.across(width, _LEFT + _RIGHT + (_BESIDE * per_line if per_line > 1 else 0), 1 / per_line)
+
+
+def _pooled(panels: Sequence[Panel], blocks: Sequence[Blocks]) -> str:
+    """What the reading says about columns that were put together."""
+    together = [int(np.diff(one.column_edges).max()) for one in blocks if one.pooled]
+    if not together:
+        return ""
+    return (
+        f" There are more columns than pixels: {max(together)} are one block, in the colour of the strongest."
+    )
 
 
 def _needs_labels(lines: Sequence[Sequence[Panel]], number: int) -> bool:
@@ -127,30 +199,16 @@ def _labels_height(line: Sequence[Panel]) -> int:
     return 34 if longest <= 3 and len(line[0].columns) <= 16 else 30 + 7 * longest
 
 
-def _wrapped(text: str, inner: int) -> str:
-    """The text broken so that 12-pixel letters fit the width."""
-    at_most = int(inner / 5)
-    lines: list[str] = []
-    for paragraph in text.split("<br>"):
-        line = ""
-        for word in paragraph.split():
-            if line and len(line) + 1 + len(word) > at_most:
-                lines.append(line)
-                line = word
-            else:
-                line = f"{line} {word}".strip()
-        lines.append(line)
-    return "<br>".join(lines)
-
-
 def _add(
     traces: list[dict[str, Any]],
     layout: dict[str, Any],
     panel: Panel,
+    blocks: Blocks,
     number: int,
+    title: str,
     domain: Sequence[float],
     vertical: Sequence[float],
-    inner: int,
+    span: Span,
     row_height: int,
     labels: bool,
     selectable: bool,
@@ -158,22 +216,27 @@ def _add(
     suffix = "" if number == 1 else str(number)
     axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
     n_rows, n_columns = panel.values.shape
-    crowded = n_rows * n_columns > 2000
+    gap = span.gap(n_columns) if n_rows * n_columns <= _GAPS_UP_TO else 0
     heatmap: dict[str, Any] = {
         "type": "heatmap",
         "name": panel.title,
-        "z": [[value if np.isfinite(value) else None for value in line] for line in panel.values.tolist()],
+        "z": [[value if np.isfinite(value) else None for value in line] for line in blocks.values.tolist()],
         "coloraxis": "coloraxis",
-        "xgap": 0 if crowded else 1,
-        "ygap": 0 if crowded else 1,
+        "xgap": gap,
+        "ygap": gap,
         "hoverongaps": False,
+        **blocks.placed,
         **axes,
     }
+    hover = _hover(panel, blocks)
     if selectable:
-        traces += [heatmap | {"hoverinfo": "skip"}, _scatter(panel, row_height - 2) | axes]
+        points = _scatter(panel, blocks, hover, row_height - 2)
+        traces += [heatmap | {"hoverinfo": "skip"}, points | axes]
     else:
-        traces.append(heatmap | {"text": panel.hover, "hoverinfo": "text"})
-    pitch = inner * (domain[1] - domain[0]) / n_columns
+        traces.append(heatmap | {"text": hover, "hoverinfo": "text"})
+    first = not any(trace["name"] == NOT_COMPUTED for trace in traces)
+    traces += [trace | axes for trace in missing_traces(blocks, first)]
+    pitch = span.least / n_columns
     size = max(7.0, min(11.0, pitch - 1))
     ticks = _ticks(panel, pitch)
     plain = {"showgrid": False, "showline": True, "mirror": True, "linecolor": EDGE_COLOUR}
@@ -201,14 +264,15 @@ def _add(
     }
     layout["annotations"].append(
         {
-            "text": f"<b>{panel.title}</b>",
+            "text": f"<b>{title}</b>",
+            "align": "left",
             "xref": f"{axes['xaxis']} domain",
             "yref": f"{axes['yaxis']} domain",
             "x": 0,
             "y": 1,
-            "yshift": 22 if panel.depths else 9,
+            "yshift": 14 if panel.depths else 1,
             "xanchor": "left",
-            "yanchor": "middle",
+            "yanchor": "bottom",
             "showarrow": False,
             "font": {"size": 12},
         }
@@ -226,23 +290,50 @@ def _ticks(panel: Panel, pitch: float) -> list[int]:
     return list(range(0, len(panel.columns), every))
 
 
-def _scatter(panel: Panel, size: int) -> dict[str, Any]:
-    """A transparent point in every cell that was measured."""
-    rows, columns = np.nonzero(panel.sites >= 0)
-    sites = panel.sites[rows, columns]
-    points = list(zip(rows.tolist(), columns.tolist(), sites.tolist(), strict=True))
+def _hover(panel: Panel, blocks: Blocks) -> list[list[str]]:
+    """The texts of the cells, or of the strongest of every block, with what the block has."""
+    if not blocks.pooled:
+        return panel.hover
+    first = (blocks.column_edges + 0.5).astype(int).tolist()
+    texts: list[list[str]] = []
+    for rows, columns in zip(blocks.rows.tolist(), blocks.columns.tolist(), strict=True):
+        texts.append(
+            [
+                f"{panel.hover[row][column]}<br>the strongest of {end - begin} columns, {panel.columns[begin]} to "
+                f"{panel.columns[end - 1]}"
+                for row, column, begin, end in zip(rows, columns, first[:-1], first[1:], strict=True)
+            ]
+        )
+    return texts
+
+
+def _scatter(panel: Panel, blocks: Blocks, hover: list[list[str]], size: int) -> dict[str, Any]:
+    """A transparent point in every cell that was measured; of blocks ``meta`` has the sites of all cells of each."""
+    shown = panel.sites[blocks.rows, blocks.columns]
+    rows, columns = np.nonzero(shown >= 0)
+    points = [
+        (int(blocks.rows[at]), int(blocks.columns[at]), int(shown[at]))
+        for at in zip(rows, columns, strict=True)
+    ]
+    x, y = ((edges[:-1] + edges[1:]) / 2 for edges in (blocks.column_edges, blocks.row_edges))
     clear = {"opacity": 0}
+    begins, ends = ((part + 0.5).astype(int) for part in (blocks.column_edges[:-1], blocks.column_edges[1:]))
+    held = [
+        panel.sites[row, begins[column] : ends[column]].tolist()
+        for row, column in zip(rows, columns, strict=True)
+    ]
     return {
         "type": "scattergl" if len(points) >= _WEBGL_FROM else "scatter",
         "name": "cells",
         "mode": "markers",
-        "x": columns.tolist(),
-        "y": rows.tolist(),
+        "x": x[columns].tolist(),
+        "y": y[rows].tolist(),
         "customdata": [list(point) for point in points],
+        "meta": held if blocks.pooled else None,
         "marker": {"symbol": "square", "size": size, "color": MARK_COLOUR, "opacity": 0},
         "selected": {"marker": {"opacity": 0.35}},
         "unselected": {"marker": clear},
-        "hovertext": [panel.hover[row][column] for row, column, _ in points],
+        "hovertext": [hover[row][column] for row, column in zip(rows, columns, strict=True)],
         "hoverinfo": "text",
         "showlegend": False,
     }

@@ -7,19 +7,23 @@ from dark to light. Red is kept for what is wrong.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any, Final, cast
 
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from plotly.colors import sample_colorscale  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
+from interp.figures.palette import apart
 from models.vocabulary import FactoredVocabulary
 
 VALUE_COLOURS: Final = (
-    "#4c78c8", "#1ee187", "#f0b42d", "#d23ca5", "#5a781e", "#ffa587", "#1ee1e1", "#f0b4ff", "#b4e15a", "#874b1e",
-    "#963c5a", "#1e8769", "#784bc3", "#1ec3ff", "#c3c387", "#e1692d", "#ff6996", "#1e6987", "#a5872d", "#784b87",
-    "#1e962d", "#f087ff", "#e1a5b4",
+    "#ffff00", "#ffe196", "#4bc3ff", "#0000f0", "#0f0078", "#00003c", "#0f1e00", "#004b96", "#694b4b", "#96c396",
+    "#4b96ff", "#7878b4", "#0000b4", "#ffff78", "#e17800", "#693c69", "#4bc3d2", "#ffc32d", "#3c965a", "#006900",
+    "#00d25a", "#f0ffd2", "#4b4bff",
 )  # fmt: skip
-"""One colour per value 0..22, each at least 28 CIELAB units from all others, from EMPTY, N/A and the red of errors."""
+"""One colour per value 0..22, each at least 18 CIELAB units from all others and from :data:`KEPT_FREE`, also to readers
+with deuteranopia or protanopia; each is far from those before it, so that few values are even further apart. Made by
+:mod:`analyses.benchmarks.colours`."""
 
 EMPTY_COLOUR: Final = "#eceef3"
 N_A_COLOUR: Final = "#8c8c8c"
@@ -28,6 +32,13 @@ UNSOLVED_COLOUR: Final = "#a9adb8"
 EDGE_COLOUR: Final = "#d5d8e0"
 MARK_COLOUR: Final = "#3457d5"
 INK: Final = "#1c2030"
+KEPT_FREE: Final = (EMPTY_COLOUR, N_A_COLOUR, WRONG_COLOUR, INK, MARK_COLOUR)
+"""Colours that mean something else, in cells and as frames of cells."""
+
+LEAST_WIDTH: Final = 640
+"""Width in pixels of a page's figures on a screen that is 1024 pixels wide; texts are broken to fit it."""
+LETTER: Final = 5.7
+"""Width of a letter of 12 pixels, on average, in pixels."""
 
 TEMPLATE: Final = go.layout.Template(
     layout={
@@ -49,9 +60,49 @@ TEMPLATE: Final = go.layout.Template(
 )
 
 
-def make_figure(traces: Sequence[dict[str, Any]], layout: dict[str, Any]) -> go.Figure:
-    """A figure from plain plotly data, with the common template."""
-    return go.Figure(data=list(traces), layout={"template": TEMPLATE, **layout})
+def make_figure(
+    traces: Sequence[dict[str, Any]], layout: dict[str, Any], least_width: float = LEAST_WIDTH
+) -> go.Figure:
+    """A figure from plain plotly data, with the common template.
+
+    least_width: pixels below which it cannot be read, kept in ``layout.meta``; a narrower page has to scroll.
+    """
+    meta = {"least_width": round(least_width)}
+    return go.Figure(data=list(traces), layout={"template": TEMPLATE, "meta": meta, **layout})
+
+
+def least_width(figure: go.Figure) -> int:
+    """Width in pixels below which a figure cannot be read; 0 of one that was not made here."""
+    meta: Any = cast("Any", figure).layout.meta
+    return int(meta.get("least_width", 0)) if hasattr(meta, "get") else 0
+
+
+def wrapped(text: str, width: float) -> str:
+    """Text of 12 pixels, broken into lines that can be read where a figure of that width is drawn at its narrowest."""
+    inner = min(width, LEAST_WIDTH) - 30
+    return "<br>".join(
+        line for part in text.split("<br>") for line in wrap(part, max(20, int(inner / LETTER)))
+    )
+
+
+def legend_below(
+    names: Sequence[str], width: float, below: float, size: float = 12
+) -> tuple[dict[str, Any], int]:
+    """A legend under a figure whose axes need ``below`` pixels, and the bottom margin that it needs with them.
+
+    names: of all entries. width: of the figure, in pixels; at its narrowest it is that or :data:`LEAST_WIDTH`.
+    """
+    entry = 46 + 0.56 * size * max(map(len, names), default=0)
+    lines = -(-len(names) // max(1, int((min(width, LEAST_WIDTH) - 90) / entry)))
+    place = {
+        "orientation": "h",
+        "x": 0,
+        "xref": "container",
+        "y": 0,
+        "yref": "container",
+        "yanchor": "bottom",
+    }
+    return place | {"font": {"size": size}}, int(below + (size + 7) * lines + 12)
 
 
 def title_of(title: str, reading: str) -> dict[str, Any]:
@@ -75,10 +126,13 @@ def value_signs(vocabulary: FactoredVocabulary) -> list[str]:
 def value_colours(modulus: int) -> list[str]:
     """One colour per symbol of the value factor, in the order of their ids: 0..modulus-1, N/A, EMPTY.
 
-    Beyond 23 values colours come again; numbers in the cells still tell them apart.
+    Beyond 23 values each colour is the farthest from those before it, and nearer the more there are: 14 units at 31, 10
+    at 64. The numbers in the cells tell them apart.
+
+    Raises:
+        ValueError: more values than there are colours.
     """
-    values = [VALUE_COLOURS[value % len(VALUE_COLOURS)] for value in range(modulus)]
-    return [*values, N_A_COLOUR, EMPTY_COLOUR]
+    return [*apart(VALUE_COLOURS, KEPT_FREE, modulus), N_A_COLOUR, EMPTY_COLOUR]
 
 
 def discrete_scale(colours: list[str]) -> list[list[float | str]]:

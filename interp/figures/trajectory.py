@@ -8,10 +8,11 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from jaxtyping import Bool
 from torch import Tensor
 
-from interp.figures.cells import frame_traces, number_traces
+from interp.figures.cells import columns_width, frame_traces, number_traces
 from interp.figures.depths import depth_marks
 from interp.figures.template import (
     INK,
+    LEAST_WIDTH,
     MARK_COLOUR,
     WRONG_COLOUR,
     discrete_scale,
@@ -22,8 +23,10 @@ from interp.figures.template import (
 )
 from models.trajectory import Trajectory
 
-_NUMBERS_UP_TO = 64
-"""Nodes up to which the numbers fit into the cells."""
+_LEFT = 72
+_RIGHT = 8
+_LOW_ROW = 13
+"""Pixels of a row that has room for a number."""
 
 
 def trajectory_figure(
@@ -36,8 +39,9 @@ def trajectory_figure(
     """Step x node: the value symbol at every node's rhs, one colour per value, EMPTY light grey.
 
     Row ``t`` is what step t wrote; row ``start`` is the state before step 0. Nodes are in text order, with a line
-    where the depth changes. A red frame is a wrong value. The hover has the equation, the true value and the
-    probability of the symbol. ``x`` and ``y`` of the trace ``values`` are the index of the node and of the row.
+    where the depth changes. Columns keep the width of a number, so that the figure of many nodes is wide and scrolls. A
+    red frame is a wrong value. The hover has the equation, the true value and the probability of the symbol. ``x`` and
+    ``y`` of the trace ``values`` are the index of the node and of the row.
 
     Args:
         run: the run.
@@ -70,9 +74,7 @@ def trajectory_figure(
         "text": _hover(run, row, cells, labels),
         "hoverinfo": "text",
     }
-    traces = [heatmap]
-    if n_nodes <= _NUMBERS_UP_TO:
-        traces += number_traces(cells, value_signs(run.vocabulary), colours)
+    traces = [heatmap, *number_traces(cells, value_signs(run.vocabulary), colours)]
     n_plain = len(traces)
     if changed is not None:
         marked = [(int(step), int(node)) for step, node in changed.nonzero()]
@@ -85,22 +87,24 @@ def trajectory_figure(
         if code not in allowed[node]
     ]
     traces += frame_traces(wrong, WRONG_COLOUR, "wrong value", 0.45 if changed is None else 0.38)
-    shapes, annotations = depth_marks(graph.depths_by_node, n_states)
+    width = columns_width(n_nodes, _LEFT + _RIGHT)
+    shapes, annotations = depth_marks(graph.depths_by_node, n_states, width - _LEFT - _RIGHT)
     if state is not None and 0 <= state - first_state < n_states:
         y = state - first_state
         mark = {"type": "rect", "x0": -0.5, "x1": n_nodes - 0.5, "y0": y - 0.5, "y1": y + 0.5}
         shapes.append(mark | {"line": {"color": MARK_COLOUR, "width": 2}})
         pointer = {"text": "▶", "x": -0.5, "y": y, "xshift": -7, "showarrow": False}
         annotations.append(pointer | {"font": {"size": 12, "color": MARK_COLOUR}})
-    row_height = 24 if n_states <= 24 else max(8, 560 // n_states)
-    name_size = 11 if n_nodes <= 48 else 9 if n_nodes <= 96 else 7
+    row_height = 24 if n_states <= 24 else max(_LOW_ROW, 560 // n_states)
+    name_size = 11
     longest = max(len(node.name) for node in graph.nodes)
     legend = 22 if len(traces) > n_plain else 0
     below = int(14 + name_size * 0.62 * longest)
     every = -(-16 // row_height)
     layout = {
         "height": 24 + legend + row_height * n_states + below,
-        "margin": {"l": 72, "r": 8, "t": 24 + legend, "b": below},
+        "width": width if width > LEAST_WIDTH else None,
+        "margin": {"l": _LEFT, "r": _RIGHT, "t": 24 + legend, "b": below},
         "legend": {
             "orientation": "h",
             "yref": "container",
@@ -129,7 +133,7 @@ def trajectory_figure(
             "showgrid": False,
         },
     }
-    return make_figure(traces, layout)
+    return make_figure(traces, layout, width)
 
 
 def _hover(run: Trajectory, row: int, cells: list[list[int]], labels: Sequence[str]) -> list[list[str]]:

@@ -30,23 +30,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformer_lens import ActivationCache
 
-from interp.labels import STATUSES
+from interp.data.labels import STATUSES
 from interp.lenses.lens import collect_residuals
 from interp.lenses.readout import check_factor, content_symbols, layer_points, to_tensor, true_symbols
 from models.graph import ComputationGraph
 from models.norm import LayerNorm
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.tokens import ModelInput
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
-    from interp.activations.datasets import ActivationDataset
+    from interp.data.datasets import ActivationDataset
 
 ANSWERS: Final = ("true", "written")
 OTHERS: Final = "others"
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class DirectAttribution:
     """Contributions of components to a logit difference, at the right-hand side of every node and every step.
@@ -59,8 +61,8 @@ class DirectAttribution:
             ``readout_bias``.
         contributions: float [step, component, row]; units of the logits.
         logit_diff: float [step, row]; the difference in the model's own logits.
-        labels: a line a row (node); :mod:`interp.labels`.
-        status: int [step, row]; index into :data:`interp.labels.STATUSES`.
+        labels: a line a row (node); :mod:`interp.data.labels`.
+        status: int [step, row]; index into :data:`interp.data.labels.STATUSES`.
         answers: int [step, row]; the symbol that is answered.
     """
 
@@ -117,8 +119,8 @@ class DirectAttribution:
         return pd.DataFrame(columns)
 
     def figure(self, status: str = "computing", width: int = 1000) -> go.Figure:
-        """:func:`interp.figures.direct_attribution.direct_attribution_figure`."""
-        from interp.figures.direct_attribution import direct_attribution_figure
+        """:func:`interp.lenses.direct_attribution_figure.direct_attribution_figure`."""
+        from interp.lenses.direct_attribution_figure import direct_attribution_figure
 
         return direct_attribution_figure(self, status, width)
 
@@ -144,6 +146,15 @@ def direct_logit_attribution(
 
     Raises:
         ValueError: an unknown factor, answer or symbol, and as :func:`interp.collect` (a chain-of-thought model).
+
+    Examples:
+        >>> from interp import direct_logit_attribution
+        >>> from models import ComputationGraph, load
+        >>> model = load("compiled")
+        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
+        >>> found = direct_logit_attribution(model, graph)
+        >>> found.contributions.shape, found.remainder < 1e-3
+        ((3, 26, 3), True)
     """
     check_factor(factor)
     symbols = model.vocabulary.symbols(factor)

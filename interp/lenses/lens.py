@@ -10,7 +10,7 @@ rank     1 + symbols with a larger logit + half of those with the same: 1 is the
          nothing has the mean rank, not a good one.
 content  the symbols that say something: all but N/A and EMPTY. A step has to write EMPTY while a node waits, so whether
          its value is readable all the same is asked among the content symbols.
-status   of a node in the state entering a step, by its depth d and the synchronous schedule (:mod:`interp.labels`):
+status   of a node in the state entering a step, by its depth d and the synchronous schedule (`interp.data.labels`):
          waiting (step < d), computing (step = d: this step has to write the value), done (step > d).
 
 An accuracy is not evidence on its own: beside the share of nodes whose true symbol is the best content symbol stands
@@ -32,8 +32,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.activations.collecting import collect
-from interp.labels import STATUSES, check_positions
+from interp.data.collecting import collect
+from interp.data.labels import STATUSES, check_positions
 from interp.lenses.readout import (
     best_alone,
     check_factor,
@@ -46,14 +46,16 @@ from interp.lenses.readout import (
     to_tensor,
     true_symbols,
 )
+from interp.npz import read_npz, write_npz
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.tokens import ModelInput
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
-    from interp.activations.datasets import ActivationDataset
+    from interp.data.datasets import ActivationDataset
 
 SHARES: Final = ("best", "content_best", "written_best")
 METRICS: Final = (*SHARES, "rank", "prob", "content_rank", "kl")
@@ -62,6 +64,7 @@ Translate = Callable[[Tensor, int, int], Tensor]
 """(hidden float [row, d_model], step, layer point) -> hidden of the same shape that is read instead."""
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class StepLens:
     """What every residual state says about one factor.
@@ -71,8 +74,8 @@ class StepLens:
         points: names of the layer points.
         graphs: those that were run.
         labels: a line a row (token): ``graph``, ``node``, ``pos``, ``depth`` and the others of
-            :mod:`interp.labels`.
-        status: int [step, row]; index into :data:`interp.labels.STATUSES`.
+            :mod:`interp.data.labels`.
+        status: int [step, row]; index into :data:`interp.data.labels.STATUSES`.
         true: int [row]; the true symbol: of the value factor the value of the node that stands there, else what the
             text has there.
         rank, log_prob: float [step, point, row]; of the true symbol, in the factor's slice; natural logarithm.
@@ -189,20 +192,23 @@ class StepLens:
         return {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
 
     def figure(self, metric: str = "content_best", width: int = 1000) -> go.Figure:
-        """:func:`interp.figures.lens.lens_figure`: averaged by status."""
-        from interp.figures.lens import lens_figure
+        """:func:`interp.lenses.lens_figure.lens_figure`: averaged by status."""
+        from interp.lenses.lens_figure import lens_figure
 
         return lens_figure(self, metric, width)
 
     def graph_figure(self, graph: int = 0, metric: str = "rank", width: int = 1000) -> go.Figure:
-        """:func:`interp.figures.lens.lens_graph_figure`: the nodes of one graph."""
-        from interp.figures.lens import lens_graph_figure
+        """:func:`interp.lenses.lens_figure.lens_graph_figure`: the nodes of one graph."""
+        from interp.lenses.lens_figure import lens_graph_figure
 
         return lens_graph_figure(self, graph, metric, width)
 
     def save(self, path: str | Path) -> Path:
-        """Write ``path`` (.npz) with everything :meth:`load` needs."""
-        path = Path(path).with_suffix(".npz")
+        """Write ``path`` (``.npz`` is added where it is missing) with everything :meth:`load` needs; returns the file.
+
+        Raises:
+            models.files.WriteError: it cannot be written.
+        """
         about = {
             "factor": self.factor,
             "symbols": self.symbols,
@@ -210,15 +216,12 @@ class StepLens:
             "graphs": [graph.to_json() for graph in self.graphs],
             "labels": json.loads(cast(Any, self.labels).to_json(orient="split")),
         }
-        arrays: dict[str, Any] = self._arrays()
-        np.savez_compressed(path, about=np.array(json.dumps(about)), **arrays)
-        return path
+        return write_npz(path, {"about": np.array(json.dumps(about)), **self._arrays()})
 
     @classmethod
     def load(cls, path: str | Path) -> StepLens:
-        """The inverse of :meth:`save`."""
-        with np.load(path) as stored:
-            arrays: dict[str, Any] = {name: stored[name] for name in stored.files}
+        """The inverse of :meth:`save`: the same ``path`` names the same file."""
+        arrays: dict[str, Any] = read_npz(path)
         about = json.loads(str(arrays.pop("about")))
         labels = about["labels"]
         return cls(
@@ -249,6 +252,15 @@ def step_lens(
 
     Raises:
         ValueError: an unknown factor or positions, a chain-of-thought model, no step.
+
+    Examples:
+        >>> from interp import step_lens
+        >>> from models import ComputationGraph, load
+        >>> model = load("compiled")
+        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
+        >>> lens = step_lens(model, graph)
+        >>> lens.points, lens.prob.shape
+        (('0_pre', '0_mid', '1_pre', '1_mid', '2_pre', '2_mid', 'final_post'), (3, 7, 3))
     """
     check_factor(factor)
     with TemporaryDirectory() as folder:

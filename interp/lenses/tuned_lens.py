@@ -26,6 +26,7 @@ from torch import Tensor
 
 from interp.lenses.lens import StepLens, collect_residuals, lens_of
 from interp.lenses.readout import check_factor, kl_divergence, layer_points, read_factor, to_tensor
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.tokens import ModelInput
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 LEARNING_RATE: Final = 1e-3
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class TunedLens:
     """Translators, and what is read with and without them on graphs they were not fitted on.
@@ -80,8 +82,8 @@ class TunedLens:
         return self.plain.kl.mean(-1, dtype=np.float64), self.tuned.kl.mean(-1, dtype=np.float64)
 
     def figure(self, width: int = 1000) -> go.Figure:
-        """:func:`interp.figures.lens.tuned_lens_figure`."""
-        from interp.figures.lens import tuned_lens_figure
+        """:func:`interp.lenses.lens_figure.tuned_lens_figure`."""
+        from interp.lenses.lens_figure import tuned_lens_figure
 
         return tuned_lens_figure(self, width)
 

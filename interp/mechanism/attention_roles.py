@@ -12,7 +12,7 @@ taken over the nodes that have the role:
     separator         all separators before
     other             all else
 
-By status of the node (:data:`interp.labels.STATUSES`) and step; on the runs as they are, nothing is edited.
+By status of the node (:data:`interp.data.labels.STATUSES`) and step; on the runs as they are, nothing is edited.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from torch import Tensor
 from transformer_lens import ActivationCache
 from transformer_lens.head_detector import HEAD_NAMES, detect_head
 
-from interp.activations.rhs_runs import rhs_runs, steps_of
-from interp.labels import STATUSES
+from interp.data.labels import STATUSES
+from interp.data.rhs_runs import rhs_runs, steps_of
 from interp.mechanism.variances import PLACES
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.vocabulary import SYNTAX, EncodedGraphs
 
@@ -48,6 +49,7 @@ N_OFFSETS: Final = 16
 DETECTED: Final = ("previous_token_head", "duplicate_token_head", "induction_head")
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class AttentionTargets:
     """Mean attention from right-hand sides; all arrays [status, step, ..., layer, head], nan where no node is.
@@ -122,6 +124,15 @@ def attention_targets(
     Raises:
         ValueError: no graphs, n_steps < 1, or a chain-of-thought model, which has no states.
         VocabularyError: a graph the model cannot read.
+
+    Examples:
+        >>> from interp import attention_targets
+        >>> from models import ComputationGraph, load
+        >>> model = load("compiled")
+        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
+        >>> found = attention_targets(model, [graph])
+        >>> found.n_steps, found.to_frame().columns[0]
+        (3, 'status')
     """
     n_steps = steps_of(model, graphs, n_steps)
     sums = _Sums(n_steps, model.cfg.n_layers, model.cfg.n_heads)
@@ -234,7 +245,7 @@ def _detected(model: RecurrentTransformer, graph: ComputationGraph, n_steps: int
     discrete = model.cfg.bottleneck == "discrete"
     states = model.vocabulary.pack(model.run(encoded, n_steps=n_steps).states) if discrete else None
     for t in range(n_steps):
-        view = model.at_step(t)
+        view = model.at_step(t, ~encoded.mask)
         entering = encoded.packed if states is None else states[t]
         _, cache = view.run_with_cache(entering, names_filter=_is_pattern, remove_batch_dim=True)
         for p, name in enumerate(DETECTED):

@@ -20,10 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.activations.rhs_runs import rhs_runs, steps_of
-from interp.labels import STATUSES, statuses
+from interp.data.labels import STATUSES, statuses
+from interp.data.rhs_runs import rhs_runs, steps_of
 from models.cache import StepCache
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 
 if TYPE_CHECKING:
@@ -33,11 +34,12 @@ COMPONENTS: Final = {"attn": ("hook_resid_pre", "hook_attn_out"), "mlp": ("hook_
 """Component -> what it is added to, what it adds."""
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class BlockChange:
     """Attributes:
     ratio: float32 [step, node, layer, component], components as :data:`COMPONENTS`; nodes of all graphs in turn.
-    status: int [step, node]; index into :data:`interp.labels.STATUSES` in the state that enters the step.
+    status: int [step, node]; index into :data:`interp.data.labels.STATUSES` in the state that enters the step.
     """
 
     ratio: NDArray[np.float32]
@@ -89,7 +91,7 @@ class BlockChange:
 
     def figure(self) -> go.Figure:
         """Mean change by step, a chart for every status."""
-        from interp.figures.block_change import block_change_figure
+        from interp.mechanism.block_change_figure import block_change_figure
 
         return block_change_figure(self)
 

@@ -23,8 +23,9 @@ import torch
 from transformer_lens.FactoredMatrix import FactoredMatrix
 from transformer_lens.utilities.matrix import composition_scores
 
-from interp.chance import AgainstChance, Floats, check_draws, random_basis
 from interp.mechanism.head_circuits import head_circuits
+from interp.statistics.chance import AgainstChance, Floats, check_draws, random_basis
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 MODES: Final = ("Q", "K", "V")
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class Composition:
     """Attributes:
@@ -73,7 +75,7 @@ class Composition:
 
     def figure(self) -> go.Figure:
         """Earlier head x later head for Q, K and V: score over chance."""
-        from interp.figures.subspaces import composition_figure
+        from interp.mechanism.subspaces_figure import composition_figure
 
         return composition_figure(self)
 

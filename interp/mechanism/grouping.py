@@ -21,10 +21,12 @@ from sklearn.cluster import AgglomerativeClustering  # pyright: ignore[reportMis
 
 from interp.mechanism.attention_roles import AttentionTargets
 from interp.mechanism.variances import HeadVariance
+from models.one_line import one_line
 
 Floats = NDArray[np.float64]
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class HeadGroups:
     """Groups of heads.

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.norm import LayerNorm, NoNorm
+from models.norm import folded
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class HeadCircuits:
     """Float64; ``W_Q, W_K, W_V`` [layer, head, d_model, d_head], ``W_O`` [layer, head, d_head, d_model], and the
@@ -42,7 +44,7 @@ def head_circuits(model: RecurrentTransformer, fold_norm: bool = True) -> HeadCi
         if not fold_norm:
             return weights
         return torch.stack(
-            [_folded(block.ln1, weight) for block, weight in zip(model.layers, weights, strict=True)]
+            [folded(block.ln1, weight) for block, weight in zip(model.layers, weights, strict=True)]
         )
 
     W_U = model.W_U.double().cpu()
@@ -51,13 +53,5 @@ def head_circuits(model: RecurrentTransformer, fold_norm: bool = True) -> HeadCi
         W_K=reading(model.W_K),
         W_V=reading(model.W_V),
         W_O=model.W_O.double().cpu(),
-        W_U=_folded(model.ln_final, W_U) if fold_norm else W_U,
+        W_U=folded(model.ln_final, W_U) if fold_norm else W_U,
     )
-
-
-def _folded(norm: LayerNorm | NoNorm, weight: Tensor) -> Tensor:
-    """``norm`` up to its scale, then ``weight`` [..., d_model, n]."""
-    if isinstance(norm, NoNorm):
-        return weight
-    scaled = norm.w.double().cpu()[:, None] * weight if norm.affine else weight
-    return scaled - scaled.mean(-2, keepdim=True)

@@ -9,9 +9,12 @@ The rule, for nodes that are being computed (all thresholds are ``least``, 0.5 b
     none      no role has most of its attention
 
 Roles are those of :mod:`interp.mechanism.attention_roles`; a head has all roles that get ``least`` of its attention
-on the nodes that have them (separators count where there is nothing else). :func:`head_roles` measures; on a model
+on the nodes that have them (separators count where there is nothing else). In a continuous model what varies is what
+its hidden state is read as (:mod:`interp.mechanism.perturbed`), and statuses are those of the schedule, whether or not
+the model keeps to it. :func:`head_roles` measures; on a model
 whose weights are known the rule names exactly the planted heads (``tests/test_heads.py``), on untrained ones it names
-none.
+none, unless heads were born with distances (``cfg.born_distances``): then they are ``offset`` before any training, and
+that is given, not found (:mod:`interp.mechanism.born_distances`).
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from interp.mechanism.attention_roles import N_OFFSETS, ROLES, AttentionTargets,
 from interp.mechanism.grouping import HeadGroups, head_groups
 from interp.mechanism.variances import HeadVariance, head_variance
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 IDLE = 1e-3
 
 
+@one_line
 @dataclass(frozen=True)
 class HeadRole:
     """One head: its kind, the roles it attends to, the distance (of ``offset`` heads) and the mass that says so."""
@@ -52,6 +57,7 @@ class HeadRole:
         return f"head {self.layer}.{self.head}: {self.kind}, {what}{where}"
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class HeadRoles:
     """The heads of a model: measurements, names, groups."""
@@ -69,13 +75,16 @@ class HeadRoles:
         raise KeyError(f"there is no head {head} in layer {layer}")
 
     def to_frame(self) -> pd.DataFrame:
-        """A line a head: ``layer, head, kind, roles, offset, mass, group``, its relative variance by what varies, its
-        entropy (bits) and stability.
+        """A line per head: ``layer, head, kind, roles, offset, mass, group``, its relative variance by what varies (a
+        column of that name, and ``NAME:low`` and ``NAME:high``), its entropy (bits) and stability.
         """
         targets = self.targets
         entropy = targets.over_steps(targets.entropy)
         stability = _mean_over_steps(targets)
-        relative = {vary: self.variance.relative(vary) for vary in self.variance.perturbations}
+        relative: dict[str, Any] = {}
+        for vary in self.variance.perturbations:
+            low, high = self.variance.interval(vary)
+            relative |= {vary: self.variance.relative(vary), f"{vary}:low": low, f"{vary}:high": high}
         rows: list[dict[str, Any]] = []
         for role in self.heads:
             at = (role.layer, role.head)
@@ -97,7 +106,7 @@ class HeadRoles:
 
     def figure(self) -> go.Figure:
         """Relative variance and attention by role, a column a head."""
-        from interp.figures.heads import heads_figure
+        from interp.mechanism.heads_figure import heads_figure
 
         return heads_figure(self)
 
@@ -115,7 +124,7 @@ def head_roles(
         n: at most so many variations of one thing. least: attention that makes a role, 0..1.
 
     Raises:
-        ControlledError: a model without discrete states, or graphs of leaves alone. ValueError: no graphs.
+        ControlledError: a continuous model of fixed steps, or graphs of leaves alone. ValueError: no graphs.
     """
     targets = attention_targets(model, graphs)
     variance = head_variance(model, graphs, statuses=("waiting", "computing", "done"), n=n, seed=seed)

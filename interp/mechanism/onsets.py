@@ -16,10 +16,12 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from numpy.typing import NDArray
 
-from interp.frequencies.fourier import fourier
+from interp.fourier_analysis.characters import with_characters
+from interp.fourier_analysis.fourier import fourier
 from interp.mechanism.attention_roles import DETECTED, ROLES, attention_targets
 from interp.mechanism.variances import PLACES
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 
 Floats = NDArray[np.float64]
@@ -39,6 +41,7 @@ WORDS: Final[Mapping[str, str]] = {
 """What each measure is; all are shares from 0 to 1."""
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class TrainingDynamics:
     """Measures of every snapshot.
@@ -159,7 +162,9 @@ def training_dynamics(
 
 @torch.no_grad()
 def measure(model: RecurrentTransformer, graphs: Sequence[ComputationGraph]) -> dict[str, float]:
-    """All measures of one model: name (:data:`WORDS`) -> share."""
+    """All measures of one model: name (:data:`WORDS`) -> share. Those of Fourier are of its first operation that has
+    characters, and left out where none has.
+    """
     targets = attention_targets(model, graphs)
     mass = np.nan_to_num(targets.over_steps(targets.mass))
     detected = np.nan_to_num(targets.detected).mean(1)
@@ -168,13 +173,14 @@ def measure(model: RecurrentTransformer, graphs: Sequence[ComputationGraph]) -> 
     }
     for name in ("previous_token_head", "induction_head"):
         found[name] = float(detected[DETECTED.index(name)].max())
-    spectra = fourier(
-        model, model.vocabulary.ops[0], 2, at=("mlp_post", "mlp_out", "resid_post"), control=False, draws=2
-    )
-    found["fourier:single"] = spectra.neurons(spectra.main_layer).single_frequency_share
-    found["fourier:diagonal"] = spectra.site(
-        f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
-    ).diagonal_share
+    for operation in with_characters(model.vocabulary.ops)[:1]:
+        spectra = fourier(
+            model, operation, 2, at=("mlp_post", "mlp_out", "resid_post"), control=False, draws=2
+        )
+        found["fourier:single"] = spectra.neurons(spectra.main_layer).single_frequency_share
+        found["fourier:diagonal"] = spectra.site(
+            f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
+        ).diagonal_share
     return found | _accuracies(model, graphs)
 
 

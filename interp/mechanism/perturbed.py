@@ -12,6 +12,11 @@ and what a variable stands for is taken apart:
 
 K counts from 0. A step of a discrete model depends on nothing but the state that enters it, so these are states that
 are written down, not graphs; what the algorithm makes of each is :func:`interp.oracle_step.oracle_step`'s answer.
+
+A continuous model is entered by its hidden state, which is kept, and moved as little as its readout needs to show the
+symbols of each variation instead of its own (``FactoredUnembed.rewrite``): a measure then says how a step responds to
+what can be read from its state, not to all that is in it. Only models that step until nothing changes are taken, whose
+steps have a schedule.
 """
 
 from __future__ import annotations
@@ -24,10 +29,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.interventions import Recording, record
-from interp.labels import STATUSES
+from interp.data.labels import STATUSES
+from interp.engine.interventions import Recording, record
 from interp.oracle_step import oracle_step
 from models.graph import ComputationGraph, Node
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.vocabulary import FACTORS, EncodedGraphs, FactoredVocabulary
 
@@ -42,6 +48,7 @@ class ControlledError(ValueError):
     """A perturbation that cannot be made; the message says what is allowed."""
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class Controlled:
     """States that differ in one thing.
@@ -51,10 +58,11 @@ class Controlled:
         node: index of the equation.
         vary: what varies, such as ``operand:0``.
         step: the step the states enter.
-        status: of the node in that step's schedule, one of :data:`interp.labels.STATUSES`.
+        status: of the node in that step's schedule, one of :data:`interp.data.labels.STATUSES`.
         states: int [variation, pos, factor].
         labels: what is there in each variation: a name, value or operation.
         encoded: the graph as the model reads it, a batch of one.
+        hidden: float [variation, pos, d_model]; what enters the step of a continuous model, None of a discrete one.
     """
 
     graph: ComputationGraph
@@ -65,6 +73,7 @@ class Controlled:
     states: Tensor
     labels: tuple[str, ...]
     encoded: EncodedGraphs
+    hidden: Tensor | None = None
 
     def __len__(self) -> int:
         """The number of variations."""
@@ -107,6 +116,13 @@ def append_equation(
     Raises:
         ControlledError: more operands than nodes, or no free name. GraphError: nodes or operations that make no
             equation.
+
+    Examples:
+        >>> from interp import append_equation
+        >>> from models import ComputationGraph
+        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
+        >>> append_equation(graph, [2, 0], "SUB").equations[-1]
+        'c SUB a = x_109'
     """
     rng = np.random.default_rng(seed)
     free = sorted(set(range(graph.n_variables)) - {node.variable for node in graph.nodes})
@@ -149,14 +165,18 @@ def controlled(
 
     Raises:
         ControlledError: an unknown ``vary``, a leaf, an operand or operation the node does not have, a step beyond the
-            run, fewer than two variations, or a value varied that is EMPTY at the step; a model whose steps are not
-            entered by discrete states.
+            run, fewer than two variations, or a value varied that is EMPTY at the step; a continuous model of
+            fixed steps.
+
+    Examples:
+        >>> from interp import controlled
+        >>> from models import ComputationGraph, load
+        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
+        >>> found = controlled(load("compiled"), graph, "operand_value:1", n=4)
+        >>> found.step, found.status, len(found.states)
+        (1, 'computing', 4)
     """
-    if model.cfg.bottleneck != "discrete":
-        raise ControlledError(
-            f"this model's bottleneck is {model.cfg.bottleneck!r}: its steps are entered by hidden states, and "
-            "controlled states need a discrete one"
-        )
+    need_schedule(model)
     recording = base if isinstance(base, Recording) else record(model, base)
     graph = recording.graph
     if not -len(graph) <= node < len(graph):
@@ -180,7 +200,29 @@ def controlled(
         chosen = [0, *sorted(others.tolist())]
         states, labels = states[chosen], [labels[i] for i in chosen]
     status = STATUSES[int(np.sign(step - depth)) + 1]
-    return Controlled(graph, index, vary, step, status, states, tuple(labels), recording.encoded)
+    hidden = None if model.cfg.bottleneck == "discrete" else _moved(model, recording, step, states)
+    return Controlled(graph, index, vary, step, status, states, tuple(labels), recording.encoded, hidden)
+
+
+def need_schedule(model: RecurrentTransformer) -> None:
+    """Raises ControlledError for a continuous model whose number of steps is fixed: it is supervised after the last
+    alone, so which node is computed in which step is not known.
+    """
+    if model.cfg.bottleneck != "discrete" and model.cfg.default_steps is not None:
+        raise ControlledError(
+            f"this model (method {model.cfg.method!r}) is supervised after the last of {model.cfg.default_steps} steps "
+            "alone, so its hidden state has no schedule; allowed: models that step until nothing changes"
+        )
+
+
+@torch.no_grad()
+def _moved(model: RecurrentTransformer, recording: Recording, step: int, states: Tensor) -> Tensor:
+    """The hidden state that enters the step, moved to show each of the states, [variation, pos, d_model]."""
+    device = model.W_E.device
+    recording.keep([("hook_embed", step)])
+    own = recording.activation("hook_embed", step).to(device).expand(len(states), -1, -1)
+    shown = recording.trajectory.states[step, 0].to(device).expand(len(states), -1, -1)
+    return model.unembed.rewrite(own, shown, states.to(device))
 
 
 class _Builder:

@@ -32,8 +32,9 @@ import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from scipy.linalg import subspace_angles  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-from interp.chance import AgainstChance, Floats, check_draws, random_basis
 from interp.mechanism.head_circuits import head_circuits
+from interp.statistics.chance import AgainstChance, Floats, check_draws, random_basis
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.vocabulary import FACTORS
 
@@ -51,6 +52,7 @@ _TIED: Final = 1e-5
 _Bases = Mapping[str, Floats]
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class Amplification:
     """Of one circuit, [layer, head, source, target], by :attr:`sources` (query) and :attr:`targets` (key)."""
@@ -94,6 +96,7 @@ class Amplification:
         return pd.DataFrame(columns)
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class Subspaces:
     """Factor subspaces of a model and what its heads do to them.
@@ -161,13 +164,13 @@ class Subspaces:
 
     def figure(self, circuit: Circuit = "OV") -> go.Figure:
         """Factor x head: amplification over chance."""
-        from interp.figures.subspaces import amplification_figure
+        from interp.mechanism.subspaces_figure import amplification_figure
 
         return amplification_figure(self, circuit)
 
     def overlap_figure(self) -> go.Figure:
         """Subspace x subspace: overlap over chance."""
-        from interp.figures.subspaces import overlap_figure
+        from interp.mechanism.subspaces_figure import overlap_figure
 
         return overlap_figure(self)
 

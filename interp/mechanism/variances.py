@@ -6,6 +6,11 @@
 Squares are summed over many equations before the ratio is taken, mean o being that of one equation's variations. The
 paper measures it on one appended equation in one pass; here by status of the node, in the step before, at and after
 its own, and by step.
+
+The mean is that of a few variations, and the squares about it are too small by (n - 1) / n; the variance is therefore
+the unbiased one, sum ||o - mean o||^2 / (n - 1). The ratio can thus exceed 1, by n / (n - 1) at most. Intervals are
+95 % percentile bootstrap intervals over graphs (`interp.statistics.resampling`), since equations of one graph are not
+independent; nan for one graph.
 """
 
 from __future__ import annotations
@@ -20,11 +25,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.following import BaseRun
-from interp.interventions import record
-from interp.labels import STATUSES
-from interp.mechanism.perturbed import KINDS, Controlled, ControlledError, controlled, perturbations_of
+from interp.data.labels import STATUSES
+from interp.engine.following import BaseRun
+from interp.engine.interventions import record
+from interp.mechanism.perturbed import (
+    KINDS,
+    Controlled,
+    ControlledError,
+    controlled,
+    need_schedule,
+    perturbations_of,
+)
+from interp.statistics.resampling import interval_over_graphs
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 
 Floats = NDArray[np.float64]
@@ -34,6 +48,7 @@ PLACES: Final = ("last", "middle", "first")
 """Operands counted from the end of the left-hand side, as the offsets seen from the right-hand side are."""
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class HeadVariance:
     """Sums of squares, one line for every equation, status and perturbation that could be made.
@@ -41,7 +56,7 @@ class HeadVariance:
     Attributes:
         table: columns ``graph``, ``node``, ``vary`` (operands by place: ``operand:last``), ``status``, ``step``,
             ``n_variations``.
-        varying: float [line, layer, head]; mean over variations of ||o - mean o||^2.
+        varying: float [line, layer, head]; unbiased variance over variations, sum ||o - mean o||^2 / (n - 1).
         total: float [line, layer, head]; mean over variations of ||o||^2.
     """
 
@@ -63,19 +78,35 @@ class HeadVariance:
         """
         chosen = cast(Any, (self.table["vary"] == vary) & (self.table["status"] == status)).to_numpy()
         at = np.flatnonzero(chosen) if lines is None else np.array([i for i in lines if chosen[i]], int)
-        varying, total = self.varying[at].sum(0), self.total[at].sum(0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(total > 0, varying / total, np.nan)
+        return _ratio(self.varying[at].sum(0), self.total[at].sum(0))
+
+    def interval(self, vary: str, status: str = "computing") -> Floats:
+        """[end, layer, head]: lower and upper end of the 95 % interval of :meth:`relative`; nan for one graph."""
+        chosen = cast(Any, (self.table["vary"] == vary) & (self.table["status"] == status)).to_numpy()
+        return self._interval(np.flatnonzero(chosen))
+
+    def _interval(self, lines: NDArray[np.int64]) -> Floats:
+        graphs, which = np.unique(cast(Any, self.table["graph"]).to_numpy()[lines], return_inverse=True)
+        per_graph = np.zeros((len(graphs), 2, *self.total.shape[1:]))
+        np.add.at(per_graph, which, np.stack([self.varying[lines], self.total[lines]], 1))
+        ends = np.full((2, *self.total.shape[1:]), np.nan)
+        for layer, head in np.ndindex(*self.total.shape[1:]):
+            ends[:, layer, head] = interval_over_graphs(
+                per_graph[:, :, layer, head], lambda sums: _ratio(sums[..., 0], sums[..., 1])
+            )
+        return ends
 
     def to_frame(self) -> pd.DataFrame:
-        """Columns ``vary, status, step, layer, head, relative_variance, equations``; ``step`` "all" is the sum."""
+        """Columns ``vary, status, step, layer, head, relative_variance, low, high, equations``; ``step`` "all" is the
+        sum, and only it has an interval.
+        """
         rows: list[dict[str, Any]] = []
         for (vary, status), part in self._groups(["vary", "status"]):
             by_step = [(step, lines) for (step,), lines in self._groups(["step"], part)]
             for step, lines in [("all", part), *by_step]:
-                varying, total = self.varying[lines].sum(0), self.total[lines].sum(0)
-                for layer, head in np.ndindex(*total.shape):
-                    ratio = varying[layer, head] / total[layer, head] if total[layer, head] > 0 else np.nan
+                ratios = _ratio(self.varying[lines].sum(0), self.total[lines].sum(0))
+                ends = self._interval(lines) if step == "all" else np.full((2, *ratios.shape), np.nan)
+                for layer, head in np.ndindex(*ratios.shape):
                     rows.append(
                         {
                             "vary": vary,
@@ -83,7 +114,9 @@ class HeadVariance:
                             "step": step,
                             "layer": layer,
                             "head": head,
-                            "relative_variance": ratio,
+                            "relative_variance": ratios[layer, head],
+                            "low": ends[0, layer, head],
+                            "high": ends[1, layer, head],
                             "equations": len(lines),
                         }
                     )
@@ -118,8 +151,9 @@ def head_variance(
     left out.
 
     Raises:
-        ControlledError: a model without discrete states; no perturbation at all. ValueError: an unknown status.
+        ControlledError: a continuous model of fixed steps; no perturbation at all. ValueError: an unknown status.
     """
+    need_schedule(model)
     unknown = [status for status in statuses if status not in STATUSES]
     if unknown:
         raise ValueError(f"status {unknown[0]!r} is unknown; allowed: {', '.join(STATUSES)}")
@@ -142,8 +176,6 @@ def head_variance(
                     try:
                         states = controlled(model, recording, vary, node, step, n, seed)
                     except ControlledError:
-                        if model.cfg.bottleneck != "discrete":
-                            raise
                         continue
                     spread, size = _sums(head_outputs(model, states, base))
                     varying.append(spread)
@@ -184,24 +216,32 @@ def head_outputs(model: RecurrentTransformer, states: Controlled, base: BaseRun 
     # In a causal model what follows the right-hand side does not reach it.
     end = states.rhs + 1 if model.cfg.attention_dir == "causal" else states.states.shape[1]
     entering = states.states[:, :end].to(model.W_E.device)
+    resid = model.embed_state(entering) if states.hidden is None else states.hidden[:, :end]
     model.grow_steps(step + 1)
     names = [f"steps.{step}.blocks.{layer}.attn.hook_z" for layer in range(model.cfg.n_layers)]
     with model.hooks(fwd_hooks=[(name, keep) for name in names]):
         if base is None or not model.resumable:
-            model.transition(entering, step)
+            graph = states.encoded.mask[:, :end].to(entering.device).expand(len(entering), -1)
+            model.step(resid, step, graph if model.cfg.attention_dir == "bidirectional" else None)
         else:
             differs = (entering != base.states[step, :end].to(entering.device)).any(-1).any(0)
             start = int(differs.int().argmax()) if bool(differs.any()) else end - 1
-            model.resume(model.embed_state(entering[:, start:]), base.past(step, 0, start), 0, step)
+            model.resume(resid[:, start:], base.past(step, 0, start), 0, step)
     outputs = [torch.einsum("vhk,hkd->vhd", z, W_O) for z, W_O in zip(kept, model.W_O, strict=True)]
     return torch.stack(outputs, 1).cpu()
 
 
 def _sums(outputs: Tensor) -> tuple[Floats, Floats]:
-    """Mean over variations of ||o - mean o||^2 and of ||o||^2, [layer, head]."""
+    """Over variations the unbiased variance of o and the mean of ||o||^2, [layer, head]."""
     out = outputs.double()
-    spread = (out - out.mean(0)).square().sum(-1).mean(0)
-    return spread.numpy(), out.square().sum(-1).mean(0).numpy()
+    squares = (out - out.mean(0)).square().sum((0, -1))
+    return (squares / max(len(out) - 1, 1)).numpy(), out.square().sum(-1).mean(0).numpy()
+
+
+def _ratio(varying: Floats, total: Floats) -> Floats:
+    """nan where there is nothing to vary."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(total > 0, varying / total, np.nan)
 
 
 def _by_place(vary: str, n_operands: int) -> str:

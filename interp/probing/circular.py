@@ -20,9 +20,10 @@ from sklearn.linear_model import RidgeCV  # pyright: ignore[reportMissingTypeStu
 from sklearn.pipeline import Pipeline  # pyright: ignore[reportMissingTypeStubs]
 from sklearn.preprocessing import StandardScaler  # pyright: ignore[reportMissingTypeStubs]
 
-from interp.activations.datasets import ActivationDataset
+from interp.data.datasets import ActivationDataset
 from interp.probing.fits import Split, features_of, graph_folds, in_parallel
 from interp.probing.rows import ProbeError, ProbeRows, Steps, check_folds, chosen_sites, probe_task
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
@@ -33,6 +34,7 @@ PENALTIES: Final = (1.0, 10.0, 100.0, 1000.0, 10000.0)
 Floats = NDArray[np.float64]
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class CircularProbe:
     """What is read of every frequency, on rows of graphs that were not fitted to; nan where nothing was measured.
@@ -84,8 +86,8 @@ class CircularProbe:
         )
 
     def figure(self, width: int = 1000) -> go.Figure:
-        """:func:`interp.figures.probes.circular_figure`."""
-        from interp.figures.probes import circular_figure
+        """:func:`interp.probing.probes_figure.circular_figure`."""
+        from interp.probing.probes_figure import circular_figure
 
         return circular_figure(self, width)
 

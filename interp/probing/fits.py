@@ -74,15 +74,16 @@ def fit_probe(kind: str, features: NDArray[np.float64], labels: NDArray[np.int64
 
 def held_out_accuracy(
     kind: str, features: NDArray[np.float64], labels: NDArray[np.int64], splits: Sequence[Split]
-) -> tuple[NDArray[np.float64], int]:
-    """Accuracy float [fold] on the test rows, and how many of the fits did not converge."""
+) -> tuple[NDArray[np.float64], int, list[Any]]:
+    """Accuracy float [fold] on the test rows, how many of the fits did not converge, and each fold's probe."""
     accuracy = np.empty(len(splits))
-    unfinished = 0
+    unfinished, probes = 0, list[Any]()
     for fold, (train, test) in enumerate(splits):
         probe, converged = fit_probe(kind, features[train], labels[train])
         accuracy[fold] = np.mean(probe.predict(features[test]) == labels[test])
         unfinished += not converged
-    return accuracy, unfinished
+        probes.append(probe)
+    return accuracy, unfinished, probes
 
 
 def in_parallel(

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
+from interp.data.datasets import ActivationDataset
+from interp.npz import read_npz, write_npz
 from interp.probing.controls import ARMS
 from interp.probing.rows import ProbeError
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 Floats = NDArray[np.float64]
+_PROBE: Final = "probe "
+"""What stands before a site in the name of its probes' array in a file."""
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class ProbeGrid:
     """Accuracy of probes, on rows of graphs that they were not fitted to.
@@ -33,6 +40,10 @@ class ProbeGrid:
         n_rows, n_graphs, n_classes: int [step].
         unconverged: int [step, site], how many of all fits stopped at the largest number of iterations.
         status, role: which rows (None: all). model, target, kind, seed: as given.
+        probes: site -> float [step, fold, class, d + 1], the probes of the target as numbers
+            (:mod:`interp.probing.scoring`), for :meth:`score`. classes: what the class axis stands for. common: int
+            [step, fold], the most frequent class of the training rows, -1 where nothing was fitted. All None in a
+            grid saved by an earlier version.
     """
 
     model: str
@@ -51,6 +62,9 @@ class ProbeGrid:
     n_graphs: NDArray[np.int64]
     n_classes: NDArray[np.int64]
     unconverged: NDArray[np.int64]
+    probes: Mapping[str, Floats] | None = None
+    classes: NDArray[Any] | None = None
+    common: NDArray[np.int64] | None = None
 
     @property
     def mean(self) -> Floats:
@@ -143,29 +157,49 @@ class ProbeGrid:
             }
         )
 
+    def score(self, data: ActivationDataset) -> ProbeGrid:
+        """The same probes on another dataset, without another fit: a grid, whose table has the same columns.
+
+        ``accuracy`` is that of every fold's probe on all rows of ``data`` that have the target (and status and role):
+        give data of other graphs, since no fold is left out. A class that the training rows did not have counts as
+        wrong. ``majority`` is the share of the training rows' most frequent class. The other controls belong to a fit
+        and are nan; ``n_rows``, ``n_graphs`` and ``n_classes`` are those of ``data``, ``unconverged`` is the fits'.
+
+        Raises:
+            ProbeError: data without a site, step, target, status or role of the probes, or of another width; no row
+                left; a grid that was saved without its probes.
+        """
+        from interp.probing.scoring import score_grid
+
+        return score_grid(self, data)
+
     def save(self, path: str | Path) -> Path:
-        """Write everything into one ``.npz``; returns its path."""
+        """Write ``path`` (``.npz`` is added where it is missing) with everything :meth:`load` needs; returns the file.
+
+        Raises:
+            models.files.WriteError: it cannot be written.
+        """
         every: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         arrays: dict[str, Any] = {
             name: value for name, value in every.items() if isinstance(value, np.ndarray)
         }
-        plain = {name: value for name, value in every.items() if name not in arrays}
-        path = Path(path).with_suffix(".npz")
-        np.savez_compressed(path, _plain=np.array(json.dumps(plain)), **arrays)
-        return path
+        plain = {name: value for name, value in every.items() if name not in {*arrays, "probes"}}
+        arrays |= {f"{_PROBE}{site}": numbers for site, numbers in (self.probes or {}).items()}
+        return write_npz(path, {"_plain": np.array(json.dumps(plain)), **arrays})
 
     @classmethod
     def load(cls, path: str | Path) -> ProbeGrid:
-        """The inverse of :meth:`save`."""
-        with np.load(path) as stored:
-            plain: dict[str, Any] = json.loads(str(stored["_plain"]))
-            arrays = {name: stored[name] for name in stored.files if name != "_plain"}
+        """The inverse of :meth:`save`: the same ``path`` names the same file."""
+        arrays: dict[str, Any] = read_npz(path)
+        plain: dict[str, Any] = json.loads(str(arrays.pop("_plain")))
+        probes = {name: arrays.pop(name) for name in list(arrays) if name.startswith(_PROBE)}
+        plain["probes"] = {name.removeprefix(_PROBE): numbers for name, numbers in probes.items()} or None
         plain |= {"steps": tuple(plain["steps"]), "sites": tuple(plain["sites"])}
         return cls(**plain, **arrays)
 
     def figure(self, width: int = 1000) -> go.Figure:
-        """:func:`interp.figures.probes.probe_figure`."""
-        from interp.figures.probes import probe_figure
+        """:func:`interp.probing.probes_figure.probe_figure`."""
+        from interp.probing.probes_figure import probe_figure
 
         return probe_figure(self, width)
 

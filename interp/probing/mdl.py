@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 
 from interp.probing.fits import fit_probe
 from interp.probing.rows import ProbeError
+from models.one_line import one_line
 
 FRACTIONS: Final = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.0)
 """Where blocks end, as shares of the graphs; as in the paper, section 4.1. Shares below one graph fall together."""
 
 
+@one_line
 @dataclass(frozen=True)
 class OnlineCode:
     """The length of the code.

@@ -12,16 +12,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from interp.activations.collecting import collect
-from interp.activations.datasets import ActivationDataset
+from interp.data.collecting import collect
+from interp.data.datasets import ActivationDataset
+from interp.engine.replay import Progress
+from interp.engine.sites import Site
 from interp.probing.cells import fit_cell
 from interp.probing.controls import ARMS, majority_accuracy
 from interp.probing.fits import KINDS, graph_folds, in_parallel, make_probe
 from interp.probing.grid import ProbeGrid as ProbeGrid
 from interp.probing.rows import ProbeError, Steps, check_folds, chosen_sites, probe_task
-from interp.replay import Progress
-from interp.sites import Site
+from interp.probing.scoring import common_labels
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer
 
@@ -90,6 +92,7 @@ def fit_probe_grid(
             seed,
             controls,
             mdl,
+            len(task.classes),
         )
         for step, key in cells
     )
@@ -97,15 +100,20 @@ def fit_probe_grid(
     shape = (len(ARMS), len(task.steps), len(keys))
     accuracy, bits = np.full((*shape, folds), np.nan), np.full(shape, np.nan)
     unconverged = np.zeros(shape[1:], dtype=np.int64)
+    probes: dict[str, NDArray[np.float64]] = {}
     for done, ((step, key), cell) in enumerate(zip(cells, results, strict=True), start=1):
         place = task.steps.index(step), keys.index(key)
         accuracy[:, *place], bits[:, *place], unconverged[place] = cell.accuracy, cell.bits, cell.unconverged
+        empty = np.full((len(task.steps), *cell.probes.shape), np.nan)
+        probes.setdefault(key, empty)[place[0]] = cell.probes
         if progress is not None:
             progress(done, len(cells))
     majority = np.full((len(task.steps), folds), np.nan)
+    common = np.full(majority.shape, -1)
     for step in measured:
-        rows = task.rows[step]
-        majority[task.steps.index(step)] = majority_accuracy(rows, graph_folds(rows.graphs, folds, seed))
+        rows, place = task.rows[step], task.steps.index(step)
+        splits = graph_folds(rows.graphs, folds, seed)
+        majority[place], common[place] = majority_accuracy(rows, splits), common_labels(rows, splits)
     n_rows = np.array([len(rows.index) for rows in task.rows.values()])
     n_classes = np.array([rows.n_classes for rows in task.rows.values()])
     return ProbeGrid(
@@ -125,6 +133,9 @@ def fit_probe_grid(
         n_graphs=np.array([rows.n_graphs for rows in task.rows.values()]),
         n_classes=n_classes,
         unconverged=unconverged,
+        probes=probes,
+        classes=task.classes,
+        common=common,
     )
 
 

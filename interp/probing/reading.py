@@ -15,19 +15,21 @@ import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
-from interp.activations.collecting import collect
-from interp.activations.datasets import ActivationDataset
-from interp.labels import STATUSES
+from interp.data.collecting import collect
+from interp.data.datasets import ActivationDataset
+from interp.data.labels import STATUSES
 from interp.probing.fits import features_of, fit_probe
 from interp.probing.probes import SITES
 from interp.probing.rows import ALL, ProbeError, chosen_sites, probe_task
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class ProbeReading:
     """What was read in every row (a row a node, at its right-hand side) of ``graphs``.
@@ -35,7 +37,7 @@ class ProbeReading:
     Attributes:
         target, status, kind: of the probes; status None: rows of any.
         sites: where the probes read.
-        labels: a line a row, as in :class:`interp.activations.datasets.ActivationDataset`.
+        labels: a line a row, as in :class:`interp.data.datasets.ActivationDataset`.
         true: str [step, row]; the target, "" where the row has none, or another status than the probes.
         read: str [step, site, row]; what the probe says; "" where ``true`` is, or no training row of the step had one.
         n_training: int [step]; rows a probe of the step was fitted on.
@@ -85,8 +87,8 @@ class ProbeReading:
         )
 
     def figure(self, graph: int = 0, width: int = 1000) -> go.Figure:
-        """:func:`interp.figures.probe_reading.reading_figure` of one graph."""
-        from interp.figures.probe_reading import reading_figure
+        """:func:`interp.probing.reading_figure.reading_figure` of one graph."""
+        from interp.probing.reading_figure import reading_figure
 
         return reading_figure(self, graph, width)
 
@@ -94,6 +96,7 @@ class ProbeReading:
 def read_with_probes(
     model: RecurrentTransformer,
     graphs: Sequence[ComputationGraph],
+    *,
     training: Sequence[ComputationGraph],
     target: str = "value",
     sites: Sequence[str] = SITES,
@@ -102,6 +105,10 @@ def read_with_probes(
     n_steps: int | None = None,
 ) -> ProbeReading:
     """Fit probes on ``training`` at every step and site, and read ``graphs`` with them.
+
+    What is fitted on is given by its name, so that the two lists cannot change places::
+
+        read_with_probes(model, [graph], training=others, status="computing")
 
     n_steps: of both; default: as many as ``graphs`` take. Other arguments as for `interp.fit_probe_grid`.
 

@@ -16,7 +16,8 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from interp.activations.datasets import ActivationDataset
+from interp.data.datasets import ActivationDataset
+from models.bounds import index_of
 
 ALL: Final = "all"
 Steps = Literal["all"] | Sequence[int]
@@ -32,7 +33,7 @@ class ProbeRows:
     """The rows of one step.
 
     index   int [row]   in the dataset
-    labels  int [row]   index into :attr:`ProbeTask.classes`
+    labels  int [row]   index into :attr:`ProbeTask.classes`, -1: none of them
     graphs  int [row]   what is never split between training and test
     words   int [row]   word type for the control task; all 0 where the dataset has no names
     """
@@ -86,14 +87,17 @@ def probe_task(
     status: str | None = None,
     role: str | None = None,
     steps: Steps = ALL,
+    classes: NDArray[Any] | None = None,
 ) -> ProbeTask:
     """The labels of a target, step by step.
 
     status: only rows whose node is ``waiting``, ``computing`` or ``done`` in the state that enters the step; None or
-    "all": any. role: only tokens of that role (:data:`interp.labels.ROLES`); None or "all": any.
+    "all": any. role: only tokens of that role (:data:`interp.data.labels.ROLES`); None or "all": any. classes: those of
+    other data, in whose order labels are given, -1 for what is none of them; default: those that occur.
 
     Raises:
-        ProbeError: an unknown target, status, role or step; no row left; a target that has one class only.
+        ProbeError: an unknown target, status, role or step; no row left; a target that has one class only, unless
+            ``classes`` are given; ``classes`` of another type (numbers, words).
     """
     status, role = (None if given == ALL else given for given in (status, role))
     wanted = _steps(steps, data.n_steps)
@@ -112,18 +116,26 @@ def probe_task(
             f"target {target!r} is not defined (-1) at any of the {int(chosen[wanted].any(0).sum())} tokens{where}; "
             "choose tokens that have it: 'value' and 'operand_1' stand at right-hand sides, for example"
         )
-    classes: NDArray[Any] = np.unique(np.concatenate([column[step][kept[step]] for step in wanted]))
-    if len(classes) < 2:
+    found: NDArray[Any] = np.unique(np.concatenate([column[step][kept[step]] for step in wanted]))
+    if classes is None and len(found) < 2:
         raise ProbeError(
-            f"target {target!r} has one class only ({classes[0]}) in the {int(kept[wanted].sum())} rows; "
+            f"target {target!r} has one class only ({found[0]}) in the {int(kept[wanted].sum())} rows; "
             "a probe needs at least two"
+        )
+    if found.dtype == object:  # words, as a frame has them
+        found = found.astype(np.str_)
+    classes = found if classes is None else classes
+    code_of = {value: code for code, value in enumerate(classes.tolist())}
+    if type(found.tolist()[0]) is not type(classes.tolist()[0]):
+        raise ProbeError(
+            f"target {target!r} is {found.tolist()[0]!r} here, and {classes.tolist()[0]!r} where the probes come from"
         )
     graphs = _codes(_array(data, "graph"))
     words = _codes(_array(data, "name")) if "name" in data.labels else np.zeros(len(data), dtype=np.int64)
     rows: dict[int, ProbeRows] = {}
     for step in wanted:
         index = kept[step].nonzero()[0]
-        labels = np.asarray(np.searchsorted(classes, column[step][index]), dtype=np.int64)
+        labels = np.array([code_of.get(value, -1) for value in column[step][index].tolist()], dtype=np.int64)
         rows[step] = ProbeRows(index, labels, graphs[index], words[index])
     return ProbeTask(target, status, role, classes, rows)
 
@@ -163,7 +175,7 @@ def site_label(key: str) -> str:
 
 
 def _order(key: str) -> tuple[int, int, int]:
-    from interp.sites import SHORT_NAMES
+    from interp.engine.sites import SHORT_NAMES
 
     layer, name, head = _apart(key)
     names = list(SHORT_NAMES)
@@ -173,14 +185,14 @@ def _order(key: str) -> tuple[int, int, int]:
 
 def _apart(key: str) -> tuple[int, str, str]:
     """Layer (-1: none), short name (the key itself where it is no hook of ours) and head ("": none) of a key."""
-    from interp.sites import SHORT_NAMES
+    from interp.engine.sites import SHORT_NAMES
 
     layer, name, head = -1, key, ""
-    if name.startswith("blocks.") and name.split(".")[1].isdigit():
+    if name.startswith("blocks.") and index_of(name.split(".")[1]) is not None:
         number, name = name.split(".", 2)[1:]
         layer = int(number)
     front, _, last = name.rpartition(".")
-    if last.isdigit():
+    if index_of(last) is not None:
         name, head = front, last
     short = next((short for short, long in SHORT_NAMES.items() if name == long), None)
     return (-1, key, "") if short is None else (layer, short, head)
@@ -210,7 +222,7 @@ def _column(data: ActivationDataset, target: str) -> NDArray[Any]:
 def _of_status(data: ActivationDataset, status: str | None) -> NDArray[np.bool_]:
     if status is None:
         return np.ones((data.n_steps, len(data)), dtype=np.bool_)
-    from interp.labels import STATUSES
+    from interp.data.labels import STATUSES
 
     if status not in STATUSES or "status" not in data.step_labels:
         known = STATUSES if "status" in data.step_labels else ()
@@ -221,7 +233,7 @@ def _of_status(data: ActivationDataset, status: str | None) -> NDArray[np.bool_]
 def _of_role(data: ActivationDataset, role: str | None) -> NDArray[np.bool_]:
     if role is None:
         return np.ones(len(data), dtype=np.bool_)
-    from interp.labels import ROLES
+    from interp.data.labels import ROLES
 
     if role not in ROLES or "role" not in data.labels:
         known = ROLES if "role" in data.labels else ()

@@ -16,9 +16,10 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from transformer_lens.tools.analysis.sparse_probing import SparseProbeSweep, sweep_sparse_probe
 
-from interp.activations.collecting import collect
+from interp.data.collecting import collect
 from interp.probing.rows import ProbeError, probe_task
 from models.graph import ComputationGraph
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 KS: Final = (1, 2, 4, 8, 16)
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class SparseProbe:
     """The probes of one step and site.
@@ -71,8 +73,8 @@ class SparseProbe:
         return pd.DataFrame(found)
 
     def figure(self, width: int = 700) -> go.Figure:
-        """:func:`interp.figures.probes.sparse_figure`."""
-        from interp.figures.probes import sparse_figure
+        """:func:`interp.probing.probes_figure.sparse_figure`."""
+        from interp.probing.probes_figure import sparse_figure
 
         return sparse_figure(self, width)
 

@@ -17,10 +17,11 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 from scipy.linalg import subspace_angles  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-from interp.activations.datasets import ActivationDataset
+from interp.data.datasets import ActivationDataset
 from interp.probing.controls import shuffled_labels
 from interp.probing.fits import features_of, fit_probe, graph_folds, in_parallel, make_probe
 from interp.probing.rows import ProbeError, ProbeRows, Steps, check_folds, chosen_sites, probe_task
+from models.one_line import one_line
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
@@ -30,6 +31,7 @@ _RANDOM_PAIRS: Final = 20
 Floats = NDArray[np.float64]
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class ProbeTransfer:
     """Cross-step accuracy and angles of the probes of one site; nan where a step has too few graphs or one class.
@@ -95,8 +97,8 @@ class ProbeTransfer:
         )
 
     def figure(self, width: int = 1000) -> go.Figure:
-        """:func:`interp.figures.probes.transfer_figure`."""
-        from interp.figures.probes import transfer_figure
+        """:func:`interp.probing.probes_figure.transfer_figure`."""
+        from interp.probing.probes_figure import transfer_figure
 
         return transfer_figure(self, width)
 

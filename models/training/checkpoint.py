@@ -9,50 +9,28 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
+from models import files
+from models.storage import CheckpointError as CheckpointError
+
 MAGIC = b"recurlens checkpoint 1\n"
 
 
-class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be written or read; the message names the file and the reason."""
-
-
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Call `write(file)` on a temporary file in the same folder, fsync, rename to `path`. On failure `path`
-    keeps its old content.
+    """:func:`models.files.write_atomically` for the files of a training run.
 
     Raises:
         CheckpointError: the disk is full, the folder cannot be written, ... .
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        kept = f"{path} still holds the previous one" if path.is_file() else "nothing was left behind"
-        raise CheckpointError(f"cannot write {path}: {error.strerror or error}; {kept}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        files.write_atomically(path, write)
+    except files.WriteError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

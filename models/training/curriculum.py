@@ -4,8 +4,8 @@ A phase fixes the graphs (sizes, leaves, operand weights) and the tokens per bat
 starts at the first phase's `skew` and falls by `skew_step` at every step at which the running accuracy of
 the gated operand counts is at least `gate`. A phase is left when the skew is gone and the running accuracy
 of every operand count is at least `leave_at`, or when the run's progress (share of its budget) reaches
-`latest`. Everything depends on steps and measured accuracies only, so a resumed run takes the same
-decisions.
+`latest` (1, the default: accuracy alone decides). Everything depends on steps and measured accuracies only,
+so a resumed run takes the same decisions.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ class Phase(BaseModel):
     most_skew: the skew is lowered to this when the phase begins.
     attention_noise: standard deviation of Gaussian noise on the attention scores, so that the right key
     has to win by a margin.
+    first_step: of real runs, the first whose state is an example of a transition.
+    frozen: beginnings of the names of parameters that keep their values in this phase. Attention that finds operands
+    is lost while nothing can yet be made of them: it has no gradient but noise.
+    leave_on: numbers of operands whose accuracy decides on leaving the phase.
+    begin_skew: the skew with which the phase begins, instead of that of the phase before.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +52,10 @@ class Phase(BaseModel):
     graphs: int | None = Field(default=None, ge=1)
     most_skew: float = Field(default=1.0, ge=0, le=1)
     attention_noise: float = Field(default=0.0, ge=0)
+    first_step: int = Field(default=0, ge=0)
+    frozen: tuple[str, ...] = ()
+    leave_on: tuple[int, ...] = (1, 2, 3)
+    begin_skew: float | None = Field(default=None, ge=0, le=1)
 
     def recipe(self, sizes: tuple[int, int] | None = None) -> Recipe:
         """The graphs of this phase, or of a band of its sizes."""
@@ -98,10 +107,11 @@ class Curriculum:
         phase = self.phase
         if min(self.accuracy[k] for k in phase.gated) >= phase.gate:
             self.skew = max(0.0, self.skew - phase.skew_step)
-        learnt = self.skew == 0.0 and min(self.accuracy[1:]) >= phase.leave_at
+        learnt = self.skew == 0.0 and min(self.accuracy[k] for k in phase.leave_on) >= phase.leave_at
         if self.index + 1 < len(self.phases) and (learnt or progress >= phase.latest):
             self.index += 1
-            self.skew = min(self.skew, self.phase.most_skew)
+            begin = self.skew if self.phase.begin_skew is None else self.phase.begin_skew
+            self.skew = min(begin, self.phase.most_skew)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must hold."""

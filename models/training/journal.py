@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from models.training.checkpoint import CheckpointError
+from models.training.checkpoint import CheckpointError, write_atomically
 
 
 class MissingExtraError(RuntimeError):
@@ -25,6 +25,7 @@ class Journal:
 
     Raises:
         MissingExtraError: `board` is given, and TensorBoard is not installed.
+        CheckpointError: `path` cannot be written.
     """
 
     def __init__(self, path: Path, keep_until: int | None = None, board: Path | None = None) -> None:
@@ -37,14 +38,15 @@ class Journal:
                     "TensorBoard is not installed: pip install 'recurlens[train]'"
                 ) from error
             self._board = SummaryWriter(str(board), purge_step=keep_until)
-        path.parent.mkdir(parents=True, exist_ok=True)
         kept: list[str] = []
         if keep_until is not None and path.exists():
             kept = [line for line in path.read_text().splitlines() if _step_of(line) <= keep_until]
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(f"{line}\n" for line in kept))
-        temporary.replace(path)
-        self._file = path.open("a")
+        text = "".join(f"{line}\n" for line in kept).encode()
+        write_atomically(path, lambda file: file.write(text))
+        try:
+            self._file = path.open("a")
+        except OSError as error:
+            raise CheckpointError(f"cannot write {path}: {error.strerror or error}") from error
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record; it is in the file when this returns.
@@ -63,10 +65,17 @@ class Journal:
                     self._board.add_scalar(name, value, record["step"])
 
     def close(self) -> None:
-        """Flush to disk and close."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        """Flush to disk and close.
+
+        Raises:
+            CheckpointError: what is left cannot be written.
+        """
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError as error:
+            raise CheckpointError(f"cannot write {self._file.name}: {error.strerror or error}") from error
         if self._board is not None:
             self._board.close()
 

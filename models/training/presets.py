@@ -1,7 +1,9 @@
-"""Settings of a run: `TrainingConfig`, and the presets `cpu`, `paper`, `smoke` for each method.
+"""Settings of a run: `TrainingConfig`, and the presets `cpu`, `staged`, `mini`, `paper`, `smoke` for each method.
 
-`cpu` is what the zoo is trained with; `paper` has the sizes and the schedule of the paper's
-published configuration, for a GPU; `smoke` runs in seconds, for tests.
+`cpu` trains `discrete-corrected` from scratch; `staged` trains every method in phases that accuracy ends, most of them
+from the weights of the first stage they share (`models.training.stages`); `mini` does the same on a smaller task with a
+smaller model (`models.training.mini`); `paper` has the sizes and the schedule of the paper's published configuration,
+for a GPU; `smoke` runs in seconds, for tests.
 """
 
 from __future__ import annotations
@@ -10,17 +12,31 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from models.operations import OPERATIONS
+from models.training import mini, stages
 from models.training.curriculum import Phase
 
 Method = Literal[
-    "feedforward", "recurrent", "chain-of-thought", "continuous", "discrete", "discrete-corrected"
+    "feedforward",
+    "recurrent",
+    "chain-of-thought",
+    "continuous",
+    "discrete",
+    "discrete-corrected",
+    "lookup",
+    "aligned",
+    "lookup-text",
 ]
-Preset = Literal["cpu", "paper", "smoke"]
+Preset = Literal["cpu", "staged", "mini", "paper", "smoke"]
 Supervision = Literal["transitions", "paper"]
 Clock = Literal["wall", "processor"]
-METHODS: tuple[str, ...] = get_args(Method)
+TRAINABLE: tuple[str, ...] = get_args(Method)
+METHODS = TRAINABLE[:-3]
+"""The paper's six. `lookup` is the first stage that they share, `lookup-text` that of chain of thought, whose text is
+another; `aligned` is a second one, of those without a bottleneck."""
 PRESETS: tuple[str, ...] = get_args(Preset)
-OPERATION_ORDER = ("ADD", "SUB", "MUL")
+STAGED = {"staged": stages, "mini": mini}
+"""Presets whose methods have phases of their own, and most of them the weights of a first stage."""
 
 
 class SettingsError(ValueError):
@@ -30,6 +46,7 @@ class SettingsError(ValueError):
 class TrainingConfig(BaseModel):
     """Everything that decides a run, besides the code.
 
+    start: name or folder of the checkpoint whose weights the run begins with; None for new weights.
     model: fields of `RecurrentConfig` that differ from its defaults.
     minutes, steps: the budget; a run ends at whichever comes first. Progress is the larger of the two shares.
     clock: what minutes are counted in; `processor` is the time of the process on all its threads, so that
@@ -39,7 +56,8 @@ class TrainingConfig(BaseModel):
     skew: probability, at the start, that a value is an operation's identity.
     random_states: share of examples of `discrete-corrected` that start from a random state.
     changed_weight: loss weight of the value factor where the target differs from the input.
-    born_distances: bias at distance j of head j in the first layer, at initialisation (relative_bias only).
+    extra_steps: steps beyond depth + 1 that `continuous` is unrolled for, at most (drawn for each batch).
+    born_distances: the model's field of this name, for models with relative_bias.
     ema: decay of the averaged weights that are saved; None saves the weights themselves.
     log_every: steps between log records. validate_*, checkpoint_*: minutes, or steps where given, between
     two.
@@ -53,6 +71,7 @@ class TrainingConfig(BaseModel):
     preset: str = "cpu"
     ops: tuple[str, ...] = ("ADD",)
     seed: int = Field(default=0, ge=0)
+    start: str | None = None
     model: dict[str, Any] = {}
     minutes: float | None = Field(default=None, gt=0)
     steps: int | None = Field(default=None, gt=0)
@@ -62,6 +81,7 @@ class TrainingConfig(BaseModel):
     skew: float = Field(default=0.0, ge=0, le=1)
     random_states: float = Field(default=0.85, ge=0, le=1)
     changed_weight: float = Field(default=6.0, gt=0)
+    extra_steps: int = Field(default=0, ge=0)
     learning_rate: float = Field(default=2e-3, gt=0)
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = Field(default=0.01, ge=0)
@@ -143,7 +163,9 @@ _METHOD_MODELS: dict[str, dict[str, Any]] = {
     "feedforward": {"default_steps": 1},
     "recurrent": {"bottleneck": "continuous", "default_steps": 8},
     "chain-of-thought": {"default_steps": 1},
+    "lookup-text": {"default_steps": 1},
     "continuous": {"bottleneck": "continuous"},
+    "aligned": {"bottleneck": "continuous"},
 }
 """What a method asks of the model, under every preset."""
 FEEDFORWARD_DEPTH = 3
@@ -160,6 +182,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "skew": 0.75,
         "born_distances": 5.0,
     },
+    "staged": {"model": _CPU_MODEL, "minutes": 60.0, "born_distances": 5.0},
+    "mini": {"model": mini.MODEL, "minutes": mini.MINUTES, "born_distances": 5.0, **mini.VALIDATION},
     "smoke": {
         "model": _SMOKE_MODEL,
         "steps": 40,
@@ -204,17 +228,21 @@ def training_config(
     Raises:
         SettingsError: an unknown method, preset, operation, field, or a value out of range.
     """
-    if method not in METHODS:
-        raise SettingsError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
+    if method not in TRAINABLE:
+        raise SettingsError(f"unknown method {method!r}; choose one of {', '.join(TRAINABLE)}")
     if preset not in PRESETS:
         raise SettingsError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    unknown = [op for op in ops if op not in OPERATION_ORDER]
+    unknown = [op for op in ops if op not in OPERATIONS]
     if unknown or not ops or len(set(ops)) < len(ops):
         raise SettingsError(
-            f"operations {list(ops)} are not allowed; give each of {', '.join(OPERATION_ORDER)} at most once"
+            f"operations {list(ops)} are not allowed; give each of {', '.join(OPERATIONS)} at most once"
         )
-    ordered = tuple(op for op in OPERATION_ORDER if op in ops)
+    ordered = OPERATIONS.ordered(ops)
     settings = {**_for_task(method, ordered, _PRESETS[preset]), **changes}
+    if preset in STAGED:
+        staged = STAGED[preset]
+        model = {**settings["model"], **staged.MODELS.get(method, {}), **changes.get("model", {})}
+        settings = {**staged.SETTINGS[method], **settings, "model": model}
     if minutes is not None or steps is not None:
         settings |= {"minutes": minutes, "steps": steps}
     try:
@@ -230,11 +258,13 @@ def training_config(
 def _for_task(method: str, ops: tuple[str, ...], preset: dict[str, Any]) -> dict[str, Any]:
     """The preset with the model and the batch size that a method and its operations need."""
     model = {**preset["model"], **_METHOD_MODELS.get(method, {})}
-    # Two MLPs after the operands have been fetched learn the 9 pairs of operations on three operands.
+    # Two MLPs after the operands have been fetched learn the pairs of operations on three operands.
     if len(ops) > 1 and preset.get("supervision") != "paper":
         model |= {"n_layers": model["n_layers"] + 1, "d_mlp": model["d_mlp"] * 3 // 2}
     if method == "feedforward":
         model["n_layers"] = FEEDFORWARD_DEPTH * model["n_layers"]
+    if "phases" not in preset:
+        return {**preset, "model": model}
     passes = PASSES.get(method, 1)
     phases: tuple[Phase, ...] = preset["phases"]
     if preset.get("supervision") != "paper":

@@ -45,7 +45,8 @@ class Recipe:
     sizes: smallest and largest number of nodes, drawn uniformly.
     leaves: smallest and largest number of leaves, drawn uniformly (never more than the number of nodes).
     operand_weights: relative frequency of nodes with 1, 2, 3 operands.
-    max_depth: graphs deeper than this are drawn again at the same size; None for no limit.
+    max_depth: graphs deeper than this are drawn again at the same size; None for no limit. With 1, operands are drawn
+    among the leaves at once, since hardly any other draw would do.
     """
 
     sizes: tuple[int, int] = (8, 32)
@@ -113,7 +114,7 @@ def sample_batch(
 
     Raises:
         ValueError: the recipe asks for more nodes than the vocabulary has names, or for a depth no draw
-        reaches.
+            reaches.
     """
     recipe = recipe or Recipe()
     if recipe.sizes[1] > vocabulary.n_variables:
@@ -190,19 +191,22 @@ def _draw_once(
     rng: np.random.Generator, sizes: Ints, leaves: Ints, recipe: Recipe, width: int
 ) -> tuple[Ints, Ints, Ints]:
     index = np.arange(width)
+    earlier = np.broadcast_to(index, (len(sizes), width))  # how many nodes operands are drawn from
+    if recipe.max_depth == 1:
+        earlier = np.minimum(earlier, leaves[:, None])
     cumulative = np.cumsum(np.asarray(recipe.operand_weights, dtype=np.float64))
     k = np.searchsorted(cumulative / cumulative[-1], rng.random((len(sizes), width)), side="right") + 1
-    k = np.minimum(k, index)
+    k = np.minimum(k, earlier)
     k = np.where(index < leaves[:, None], 0, k)
     k = np.where(index < sizes[:, None], k, -1)
 
     # Ordered draws without replacement: each is uniform over what is left, shifted past the earlier ones in
     # ascending order.
     uniform = rng.random((len(sizes), width, MAX_OPERANDS))
-    first = (uniform[..., 0] * index).astype(np.int64)
-    second = (uniform[..., 1] * np.maximum(index - 1, 0)).astype(np.int64)
+    first = (uniform[..., 0] * earlier).astype(np.int64)
+    second = (uniform[..., 1] * np.maximum(earlier - 1, 0)).astype(np.int64)
     second += second >= first
-    third = (uniform[..., 2] * np.maximum(index - 2, 0)).astype(np.int64)
+    third = (uniform[..., 2] * np.maximum(earlier - 2, 0)).astype(np.int64)
     third += third >= np.minimum(first, second)
     third += third >= np.maximum(first, second)
     parents = np.where(np.arange(MAX_OPERANDS) < k[..., None], np.stack([first, second, third], axis=-1), -1)

@@ -10,12 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.operations import OPERATIONS
 from models.training.sampling import NUMBER, Bools, GraphBatch, Ints
 from models.training.transition import next_values, true_values, values_after
 from models.vocabulary import FactoredVocabulary
-
-IDENTITIES = {"ADD": 0, "SUB": 0, "MUL": 1}
-"""The value that leaves the other operand of an operation as it is."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +41,20 @@ def random_values(
     values = rng.integers(0, vocabulary.modulus, shape)
     if skew > 0:
         neutral = identities(rng, batch, vocabulary)
-        values = np.where(rng.random(shape) < skew, neutral, values)
+        values = np.where((rng.random(shape) < skew) & (neutral >= 0), neutral, values)
     values = np.where(rng.random(shape) < empty, vocabulary.empty, values)
     return np.where(batch.exists, values, -1)
 
 
 def identities(rng: np.random.Generator, batch: GraphBatch, vocabulary: FactoredVocabulary) -> Ints:
-    """A value for every node that leaves others as they are, int64 [batch, node].
+    """A value for every node that leaves others as they are, int64 [batch, node]; -1 for that of an operation
+    without identity.
 
     The identity of the operation in front of the node in one of the equations that use it, drawn at random
     (behind it where the node comes first); of any operation where nothing uses the node.
     """
-    symbols = np.array([IDENTITIES[op] for op in vocabulary.ops])
+    of_ops = (OPERATIONS[op].identity for op in vocabulary.ops)
+    symbols = np.array([-1 if identity is None else identity for identity in of_ops])
     neutral = symbols[rng.integers(0, len(vocabulary.ops), batch.rhs.shape)]
     if len(set(symbols.tolist())) == 1:
         return neutral
@@ -74,7 +74,7 @@ def skew_leaves(
     if skew <= 0:
         return batch
     neutral = identities(rng, batch, vocabulary)
-    replaced = (batch.n_operands == 0) & (rng.random(batch.rhs.shape) < skew)
+    replaced = (batch.n_operands == 0) & (rng.random(batch.rhs.shape) < skew) & (neutral >= 0)
     leaf_values = np.where(replaced, neutral, batch.leaf_values)
     factors = batch.factors.copy()
     rows, nodes = np.nonzero(replaced)
@@ -88,11 +88,12 @@ def mixed_examples(
     vocabulary: FactoredVocabulary,
     random: float,
     skew: float = 0.0,
+    first_step: int = 0,
 ) -> Examples:
     """One step per graph: from a random state with probability `random`, else from a real run at a uniform
-    step 0..depth."""
+    step `first_step`..depth (depth, where a graph has no such step)."""
     deepest: Ints = batch.depths.max(axis=1)
-    steps: Ints = rng.integers(0, deepest + 1, dtype=np.int64)
+    steps: Ints = rng.integers(np.minimum(first_step, deepest), deepest + 1, dtype=np.int64)
     inputs = values_after(batch, steps, true_values(batch, vocabulary), vocabulary)
     if random > 0:
         chosen = rng.random(len(batch)) < random

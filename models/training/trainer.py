@@ -4,8 +4,8 @@ A step draws a batch from `(seed, step, process)` alone, so the data of a step n
 before and a resumed run needs no data state. Drawing takes 1 to 2 ms beside 150 ms and more for a step on
 one core, so it stays on the training thread. A checkpoint holds weights, optimiser, curriculum, torch's
 random state, step and time spent: after `kill -9`, `resume=True` repeats the steps since the last
-checkpoint exactly and goes on. Budgets in minutes count the time of all parts of a run, by the wall-clock
-or by the processor's.
+checkpoint exactly and goes on; it first writes the model of that checkpoint again, so that the two agree.
+Budgets in minutes count the time of all parts of a run, by the wall-clock or by the processor's.
 """
 
 from __future__ import annotations
@@ -17,26 +17,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from models import storage
 from models.config import RecurrentConfig
+from models.files import remove_leftovers
 from models.recurrent import RecurrentTransformer
+from models.snapshots import FOLDER as SNAPSHOTS
+from models.snapshots import write_snapshot
 from models.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, write_atomically
 from models.training.curriculum import Curriculum
 from models.training.journal import Bar, Journal
 from models.training.objectives import make_objective
 from models.training.presets import SettingsError, TrainingConfig
+from models.training.starting import start_from
 from models.training.validation import Validator
 from models.training.workers import Workers
 
-CHECKPOINT, LOG, SETTINGS, SNAPSHOTS, BOARD = (
-    "checkpoint.pt",
-    "log.jsonl",
-    "training.json",
-    "snapshots",
-    "tensorboard",
-)
+CHECKPOINT, LOG, SETTINGS, BOARD = "checkpoint.pt", "log.jsonl", "training.json", "tensorboard"
 
 DEVICES = ("cpu", "cuda")
 
@@ -63,8 +61,9 @@ class Trainer:
             available = "both" if torch.cuda.is_available() else "cpu only"
             raise SettingsError(f"device={device!r} cannot be used; choose cpu or cuda (here: {available})")
         self.workers = Workers.connect(device)
-        self.model = build_model(config).to(device)
+        self.model = build_model(config, start=not resume).to(device)
         self.objective = make_objective(config, self.model.vocabulary)
+        self.objectives = [make_objective(config, self.model.vocabulary, phase) for phase in config.phases]
         self.curriculum = Curriculum(config.phases, config.skew)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
@@ -76,6 +75,8 @@ class Trainer:
             [p.detach().clone() for p in self.model.parameters()] if config.ema is not None else []
         )
         self.step, self.seconds, self.next_snapshot = 0, 0.0, 0
+        # As built: training changes the noise, and a resumed run begins with that of its checkpoint.
+        self.settings = {"training": config.model_dump(mode="json"), "model": self.model.cfg.to_dict()}
         self.clock = time.process_time if config.clock == "processor" else time.monotonic
         self.started = self.clock()
         torch.manual_seed(config.seed * 1009 + self.workers.index)  # pyright: ignore[reportUnknownMemberType]
@@ -95,8 +96,13 @@ class Trainer:
         Raises:
             CheckpointError: something cannot be written; the previous checkpoint is intact.
         """
+        if self.workers.leads:
+            for folder in (self.out, self.out / SNAPSHOTS):
+                remove_leftovers(folder)
         if self.step == 0:
             self.save()  # from here on, a killed run can be resumed
+        else:
+            self._export()  # the kill may have come between the checkpoint and the model
         journal = self._open()
         self.started = self.clock() - self.seconds
         last = {"checkpoint": self.seconds, "validation": self.seconds}
@@ -146,12 +152,14 @@ class Trainer:
         config, model = self.config, self.model
         rng = np.random.default_rng([config.seed, self.step, self.workers.index])
         recipe, n_graphs = self.curriculum.draw_size(rng)
-        batch = self.objective.draw(rng, recipe, n_graphs, self.curriculum.skew).to(model.W_E.device)
+        objective = self.objectives[self.curriculum.index]
+        batch = objective.draw(rng, recipe, n_graphs, self.curriculum.skew).to(model.W_E.device)
         model.cfg.attention_noise = self.curriculum.phase.attention_noise
+        self._freeze()
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         self.optimizer.zero_grad(set_to_none=False)
-        outcome = self.objective.loss(model, batch)
+        outcome = objective.loss(model, batch)
         outcome.loss.backward()  # pyright: ignore[reportUnknownMemberType]
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         # One process's clock counts for all, so that all stop, decay and save at the same step.
@@ -168,6 +176,14 @@ class Trainer:
         self.curriculum.update(right, total, self.progress())
         return float(measured[8]) / self.workers.count, len(batch) * self.workers.count
 
+    def _freeze(self) -> None:
+        """Let the parameters that the phase keeps have no gradient, which the optimiser then leaves alone."""
+        for name, parameter in self.model.named_parameters():
+            kept = name.startswith(self.curriculum.phase.frozen)
+            if parameter.requires_grad == kept:
+                parameter.requires_grad_(not kept)
+                parameter.grad = None
+
     def _due(self, what: str, last: float) -> bool:
         steps = getattr(self.config, f"{what}_steps")
         if steps is not None and self.step % steps == 0:
@@ -179,8 +195,7 @@ class Trainer:
     def _open(self) -> Journal | None:
         if not self.workers.leads:
             return None
-        settings = {"training": self.config.model_dump(mode="json"), "model": self.model.cfg.to_dict()}
-        text = json.dumps(settings, indent=2).encode()
+        text = json.dumps(self.settings, indent=2).encode()
         write_atomically(self.out / SETTINGS, lambda file: file.write(text))
         return Journal(
             self.out / LOG, keep_until=self.step, board=self.out / BOARD if self.tensorboard else None
@@ -203,11 +218,16 @@ class Trainer:
         if journal is not None:
             config = self.config
             validator = Validator(
-                self.model.vocabulary, self.objective, config.validation_sizes, config.validation_graphs
+                self.model.vocabulary,
+                self.objective,
+                config.validation_sizes,
+                config.validation_graphs,
+                config.phases[-1].operand_weights,
             )
             kept = self._load_averaged()
             began = time.monotonic()
-            measured = validator.measure(self.model, discrete=config.method.startswith("discrete"))
+            single = config.method in ("discrete", "discrete-corrected", "lookup", "aligned")
+            measured = validator.measure(self.model, discrete=single)
             journal.write(
                 {
                     "step": self.step,
@@ -230,26 +250,20 @@ class Trainer:
             self.next_snapshot, due = self.next_snapshot + 1, True
         if due and self.workers.leads:
             kept = self._load_averaged()
-            halves = {
-                name: value.detach().half().contiguous() for name, value in self.model.state_dict().items()
-            }
-            content = to_safetensors(
-                halves, metadata={"step": str(self.step), "seconds": f"{self.seconds:.1f}"}
-            )
+            write_snapshot(self.out, self.step, self.model.state_dict(), self.seconds)
             self._put(kept)
-            write_atomically(
-                self.out / SNAPSHOTS / f"step_{self.step:07d}.safetensors", lambda file: file.write(content)
-            )
 
     def save(self) -> None:
         """Write the checkpoint and the model (averaged weights, if there are any), each atomically.
 
         Raises:
-            CheckpointError: it cannot be written; the previous checkpoint is intact.
+            CheckpointError: it cannot be written, or the weights are no longer finite; the previous checkpoint is
+                intact.
         """
         random_states = self._random_states()
         if not self.workers.leads:
             return
+        storage.check_weights(self.model.state_dict(), self.out / CHECKPOINT)
         state = {
             "settings": self.config.model_dump_json(),
             "step": self.step,
@@ -259,17 +273,18 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "averaged": self.averaged,
             "curriculum": self.curriculum.state(),
+            "attention_noise": self.model.cfg.attention_noise,
             "random": random_states,
         }
         save_checkpoint(self.out / CHECKPOINT, state)
-        kept = self._load_averaged()
-        weights = to_safetensors(
-            {name: value.detach().contiguous() for name, value in self.model.state_dict().items()}
-        )
-        self._put(kept)
-        write_atomically(self.out / "model.safetensors", lambda file: file.write(weights))
-        text = self.model.cfg.to_json().encode()
-        write_atomically(self.out / "config.json", lambda file: file.write(text))
+        self._export()
+
+    def _export(self) -> None:
+        """Write the model (averaged weights, if there are any)."""
+        if self.workers.leads:
+            kept = self._load_averaged()
+            storage.write(self.out, self.model.cfg, self.model.state_dict())
+            self._put(kept)
 
     def _random_states(self) -> Tensor:
         """Torch's random state of every process, uint8 [process, byte]."""
@@ -300,6 +315,8 @@ class Trainer:
             ) from error
         self.optimizer.load_state_dict(state["optimizer"])
         self.curriculum.restore(state["curriculum"])
+        # Of the last step, which may have been the last of a phase.
+        self.model.cfg.attention_noise = state.get("attention_noise", self.curriculum.phase.attention_noise)
         self.step, self.seconds, self.next_snapshot = state["step"], state["seconds"], state["next_snapshot"]
         self.averaged = list(state["averaged"])
         if len(state["random"]) != self.workers.count:
@@ -328,15 +345,21 @@ class Trainer:
                 parameter.copy_(value)
 
 
-def build_model(config: TrainingConfig) -> RecurrentTransformer:
-    """The untrained model of a run; the heads of the first layer are born with different distances where asked."""
+def build_model(config: TrainingConfig, start: bool = True) -> RecurrentTransformer:
+    """The model of a run before its first step.
+
+    New weights, the heads of the first layer born with different distances where asked; where the settings name a
+    checkpoint to start from, its weights (see `models.training.starting`), unless `start` is False.
+
+    Raises:
+        CheckpointError: no such checkpoint, or one whose weights do not fit.
+    """
     settings = {"ops": config.ops, "seed": config.seed, "method": config.method, **config.model}
+    if settings.get("positions", RecurrentConfig.positions) == "relative_bias":
+        settings = {"born_distances": config.born_distances, **settings}
     model = RecurrentTransformer(RecurrentConfig.from_dict(settings))
-    bias = dict(model.named_parameters()).get("blocks.0.attn.pos.bias")  # [head, distance]
-    if config.born_distances and bias is not None:
-        with torch.no_grad():
-            for head, distances in enumerate(bias[:, : len(bias)]):
-                distances[head] = config.born_distances
+    if start and config.start is not None:
+        start_from(model, config.start)
     return model
 
 

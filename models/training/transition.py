@@ -3,7 +3,7 @@
 A state is described by the values standing on the graph's right-hand sides, int64 [batch, node]
 (0..modulus-1, or EMPTY; -1 where the graph has no such node); everything else in the discrete latent state
 is copied from step to step. One step gives every node, at the same time, the operation on its operands'
-CURRENT values, from left to right modulo p; EMPTY if one of them is EMPTY; a leaf always its own value.
+CURRENT values, from left to right, each modulo p; EMPTY if one of them is EMPTY; a leaf always its own value.
 Started from all EMPTY, the nodes of depth d show their true value from step d + 1 on. Because the step only
 looks at operands, a
 wrong value is overwritten one step later: applied to arbitrary states, this map is what self-correction
@@ -14,32 +14,28 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.operations import OPERATIONS
 from models.training.sampling import NUMBER, GraphBatch, Ints
 from models.vocabulary import FactoredVocabulary
 
 
 def next_values(batch: GraphBatch, values: Ints, vocabulary: FactoredVocabulary) -> Ints:
     """Values after one synchronous step. values, result: int64 [batch, node]."""
-    empty, modulus = vocabulary.empty, vocabulary.modulus
-    rows = np.arange(len(batch))[:, None, None]
-    operands = values[rows, batch.operand_nodes]  # [batch, node, operand]; unused operands are masked below
-    used = batch.operand_nodes >= 0
-    unknown = (used & (operands == empty)).any(axis=-1)
-    total = operands[..., 0]
-    for index in range(batch.operations.shape[-1]):
-        operation, operand = batch.operations[..., index], operands[..., index + 1]
-        result = total
-        for code, name in enumerate(vocabulary.ops):
-            result = np.where(operation == code, _apply(name, total, operand), result)
-        total = result
-    computed = np.where(unknown, empty, total % modulus)
+    modulus = vocabulary.modulus
+    functions = [OPERATIONS[name].function for name in vocabulary.ops]
+    places = batch.operand_nodes.transpose(2, 0, 1)  # [operand, batch, node]
+    first = np.arange(len(batch))[:, None] * values.shape[1]
+    operands = values.take(np.add(places, first, order="C"))
+    known = operands.view(np.uint64) < modulus  # read as unsigned, -1 is beyond the modulus too
+    operands *= known  # functions are given values only; where there is none, their result is not used
+    known |= places < 0
+    total = operands[0]
+    for operand, operation in zip(operands[1:], batch.operations.transpose(2, 0, 1), strict=True):
+        for code, function in enumerate(functions):
+            np.copyto(total, function(total, operand), where=operation == code)
+        total %= modulus
+    computed = np.where(known.all(axis=0), total, vocabulary.empty)
     return np.where(batch.n_operands > 0, computed, batch.leaf_values)
-
-
-def _apply(operation: str, left: Ints, right: Ints) -> Ints:
-    if operation == "ADD":
-        return left + right
-    return left - right if operation == "SUB" else left * right
 
 
 def empty_values(batch: GraphBatch, vocabulary: FactoredVocabulary) -> Ints:

@@ -28,17 +28,19 @@ TOKENS_AT_ONCE = 6200
 class Validator:
     """Measures a model on fixed graphs.
 
-    sizes: numbers of nodes at which graphs are solved. n_graphs: graphs per size.
+    sizes: numbers of nodes at which graphs are solved. n_graphs: graphs per size. operand_weights: of nodes with one,
+    two and three operands.
     """
 
     vocabulary: FactoredVocabulary
     objective: Objective
     sizes: tuple[int, ...]
     n_graphs: int
+    operand_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def graphs(self, size: int) -> GraphBatch:
-        """The validation graphs of one size: 6 leaves, operand counts 1:1:1, no depth limit."""
-        recipe = Recipe((size, size), (min(6, size), min(6, size)), max_depth=None)
+        """The validation graphs of one size: 6 leaves, no depth limit."""
+        recipe = Recipe((size, size), (min(6, size), min(6, size)), self.operand_weights, max_depth=None)
         return sample_batch(
             np.random.default_rng([VALIDATION_SEED, size]), self.vocabulary, self.n_graphs, recipe
         )

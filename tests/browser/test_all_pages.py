@@ -1,4 +1,5 @@
-"""Every page of the dashboard, opened twice on the bundled model: no exception, and drawn in the time allowed.
+"""Every page of the dashboard, opened twice on the bundled model: no exception, drawn in the time allowed, and its
+words neither cut nor over each other at the width of a desktop, a tablet and a phone.
 
 How long a page may take says something on an idle machine only: there ``RECURLENS_PAGE_SECONDS=5 python -m pytest
 tests/browser/test_all_pages.py`` holds it to 5 seconds.
@@ -25,12 +26,52 @@ PAGES = {
     "codes": FEW,
     "lens": FEW,
     "dynamics": f"{FEW}&against=none",
+    "failures": FEW,
     "attention": ONE,
     "mechanism": f"{FEW}&part=changes",
     "story": ONE,
     "training": "model=discrete-corrected",
     "generalisation": "",
 }
+
+
+WIDTHS = (1440, 1024, 390)
+SETTLING = 10
+"""Seconds a page has to place everything anew when its width changes."""
+CUT_OR_OVERLAPPING = """
+() => {
+    const found = [];
+    const words = "[data-baseweb=select] *, button p, label p, [data-testid=stCaptionContainer] p";
+    for (const element of document.querySelectorAll(words)) {
+        const whole = element.children.length === 0 || element.tagName === "P";
+        if (whole && element.clientWidth > 0 && element.scrollWidth > element.clientWidth + 1)
+            found.push(`cut: ${element.textContent}`);
+    }
+    for (const plot of document.querySelectorAll(".js-plotly-plot")) {
+        const boxes = [...plot.querySelectorAll("text")]
+            .map(text => [text.textContent.trim(), text.getBoundingClientRect()])
+            .filter(([text, box]) => text && box.width > 0)
+            .sort((one, other) => one[1].top - other[1].top);
+        boxes.forEach(([text, box], place) => {
+            for (const [below, under] of boxes.slice(place + 1)) {
+                if (under.top > box.bottom - 4) break;
+                const across = Math.min(box.right, under.right) - Math.max(box.left, under.left);
+                const down = Math.min(box.bottom, under.bottom) - under.top;
+                if (across > 3 && down > 4) found.push(`one over the other: ${text} | ${below}`);
+            }
+        });
+    }
+    return found;
+}
+"""
+
+
+def misplaced(page) -> list[str]:
+    """Words that are cut, and words of one figure that lie over each other, as soon as there are none, or at last."""
+    end = time.monotonic() + SETTLING
+    while (found := page.evaluate(CUT_OR_OVERLAPPING)) and time.monotonic() < end:
+        page.wait_for_timeout(250)
+    return found
 
 
 def opened(page, address: str, patience: float) -> float:
@@ -45,7 +86,7 @@ def opened(page, address: str, patience: float) -> float:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_opens_in_time_when_warm(browser, app_address, name):
+def test_a_page_opens_in_time_when_warm_and_fits(browser, app_address, name):
     address = f"{app_address}/{'' if name == 'trajectory' else name}?{PAGES[name]}"
     page = browser.new_page(viewport={"width": 1440, "height": 1300})
     mistakes: list[str] = []
@@ -57,6 +98,11 @@ def test_a_page_opens_in_time_when_warm(browser, app_address, name):
         taken.append(opened(page, address, patience=60))
     assert mistakes == []
     assert min(taken) < SECONDS
+    expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached(timeout=60_000)
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 1300})
+        page.wait_for_timeout(700)  # plotly draws anew a moment after the width has changed
+        assert misplaced(page) == [], f"at {width} pixels"
     page.close()
 
 
@@ -66,4 +112,20 @@ def test_no_page_is_left_out(browser, app_address):
     links = page.locator("[data-testid=stSidebarNavLink]")
     expect(links).to_have_count(len(PAGES), timeout=60_000)
     assert sorted(text.strip().lower() for text in links.all_text_contents()) == sorted(PAGES)
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "heading", "end"),
+    [
+        ("trajectory?model=compiled&n=8&seed=2", "A graph solves itself", "/?model=compiled&n=8&seed=2"),
+        ("Lens/", "Where inside a step does the answer appear?", "/lens"),
+    ],
+)
+def test_a_page_is_found_by_its_own_path_however_it_is_spelled(browser, app_address, path, heading, end):
+    page = browser.new_page()
+    page.goto(f"{app_address}/{path}")
+    expect(page.locator("h2", has_text=heading)).to_be_visible(timeout=60_000)
+    page.wait_for_url(lambda url: url.startswith(app_address + end), timeout=60_000)
+    expect(page.get_by_text("Page not found")).to_have_count(0)
     page.close()

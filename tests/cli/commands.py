@@ -21,7 +21,14 @@ class LevelByLevel:
     """A model that solves one level a step; a node named `bad` is EMPTY or wrong for ever, `late` wrong once."""
 
     vocabulary = FactoredVocabulary(ops=("ADD", "SUB"))
-    cfg = SimpleNamespace(positions="none", n_ctx=1024, method="", default_steps=None, bottleneck="discrete")
+    cfg = SimpleNamespace(
+        positions="none",
+        n_ctx=1024,
+        method="",
+        writes_text=False,
+        default_steps=None,
+        bottleneck="discrete",
+    )
 
     def run(self, graphs: list[ComputationGraph], n_steps: int | None = None) -> Trajectory:
         encoded = self.vocabulary.encode(graphs)

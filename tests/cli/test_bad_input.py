@@ -21,7 +21,7 @@ from tests.cli.commands import RECORD, TEXT, recurlens, write_lines
         (["solve", "--n-nodes", "8", "--ops", "MUL"], "The model knows ADD, SUB, not MUL"),
         (["solve", "--n-nodes", "300"], "n_nodes is 300"),
         (["solve", "--n-nodes", "0"], "--n-nodes is 0: it must be at least 1."),
-        (["solve", TEXT, "--steps", "-1"], "--steps is -1: it must be at least 1."),
+        (["solve", TEXT, "--steps", "-1"], "--steps is -1: it must be from 1 to 1000000000."),
         (["solve", TEXT, "--json", "missing/folder/x.json"], "there is no folder missing/folder"),
         (["solve", TEXT, "--json", "."], "it is a folder"),
         (
@@ -33,7 +33,7 @@ from tests.cli.commands import RECORD, TEXT, recurlens, write_lines
         (["evaluate", "--sizes", "8:4"], "START:STOP:STEP"),
         (["evaluate", "--sizes", "8", "--graphs-file", "x"], "were given together"),
         (["evaluate", "--sizes", "8", "--graphs", "0"], "--graphs is 0"),
-        (["solve", "--n-nodes", "8", "--seed", "-1"], "--seed is -1: it must be at least 0."),
+        (["solve", "--n-nodes", "8", "--seed", "-1"], "--seed is -1: it must be from 0 to 2147483647."),
         (["solve", TEXT, "--steps", "few"], "Invalid value for '--steps'"),
         (["dashboard", "--port", "0"], "--port is 0: it must be from 1 to 65535."),
     ],

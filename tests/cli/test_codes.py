@@ -115,7 +115,7 @@ def test_a_continuous_model_has_codes_but_none_to_set(continuous: Path):
         ([], "No graphs were given: use one of GRAPH, --graph, --graphs-file or --n-nodes."),
         (["--n-nodes", 6, TEXT], "GRAPH and --n-nodes were given together"),
         ([TEXT, "--graphs", 3], "--graphs 3 samples graphs, so it needs --n-nodes"),
-        ([TEXT, "--edits", -1], "--edits is -1: it must be at least 0"),
+        ([TEXT, "--edits", -1], "--edits is -1: it must be from 0 to 100000."),
         (["1 = a; zz = b"], "zz"),
         (["--n-nodes", 6, "--steps", 0], "--steps is 0"),
         (["--n-nodes", 6, "--ops", "MUL"], "MUL"),

@@ -102,9 +102,9 @@ def test_the_study_in_a_script(folder: Path) -> None:
     ("options", "message"),
     [
         (["--model", "chain-of-thought"], "a chain-of-thought model writes its solution token by token"),
-        (["--steps", 1], "--steps is 1: it must be at least 2."),
-        (["--longest", 0], "--longest is 0: it must be at least 1."),
-        (["--tolerance", -1], "tolerance -1.0: allowed are 1 or more, and 0 or more"),
+        (["--steps", 1], "--steps is 1: it must be from 2 to 10000."),
+        (["--longest", 0], "--longest is 0: it must be from 1 to 10000."),
+        (["--tolerance", -1], "--tolerance is -1.0: it must be a number at least 0 and at most 1."),
         (["--against", "nowhere"], "nowhere"),
         (["--graphs", 3], "--graphs 3 samples graphs, so it needs --n-nodes."),
     ],

@@ -47,6 +47,9 @@ def test_evaluate_counts_graphs_and_nodes_by_size(tmp_path: Path):
                 "fully_solved_high": 1.0,
                 "node_accuracy": 1.0,
                 "solved_by_step": [1.0, 1.0],
+                "solved_at_depth": 1.0,
+                "best_step": 0,
+                "solved_best": 1.0,
                 "mean_steps": 1.0,
                 "max_steps": 1,
                 "mean_levels": 1.0,
@@ -60,6 +63,9 @@ def test_evaluate_counts_graphs_and_nodes_by_size(tmp_path: Path):
                 "fully_solved_high": pytest.approx(WILSON_2_OF_3[1]),
                 "node_accuracy": 8 / 9,
                 "solved_by_step": [0.0, 1 / 3, 2 / 3, 2 / 3],
+                "solved_at_depth": 2 / 3,
+                "best_step": 2,
+                "solved_best": 2 / 3,
                 "mean_steps": 7 / 3,
                 "max_steps": 3,
                 "mean_levels": 7 / 3,
@@ -97,6 +103,13 @@ def test_a_sampled_graph_does_not_depend_on_the_other_sizes():
     together = evaluate.sample_sizes(model, [8, 16], graphs=2, ops=("ADD",), seed=5)
     assert together[2:] == alone
     assert alone[0] != alone[1]
+
+
+def test_leaves_and_operands_of_sampled_graphs_can_be_chosen():
+    model = cast(RecurrentTransformer, LevelByLevel())
+    drawn = evaluate.sample_sizes(model, [12], graphs=20, ops=("ADD",), seed=5, leaves=4, max_operands=2)
+    assert {sum(node.value is not None for node in graph.nodes) for graph in drawn} == {4}
+    assert {len(node.operands) for graph in drawn for node in graph.nodes} == {0, 1, 2}
 
 
 def test_batches_hold_every_graph_once_sorted_by_size_and_length():

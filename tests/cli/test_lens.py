@@ -110,7 +110,7 @@ def test_a_model_that_reads_nothing_says_so(model: Path, monkeypatch: pytest.Mon
         (["--positions", "left"], "positions is 'left'; allowed are 'rhs', 'operands', 'all'"),
         (["--kl-steps", "3"], "--kl-steps fits the tuned lens, so it needs --tuned"),
         (["--tuned"], "there is 1 graph; a tuned lens needs at least 2"),
-        (["--steps", "0"], "--steps is 0: it must be at least 1"),
+        (["--steps", "0"], "--steps is 0: it must be from 1 to 10000."),
     ],
 )
 def test_bad_input(model: Path, arguments: list[str], message: str):

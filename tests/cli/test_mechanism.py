@@ -50,9 +50,13 @@ def test_weights_need_no_graphs(model: Path, tmp_path: Path):
     assert json.loads(file.read_text()) == json.loads(json.dumps(study.to_dict()))
 
 
-def test_a_table_has_nothing_to_ablate_and_the_figure_says_so(model: Path, tmp_path: Path):
-    recurlens("mechanism", "-m", model, "--part", "ablation", "--out", tmp_path)
-    assert "is tuned to one frequency" in (tmp_path / "mechanism.html").read_text()
+def test_frequencies_of_a_table_are_all_alike_and_none_is_ablated(model: Path, tmp_path: Path):
+    done = recurlens("mechanism", "-m", model, "--part", "ablation", "--out", tmp_path)
+    assert "with that taken out 100.0% (another taken out 100.0%;" in done.out
+    frame = pd.read_parquet(tmp_path / "mechanism.parquet")
+    assert set(frame["test"]) == {"own", "phases", "curve"}
+    assert "with and without their own frequency" in (tmp_path / "mechanism.html").read_text()
+    assert (tmp_path / "mechanism_phases_2.html").is_file()
 
 
 def test_the_command_of_the_page_says_what_the_page_says():

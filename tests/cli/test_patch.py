@@ -146,7 +146,7 @@ def test_the_function_takes_many_pairs_and_draws_their_mean(model: Path):
         (["--sites", "z", "--head", "99"], "there is no head 99"),
         (["--pos", "400"], "there is no position 400"),
         (["--pos", "left"], "--pos is 'left': give rhs, operands, all, together"),
-        (["--step", "0:60"], "beyond the run"),
+        (["--step", "0:60"], "there is no step 4; the run has steps 0..3"),
         (["--step", "4:4"], "--step is '4:4'"),
         (["--step", "soon"], "--step is 'soon': give all, together, indices"),
         (["--metric", "loss"], "--metric is 'loss': it must be one of logit_diff, prob, accuracy"),

@@ -102,7 +102,7 @@ def test_graphs_of_a_file(model: Path, tmp_path: Path):
             ["--folds", 13],
             "13 folds need 13 graphs or more, since no graph is split, and 2 folds at least; given: 12",
         ),
-        (["--folds", 1], "--folds is 1: it must be at least 2"),
+        (["--folds", 1], "--folds is 1: it must be from 2 to 100000."),
         (["--jobs", 0], "--jobs is 0"),
         (["--ops", "MUL"], "The model knows ADD, not MUL"),
     ],
@@ -140,7 +140,7 @@ def test_further_graphs_have_files_of_their_own(model: Path, tmp_path: Path):
     recurlens("probe-reading", "-m", model, *sampled, "--out", tmp_path)
     assert (tmp_path / "probe_reading_1.html").is_file()
     error = recurlens("probe-reading", "-m", model, *sampled, "--fit-graphs", 0, code=2).err
-    assert "--fit-graphs is 0: it must be at least 1" in error
+    assert "--fit-graphs is 0: it must be from 1 to 100000." in error
     error = recurlens("probe-reading", "-m", model, *sampled, "--target", "colour", code=2).err
     assert "there is no target 'colour'" in error
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from analyses.solve import solve
 from models.graph import ComputationGraph
+from models.operations import OPERATIONS
 from models.recurrent import RecurrentTransformer
 from tests.cli.commands import RECORD, TEXT, LevelByLevel, recurlens, table_rows, write_lines
 
@@ -107,3 +108,23 @@ def test_solve_a_file_of_graphs(tmp_path: Path):
     assert out.splitlines()[-1] == "1 of 2 graphs match the symbolic oracle."
     quiet = recurlens("solve", "--graphs-file", graphs, "--quiet").out
     assert quiet == "1 of 2 graphs match the symbolic oracle.\n"
+
+
+def test_a_compiled_model_is_built_for_the_operations_of_the_graphs(real_models, tmp_path):
+    text = "3 = a; 17 = b; 1 = d; a MAX b - d = c"
+    assert "all 4 nodes are right" in recurlens("solve", text, "--model", "compiled").out
+    file = write_lines(
+        tmp_path / "graphs.jsonl",
+        {"equations": text.split("; "), "values": {"a": 3, "b": 17, "d": 1, "c": 16}},
+    )
+    done = recurlens("solve", "--graphs-file", file, "--json", tmp_path / "found.json", "-q")
+    assert "Matches the symbolic oracle" in done.out
+    assert json.loads((tmp_path / "found.json").read_text())["model"] == "compiled-max"
+    assert "Matches" in recurlens("solve", "--n-nodes", 9, "--ops", "MAX,ADD", "-q").out
+    assert "8 of 8" in recurlens("evaluate", "--sizes", "8,9", "--graphs", 4, "--ops", "MAX", "-q").out
+    refused = recurlens("solve", text, "--model", "discrete-corrected", code=2).err
+    assert "The graph uses SUB, MAX, and the model knows only ADD." in refused
+
+
+def test_every_operation_is_an_option():
+    assert ",".join(OPERATIONS) in recurlens("solve", "--help").out

@@ -54,7 +54,7 @@ def test_bad_input_is_one_message(model: Path, tmp_path: Path):
     done = recurlens("story", TEXT, "--model", model, "--node", "z", code=2)
     assert "there is no node 'z'; there are 0..3, named a, b, c, d" in done.err
     done = recurlens("story", TEXT, "--model", model, "--attention", 2, code=2)
-    assert "least 2.0; allowed" in done.err
+    assert "--attention is 2.0: it must be a number above 0 and at most 1." in done.err
     two = write_lines(tmp_path / "two.jsonl", {"equations": ["1 = a"]}, {"equations": ["2 = b"]})
     done = recurlens("story", "--graphs-file", two, "--model", model, code=2)
     assert "about one graph, and 2 were given" in done.err

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from models.recurrent import RecurrentTransformer
 from models.training.objectives.protocol import Batch, Outcome, count_right, value_at
@@ -32,6 +33,7 @@ class Discrete:
     changed_weight: loss weight of the value factor where the target differs from the input.
     random: share of examples that start from a random state (supervision `transitions`).
     corrupt_batch, corrupt_value: the paper's corruption (supervision `paper`).
+    first_step: of a real run, the first whose state is an example (supervision `transitions`).
     """
 
     vocabulary: FactoredVocabulary
@@ -40,6 +42,7 @@ class Discrete:
     random: float = 0.0
     corrupt_batch: float = 0.0
     corrupt_value: float = 0.5
+    first_step: int = 0
     name: str = "discrete"
 
     def draw(self, rng: np.random.Generator, recipe: Recipe, n_graphs: int, skew: float) -> Batch:
@@ -54,13 +57,16 @@ class Discrete:
             examples = paper_examples(rng, graphs, vocabulary, self.corrupt_batch, self.corrupt_value)
             graphs = graphs.rows(examples.graphs)
         else:
-            examples = mixed_examples(rng, graphs, vocabulary, self.random, skew)
+            examples = mixed_examples(rng, graphs, vocabulary, self.random, skew, self.first_step)
         state, target = write_values(graphs, examples.inputs), write_values(graphs, examples.targets)
         return Batch.of(graphs, state, target, graphs.mask, examples.inputs, examples.targets)
 
     def loss(self, model: RecurrentTransformer, batch: Batch) -> Outcome:
         """Cross-entropy of one step, all factors; `changed_weight` on values that have to change."""
-        logits = model.transition(batch.state)
+        return self.outcome(model.transition(batch.state), batch)
+
+    def outcome(self, logits: Tensor, batch: Batch) -> Outcome:
+        """Loss and accuracy of the step's logits [example, pos, d_vocab]."""
         changed = batch.state[..., NUMBER] != batch.target[..., NUMBER]
         weight = 1.0 + (self.changed_weight - 1.0) * changed
         loss = factored_cross_entropy(logits, batch.target, batch.mask, self.vocabulary, weight)

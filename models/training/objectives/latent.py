@@ -24,12 +24,15 @@ class Latent:
     every_step: after step t every node of depth <= t must show its value and deeper ones EMPTY, at each of
     the steps 0..depth + 1 of the deepest graph (so that staying solved is learnt too); else only the end
     counts, after the model's `default_steps` steps.
+    extra_steps: with `every_step`, up to this many steps more, drawn uniformly for each batch, in which nothing
+    may change: what is solved has to stay solved.
     changed_weight: loss weight of the value factor where the target is not EMPTY at a right-hand side.
     """
 
     vocabulary: FactoredVocabulary
     every_step: bool
     changed_weight: float = 6.0
+    extra_steps: int = 0
     name: str = "latent"
 
     def draw(self, rng: np.random.Generator, recipe: Recipe, n_graphs: int, skew: float) -> Batch:
@@ -43,7 +46,10 @@ class Latent:
     def loss(self, model: RecurrentTransformer, batch: Batch) -> Outcome:
         """Mean over the supervised steps of the cross-entropy of all factors; accuracy after the last step."""
         graphs, vocabulary = batch.graphs, self.vocabulary
-        steps = int(graphs.depths.max()) + 2 if self.every_step else (model.cfg.default_steps or 1)
+        steps = model.cfg.default_steps or 1
+        if self.every_step:
+            # From torch's generator, whose state is part of a checkpoint.
+            steps = int(graphs.depths.max()) + 2 + int(torch.randint(self.extra_steps + 1, ()))
         losses: list[torch.Tensor] = []
         logits = batch.state.new_zeros(())
         for step, (logits, _) in enumerate(model.iterate(batch.state, steps)):

@@ -1,0 +1,1 @@
+"""What the benchmark `analyses.benchmarks.hostile` throws at the toolkit, a file a kind."""

@@ -1,0 +1,70 @@
+"""What ships of a finished run: `python -m analyses.bundle RUN FOLDER`.
+
+The model, its settings, its snapshots where there are some, and its learning curve: of `log.jsonl` the validations and
+about as many of the other records as asked for, at equal distances, the first and the last among them. Checkpoint and
+TensorBoard's files stay behind.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from analyses.inputs import InputError, Outputs, writing
+from analyses.options import a_path, at_least, reports_bad_input, run_alone
+from models.files import write_text
+from models.printable import printable
+
+RECORDS = 200
+FILES = ("config.json", "model.safetensors", "training.json")
+
+
+def thinned(records: list[dict[str, Any]], most: int = RECORDS) -> list[dict[str, Any]]:
+    """The validations, and of the other records at most `most` at equal distances, in their order."""
+    plain = [index for index, record in enumerate(records) if "event" not in record]
+    kept = min(most, len(plain))
+    chosen = {plain[round(place * (len(plain) - 1) / max(1, kept - 1))] for place in range(kept)}
+    return [record for index, record in enumerate(records) if index in chosen or "event" in record]
+
+
+def bundle(run: Path, folder: Path, records: int = RECORDS) -> Path:
+    """Copy what ships of the run into `folder`, which is made where it is missing; returns it.
+
+    Raises InputError where the run lacks a file, or something cannot be written.
+    """
+    from models.training.trainer import LOG
+
+    missing = [name for name in (*FILES, LOG) if not (run / name).is_file()]
+    if missing:
+        raise InputError(f"{run} is no finished run: it has no {', '.join(missing)}.")
+    log = [json.loads(line) for line in (run / LOG).read_text().splitlines()]
+    with writing():
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            shutil.copyfile(run / name, folder / name)
+        write_text(folder / LOG, "".join(json.dumps(record) + "\n" for record in thinned(log, records)))
+        if (run / "snapshots").is_dir() and any((run / "snapshots").iterdir()):
+            shutil.copytree(run / "snapshots", folder / "snapshots", dirs_exist_ok=True)
+            shutil.copyfile(run / "snapshots.sha256", folder / "snapshots.sha256")
+    return folder
+
+
+@reports_bad_input
+def main(
+    run: Annotated[Path, typer.Argument(callback=a_path, help="Folder of the run.")],
+    folder: Annotated[Path, typer.Argument(callback=a_path, help="Where to put what ships.")],
+    records: Annotated[
+        int, typer.Option("--records", callback=at_least(2), help="Records of the learning curve, at most.")
+    ] = RECORDS,
+) -> None:
+    """Copy model, settings and thinned learning curve of a finished run."""
+    Outputs("bundle", folder=folder).check()
+    typer.echo(f"Wrote {printable(str(bundle(run, folder, records)))}")
+
+
+if __name__ == "__main__":
+    run_alone(main)

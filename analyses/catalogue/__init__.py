@@ -1,0 +1,26 @@
+"""All analyses with a record. One file each; a new one is imported here, and has a command, a page and a section.
+
+A record names its function by a text, so that nothing heavy is imported for `--help`.
+"""
+
+from analyses.catalogue.codes import CODES
+from analyses.catalogue.dynamics import DYNAMICS
+from analyses.catalogue.failures import FAILURES
+from analyses.catalogue.lens import LENS
+from analyses.catalogue.mechanism import MECHANISM
+from analyses.catalogue.probe_reading import PROBE_READING
+from analyses.catalogue.probing import PROBING
+from analyses.catalogue.story import STORY
+from analyses.framework.record import Analysis
+
+CATALOGUE: tuple[Analysis, ...] = (
+    PROBING,
+    PROBE_READING,
+    CODES,
+    LENS,
+    DYNAMICS,
+    FAILURES,
+    MECHANISM,
+    STORY,
+)
+"""In the order of the navigation."""

@@ -1,0 +1,56 @@
+"""Why a model fails: where runs break, drift, lose their place or end too early, by what the model's method has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from analyses.framework.command import usual_source
+from analyses.framework.record import Analysis, Page
+from analyses.framework.settings import Setting
+from analyses.inputs import load_model, parse_operations, parse_sizes
+from analyses.options import GRAPH_SOURCES, only_one
+from models.compiled_names import fitting_name
+
+if TYPE_CHECKING:
+    from models.graph import ComputationGraph
+
+
+def source(context: typer.Context, settings: Mapping[str, Any]) -> tuple[str, list[ComputationGraph]]:
+    """Graphs may also be sampled at several sizes."""
+    if only_one(context, GRAPH_SOURCES | {"sizes": "--sizes"}) != "sizes":
+        return usual_source(context, settings)
+    from analyses.evaluate import sample_sizes
+
+    given = context.params
+    operations = parse_operations(given["ops"])
+    model = fitting_name(given["model"], operations)
+    sizes = parse_sizes(settings["sizes"] or "")
+    return model, sample_sizes(load_model(model), sizes, given["n_graphs"], operations, given["seed"])
+
+
+FAILURES = Analysis(
+    name="failures",
+    about="Ask why a model fails: wrong writes, attention, drift, lost places or depth, whichever its method has.",
+    study="analyses.failures:study_failures",
+    settings=(
+        Setting("sizes", "Sample graphs of these sizes, such as 8,32,128.", metavar="N,...", of_study=False),
+    ),
+    graphs=32,
+    source=source,
+    frames=lambda study: study.frames(),
+    page=Page(
+        title="Failures",
+        question="Why does it fail?",
+        intro="Of a discrete model: where values are written wrong, what the heads that fetch operands looked at "
+        "there, and whether sharper attention mends it. Of a continuous one: how far its hidden state is from the "
+        "right one, and whether snapping it heals the run. Of a chain of thought: the first wrong token. Of a fixed "
+        "number of steps: the depth that is reached. Larger graphs fail more: try 64 nodes.",
+        graphs=16,
+        at_once=400,
+        texts=True,
+    ),
+)
+"""Functions: `analyses.failures`."""

@@ -1,0 +1,91 @@
+"""What can be read from the hidden state, by step and site, beside what reads as much by chance."""
+
+from __future__ import annotations
+
+from analyses.framework.record import Analysis, Page
+from analyses.framework.settings import JOBS, PROBE, SITES, STEPS, TARGET, Choice, Setting, count
+from analyses.probing import STATUSES
+
+PROBING = Analysis(
+    name="probe",
+    files="probing",
+    about="Fit probes at every step and site, with shuffled, untrained and control-task probes beside them.",
+    study="analyses.probing:study_probes",
+    settings=(
+        TARGET,
+        SITES,
+        Setting(
+            "status",
+            "Nodes by what the step owes them: waiting,computing,done,all.",
+            ",".join(STATUSES),
+            argument="statuses",
+            names=True,
+        ),
+        Setting("positions", "Tokens: rhs, operands or all.", "rhs"),
+        Setting("role", "Of these, only: rhs, operand, 'leaf value', operation, equals, separator."),
+        PROBE,
+        count("folds", "Cross-validation folds, over graphs.", 5, 2),
+        Setting("mdl", "Also description lengths (online code).", False, bool),
+        Setting("transfer", "Also test the probes of this site across steps.", metavar="SITE"),
+        Setting("circular", "Also read values as angles.", False, bool),
+        STEPS,
+        JOBS,
+    ),
+    seeded=True,
+    frames=lambda study: study.frames(),
+    figures=lambda study: study.figures(),
+    page=Page(
+        name="probing",
+        title="Probing",
+        question="What can be read from the hidden state?",
+        intro="A linear probe per step and site, fitted on some graphs and tested on others, beside what it reads with "
+        "shuffled labels, in an untrained model, and for random labels of names. Of your own graphs: what probes that "
+        "were fitted on sampled graphs read in them.",
+        choices=(
+            Choice(
+                "target",
+                "Target",
+                {
+                    "value": "value of the node",
+                    "depth": "depth of the node",
+                    "operand_value_1": "value of its first operand",
+                    "operand_value_2": "value of its second operand",
+                    "n_operands": "number of its operands",
+                    "shown": "what it shows before the step",
+                },
+                "What the probes are trained to tell, at right-hand sides.",
+            ),
+            Choice(
+                "status",
+                "Nodes",
+                {
+                    "computing": "computing in the step",
+                    "waiting": "waiting",
+                    "done": "done before the step",
+                    "all": "all",
+                },
+                "By the depth of a node: at step t those of depth t are computed, those above wait.",
+            ),
+            Choice("kind", "Probe", {"logistic": "logistic regression", "ridge": "ridge classifier"}),
+            Choice(
+                "sites",
+                "Sites",
+                {
+                    "post": "after every layer",
+                    "residual": "whole residual stream",
+                    "added": "attn_out and mlp_out",
+                    "heads": "every head",
+                },
+                "Where the hidden state is taken from. Fewer sites are faster.",
+            ),
+            Choice(
+                "across",
+                "Across steps",
+                {"yes": "yes", "no": "no"},
+                "Also whether a probe of one step reads another, after the last layer.",
+            ),
+        ),
+        at_once=1000,
+    ),
+)
+"""Functions: `analyses.probing`. Of typed graphs, the page shows `probe-reading`."""

@@ -1,0 +1,93 @@
+"""The story of one node: what each step did for it, every sentence with the effect that backs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from analyses.framework.record import Analysis, Chosen, Page
+from analyses.framework.settings import STEPS, Choice, Setting, count
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+LAST, COMPUTING = "last", "computing"
+
+
+def further(study: Any) -> Mapping[str, go.Figure]:
+    """A figure for each of several stories."""
+    return study.figures() if len(study.stories) > 1 else {}
+
+
+def by_step(study: Any) -> Mapping[str, go.Figure]:
+    """The story's figure, with the arrows of each step."""
+    (story,) = study.stories
+    return {COMPUTING: study.figure()} | {str(step): story.figure(step) for step in range(len(story.steps))}
+
+
+def shown(chosen: Chosen) -> dict[str, str]:
+    """The figure of a view, and its code."""
+    step = chosen["step"]
+    return {step: "study.figure()" if step == COMPUTING else f"study.stories[0].figure({step})"}
+
+
+STORY = Analysis(
+    name="story",
+    about="Tell which head fetched what for one node, step by step, and test every sentence.",
+    study="analyses.story:study_story",
+    settings=(
+        Setting(
+            "node",
+            "Nodes by name or index.  [default: the last]",
+            argument="nodes",
+            metavar="NAME,...",
+            names=True,
+        ),
+        STEPS,
+        count("variations", "Tests of each claim, at most.", 4, 1, "n"),
+        Setting(
+            "attention",
+            "Share of its attention with which a head looks at something.",
+            0.5,
+            float,
+            "least",
+            least=0,
+            most=1,
+            above=True,
+        ),
+    ),
+    graphs=None,
+    seeded=True,
+    frames=lambda study: {"effects": study.effects()},
+    figures=further,
+    as_text=True,
+    page=Page(
+        title="Story",
+        question="What happened at one node?",
+        intro="One node, told step by step: which head fetched which operand's name, which head fetched which value "
+        "from where, what the MLPs wrote, and what was snapped. Every sentence is tested by replacing what it names; "
+        "the table has the effect of every component.",
+        choices=(
+            Choice(
+                "node",
+                "Node",
+                {LAST: "the last", **{str(node): str(node) for node in range(128)}},
+                "Whose story is told.",
+                gives=lambda node: {} if node == LAST else {"nodes": (int(node),)},
+            ),
+            Choice(
+                "step",
+                "Arrows of step",
+                {COMPUTING: "that computes it", **{str(step): str(step) for step in range(130)}},
+                "What heads fetched at this step is drawn as arrows.",
+                computed=False,
+            ),
+        ),
+        graphs=1,
+        at_once=48,
+        shown=shown,
+        figures=by_step,
+        missing=lambda result: "The story ends before this step: the node has its final value.",
+    ),
+)
+"""Functions: `analyses.story`."""

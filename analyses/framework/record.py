@@ -1,0 +1,127 @@
+"""The record of an analysis: all that its command, its page and its section of the report are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from analyses.framework.settings import Choice, Setting
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    import typer
+    from rich.table import Table
+
+    from models.graph import ComputationGraph
+
+Chosen = Mapping[str, str]
+"""Name of a page's choice -> its value."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page of an analysis.
+
+    Attributes:
+        title: in the navigation. question: above the page. intro: a sentence or two below that.
+        choices: what it offers besides model and graphs.
+        name: in the address; default: that of the analysis.
+        graphs: sampled by a bare address; with 1 the page is about one graph, which the function gets alone.
+        at_once: nodes of all graphs together up to which the page does not ask before it computes.
+        shown: names of the figures that choices show, of those that there are; or names and the code that makes each of
+            `study`. None: all that there are.
+        figures: of a study, all figures that may be shown, by name.
+        missing: why there is nothing to show, given the study's `to_dict`.
+        arguments: of a model's name and the choices, arguments of the study; None: what each choice gives.
+        beside: of the same, names of other models that are shown.
+        variants: choices whose results are computed beforehand (`python -m dashboards.precomputed`).
+        texts: whether models that write their solution as text are offered too.
+    """
+
+    title: str
+    question: str
+    intro: str
+    choices: tuple[Choice, ...] = ()
+    name: str = ""
+    graphs: int = 32
+    at_once: int = 4000
+    shown: Callable[[Chosen], Iterable[str] | Mapping[str, str]] | None = None
+    figures: Callable[[Any], Mapping[str, go.Figure]] = lambda study: study.figures()
+    missing: Callable[[Mapping[str, Any]], str] | None = None
+    arguments: Callable[[str, Chosen], Mapping[str, Any]] | None = None
+    beside: Callable[[str, Chosen], Sequence[str]] = lambda model, chosen: ()
+    variants: tuple[Chosen, ...] = ({},)
+    texts: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """The section of the report that shows a study's verdict and figures.
+
+    Attributes:
+        title: above it. about: a sentence.
+        drawn_by: name of a figure -> the file that draws it. Figures without one are left out.
+        needs: what the model must have: "steps", "levels" or "states" (`analyses.reporting.parts`).
+    """
+
+    title: str
+    about: str
+    drawn_by: Mapping[str, str]
+    needs: str = "steps"
+
+
+def _figures(study: Any) -> Mapping[str, go.Figure]:
+    return dict(list(study.figures().items())[1:])
+
+
+def _tables(study: Any) -> Sequence[Table]:
+    return [study.table()]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """An analysis.
+
+    Attributes:
+        name: of the command. files: what names of its files begin with; default: the name, with `_` for dashes.
+        about: what the command does, a sentence.
+        study: `module:function`. The function takes the graphs (one where `graphs` is None), the name of a model and
+            the settings, and returns a study (`analyses.studies.Study`) with `table`, `verdict` and `figures` too.
+        settings: its other arguments.
+        graphs: sampled where none are given in full; None: it is about one graph.
+        seeded: whether the function also takes the seed of the sampled graphs, as `seed`.
+        check: called with all settings before anything is done; raises InputError where they do not go together.
+        source: of the command's context and settings, the model to load and the graphs; None: the usual options.
+        frames: of a study, tables beside the first; figures: those beside the first. `--out` receives them.
+        tables: of a study, what the command prints. as_text: the study is printed as its `text()`, also written.
+        page, section: where it is shown besides.
+    """
+
+    name: str
+    about: str
+    study: str
+    settings: tuple[Setting, ...] = ()
+    graphs: int | None = 64
+    seeded: bool = False
+    check: Callable[[Mapping[str, Any]], None] | None = None
+    source: Callable[[typer.Context, Mapping[str, Any]], tuple[str, list[ComputationGraph]]] | None = None
+    frames: Callable[[Any], Mapping[str, Any]] = lambda study: {}
+    figures: Callable[[Any], Mapping[str, go.Figure]] = _figures
+    tables: Callable[[Any], Sequence[Table]] = _tables
+    as_text: bool = False
+    files: str = ""
+    page: Page | None = None
+    section: Section | None = None
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function that computes, imported when it is asked for."""
+        module, name = self.study.split(":")
+        return getattr(import_module(module), name)
+
+    @property
+    def stem(self) -> str:
+        """What names of its files begin with."""
+        return self.files or self.name.replace("-", "_")

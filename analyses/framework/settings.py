@@ -1,0 +1,143 @@
+"""An argument of an analysis as an option of its command, and a choice on its page; each said once.
+
+A `Setting` is an argument of the function that computes. A `Choice` is what a page offers: usually some values of one
+setting, under the same name; `gives` says what a value means where it is not that.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any
+
+import typer
+
+from analyses.options import MOST_GRAPHS, MOST_WORKERS, STEPS_HELP, at_least, from_to, split_names
+from models.bounds import MOST_STEPS
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An argument of an analysis.
+
+    Attributes:
+        name: in the shell, with dashes for `_`.
+        help: a line for `--help`.
+        default: None: not given.
+        type: str, int, float or bool.
+        argument: of the function; default: the name.
+        revocable: whether a flag has a `--no-` form too.
+        metavar: what stands for the value in `--help`.
+        least, most: limits of a number; above: `least` itself is not allowed.
+        names: whether it is a list of names, which the shell separates by commas.
+        of_study: whether the function takes it; otherwise it only says which graphs there are.
+    """
+
+    name: str
+    help: str
+    default: Any = None
+    type: type = str
+    argument: str = ""
+    revocable: bool = False
+    metavar: str | None = None
+    least: float | None = None
+    most: float | None = None
+    above: bool = False
+    names: bool = False
+    of_study: bool = True
+
+    @property
+    def written(self) -> str:
+        """How it is written in the shell."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def passed_as(self) -> str:
+        """The argument of the function."""
+        return self.argument or self.name
+
+    def parameter(self) -> inspect.Parameter:
+        """The parameter of a function that typer makes a command of."""
+        limits: Callable[..., Any] | None = None
+        if self.least is not None and self.type is int:
+            limits = at_least(int(self.least), None if self.most is None else int(self.most))
+        elif self.least is not None:
+            limits = from_to(self.least, self.most, self.above)
+        flag = f"{self.written}/--no-{self.written[2:]}" if self.revocable else self.written
+        option = typer.Option(flag, help=self.help, metavar=self.metavar, callback=limits)
+        kind: Any = self.type if self.default is not None else self.type | None
+        return inspect.Parameter(
+            self.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=self.default,
+            annotation=Annotated[kind, option],
+        )
+
+    def read(self, value: Any) -> Any:
+        """What the function gets for what the shell has given."""
+        return split_names(value) if self.names else value
+
+    def line(self, value: Any) -> str:
+        """The part of a command line that gives a value to the function; empty for None, False and no names."""
+        if value is None or value is False or (self.names and not value):
+            return ""
+        text = "" if value is True else f" {','.join(map(str, value)) if self.names else value}"
+        return f" {self.written}{text}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One choice of a page.
+
+    Attributes:
+        name: in the address.
+        label: above its box.
+        offers: value (as in the address) -> label, the first is the default; or a function that returns that, where it
+            takes a while.
+        help: beside its box.
+        computed: whether results depend on it, not only which figures are shown.
+        gives: of a value, the arguments of the study that it stands for; None: the setting of the choice's name.
+    """
+
+    name: str
+    label: str
+    offers: Mapping[str, str] | Callable[[], Mapping[str, str]]
+    help: str | None = None
+    computed: bool = True
+    gives: Callable[[str], Mapping[str, Any]] | None = None
+
+    @cached_property
+    def options(self) -> Mapping[str, str]:
+        """Value -> label."""
+        return self.offers() if callable(self.offers) else self.offers
+
+    @property
+    def default(self) -> str:
+        """The value of a bare address."""
+        return next(iter(self.options))
+
+    def arguments(self, value: str) -> Mapping[str, Any]:
+        """Arguments of the study that a value stands for."""
+        if not self.computed:
+            return {}
+        return {self.name: value} if self.gives is None else self.gives(value)
+
+
+STEPS = Setting("steps", STEPS_HELP, type=int, argument="n_steps", least=1, most=MOST_STEPS)
+TARGET = Setting(
+    "target", "What is read: value, depth, operand_1, operand_value_2, operation, shown, ...", "value"
+)
+SITES = Setting(
+    "sites",
+    "Such as resid_post,blocks.1.attn.hook_z.  [default: all of the residual stream]",
+    names=True,
+)
+PROBE = Setting("kind", "logistic or ridge.", "logistic")
+JOBS = Setting("jobs", "Workers, each with one thread.", 1, int, least=1, most=MOST_WORKERS)
+
+
+def count(name: str, help: str, default: int, least: int = 0, argument: str = "") -> Setting:
+    """A setting that counts something."""
+    return Setting(name, help, default, int, argument, least=least, most=MOST_GRAPHS)

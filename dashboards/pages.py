@@ -1,0 +1,22 @@
+"""The pages that records describe, by their name in the address; some have choices of their own beside."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from analyses.catalogue import CATALOGUE
+from dashboards.analysis_page import AnalysisPage, page_of
+from dashboards.mechanism import MECHANISM
+from dashboards.probing import PROBING
+from dashboards.story import STORY
+
+SPECIAL = {page.name: page for page in (MECHANISM, PROBING, STORY)}
+
+
+@cache
+def analysis_pages() -> dict[str, AnalysisPage]:
+    """Every page, in the order of the catalogue."""
+    pages = (
+        SPECIAL.get(record.page.name or record.name) or page_of(record) for record in CATALOGUE if record.page
+    )
+    return {page.name: page for page in pages}

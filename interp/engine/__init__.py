@@ -1,0 +1,1 @@
+"""Runs, and what is done to them: sites, interventions, replay without computing anything twice."""

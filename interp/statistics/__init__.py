@@ -1,0 +1,1 @@
+"""Proportions, intervals and chance levels."""
