@@ -11,7 +11,7 @@ import pytest
 
 PACKAGES = ("models", "interp")
 NAMES = [f"{package}.{name}" for package in PACKAGES for name in importlib.import_module(package).__all__]
-SECONDS = 20
+SECONDS = 120
 """Of the processor, for all examples; on one thread, that of an idle machine."""
 
 

@@ -21,13 +21,14 @@ NAMES = (
     "04_codebook_over_steps",
     "05_your_own_looped_model",
 )
-SECONDS = 90
+SECONDS = 600
+"""Against a notebook that hangs; on an idle machine each takes less than 90."""
 BYTES = 400_000
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_runs_in_time_and_draws_its_figures(name: str):
-    """Its claims are assertions in its cells. Time is the processor's: on one thread, that of an idle machine."""
+    """Its claims are assertions in its cells. Time is the processor's."""
     found = execute(name)
     assert found.processor_seconds < SECONDS
     cells = [cell for cell in found.notebook.cells if cell.cell_type == "code"]

