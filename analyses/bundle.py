@@ -31,11 +31,14 @@ def thinned(records: list[dict[str, Any]], most: int = RECORDS) -> list[dict[str
     return [record for index, record in enumerate(records) if index in chosen or "event" in record]
 
 
-def bundle(run: Path, folder: Path, records: int = RECORDS) -> Path:
+def bundle(run: Path, folder: Path, records: int = RECORDS, half: bool = False) -> Path:
     """Copy what ships of the run into `folder`, which is made where it is missing; returns it.
+
+    half: ship weights of half precision; they are computed with in the configuration's own.
 
     Raises InputError where the run lacks a file, or something cannot be written.
     """
+    from models import storage
     from models.training.trainer import LOG
 
     missing = [name for name in (*FILES, LOG) if not (run / name).is_file()]
@@ -46,6 +49,9 @@ def bundle(run: Path, folder: Path, records: int = RECORDS) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for name in FILES:
             shutil.copyfile(run / name, folder / name)
+        if half:
+            stored = storage.read(run)
+            storage.write(folder, stored.cfg, {name: value.half() for name, value in stored.state.items()})
         write_text(folder / LOG, "".join(json.dumps(record) + "\n" for record in thinned(log, records)))
         if (run / "snapshots").is_dir() and any((run / "snapshots").iterdir()):
             shutil.copytree(run / "snapshots", folder / "snapshots", dirs_exist_ok=True)
@@ -60,10 +66,11 @@ def main(
     records: Annotated[
         int, typer.Option("--records", callback=at_least(2), help="Records of the learning curve, at most.")
     ] = RECORDS,
+    half: Annotated[bool, typer.Option("--half", help="Ship weights of half precision.")] = False,
 ) -> None:
     """Copy model, settings and thinned learning curve of a finished run."""
     Outputs("bundle", folder=folder).check()
-    typer.echo(f"Wrote {printable(str(bundle(run, folder, records)))}")
+    typer.echo(f"Wrote {printable(str(bundle(run, folder, records, half)))}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from analyses.bundle import FILES, bundle, thinned
 from analyses.inputs import InputError
@@ -36,6 +37,17 @@ def test_a_run_is_bundled_and_loads(tmp_path: Path) -> None:
     }
     assert not (folder / "checkpoint.pt").exists()
     assert load(folder).cfg == load(run).cfg
+
+
+def test_weights_of_half_precision_are_half_as_large_and_load(tmp_path: Path) -> None:
+    run = train("discrete", "smoke", steps=2, out=tmp_path / "run", quiet=True)
+    folder = bundle(run, tmp_path / "shipped", half=True)
+    sizes = [(at / "model.safetensors").stat().st_size for at in (folder, run)]
+    assert sizes[0] < 0.6 * sizes[1]
+    ours, theirs = load(folder), load(run)
+    assert ours.cfg == theirs.cfg
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], value.half().to(value.dtype))
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
