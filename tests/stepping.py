@@ -25,7 +25,7 @@ from interp.engine.walk import walk
 from interp.oracle_step import oracle_step
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
-from models.running import iterate_until_settled
+from models.recurrence import until_settled
 from models.training.objectives.solving import solve_by_steps
 from models.training.sampling import Recipe, batch_of, sample_batch
 from models.training.states import random_values
@@ -167,11 +167,12 @@ def patience() -> dict[str, Any]:
         model = Table(moves, shown, bottleneck="continuous").eval()
         start = model.to_encoded([CHAIN, LEAF]).factors
         for bound in (3, 12):
-            states = [state for _, state in iterate_until_settled(model, start, bound)]
+            states = [state for _, state in model.iterate(start, bound, stop=until_settled(model))]
             found[f"{name}, settled, at most {bound}"] = [len(states), digest(torch.stack(states))]
     discrete = Table(TABLES["late"]).eval()
     for bound in (2, 9):
-        states = [state for _, state in iterate_until_settled(discrete, started(discrete, [LEAF]), bound)]
+        steps = discrete.iterate(started(discrete, [LEAF]), bound, stop=until_settled(discrete))
+        states = [state for _, state in steps]
         found[f"discrete, settled, at most {bound}"] = [state[0, 2, 3].item() for state in states]
     return found
 
@@ -220,7 +221,11 @@ def replays() -> dict[str, Any]:
     given += [SetCode(1, rhs[0], "value", 3), SetCode(1, rhs[0], "value", 3)]
     given += [[SetCode(0, rhs[0], "value", 2), SetCode(3, rhs[0], "value", 2)]]
     given += [SetFrom(Site("state", step=step, pos="all"), source) for step in (0, 1, 4)]
-    given += [SetFrom(Site("resid_post", step=step, layer=2, pos=rhs[node]), source) for step in (0, 3) for node in (0, 5)]
+    given += [
+        SetFrom(Site("resid_post", step=step, layer=2, pos=rhs[node]), source)
+        for step in (0, 3)
+        for node in (0, 5)
+    ]
     given += [ZeroAblate(Site("z", step=step, layer=2, head=0)) for step in (0, 4)]
     given += [[ZeroAblate(Site("mlp_out", step=1, layer=2, pos=rhs[4])), SetCode(2, rhs[4], "value", 0)]]
     found: dict[str, Any] = {}
@@ -242,7 +247,9 @@ def replays() -> dict[str, Any]:
                         {str(step): digest(packed) for step, packed in sorted(one.differing.items())}
                         for one in each
                     ],
-                    "read": [None if one.logits is None else digest(one.value_logits().argmax(-1)) for one in each],
+                    "read": [
+                        None if one.logits is None else digest(one.value_logits().argmax(-1)) for one in each
+                    ],
                     "computed": list(computed),
                 }
                 computed.clear()
@@ -281,7 +288,11 @@ class Counter(nn.Module):
 def loops() -> dict[str, Any]:
     """`run_looped`: states as edited, readouts, records."""
     inputs = torch.arange(3.0)[None, :, None]
-    edits = [StepEdit("hidden", 0, lambda x: x + 1), StepEdit("hidden", 2, lambda x: 0 * x), StepEdit("add", 1, lambda x: -x)]
+    edits = [
+        StepEdit("hidden", 0, lambda x: x + 1),
+        StepEdit("hidden", 2, lambda x: 0 * x),
+        StepEdit("add", 1, lambda x: -x),
+    ]
     found: dict[str, Any] = {}
     for name, given in {"plain": [], "edited": edits}.items():
         run = run_looped(Counter(), inputs, 4, ["add"], given)

@@ -16,7 +16,7 @@ in batches; a symbol that is set there moves the hidden state (:class:`interp.en
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -30,6 +30,7 @@ from interp.engine.writing import write_hooks
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
+from models.stepper import Memory, run_steps
 from models.trajectory import Trajectory
 
 BLOCK = 1024
@@ -164,13 +165,101 @@ def run_plainly(
 
 @dataclass
 class _Row:
-    """One run under intervention. ``current`` is the state it is in, packed, or None while it is the base run's."""
+    """One run under intervention, as it is put down."""
 
     index: int
     edits: dict[int, list[Edit]]
-    current: Tensor | None = None
     differing: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
     logits: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _After:
+    """What a step makes of a row: the packed state int [pos] (None: the base run's), and in the last step the logits
+    that were asked for.
+    """
+
+    packed: Tensor | None
+    logits: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Followed:
+    """Rows beside a base run, for :class:`models.stepper.Memory`: ``Item`` s, in which None is the base run's state.
+
+    A row in whose step something is written is computed alone; every other one is a function of the state it enters
+    with, whichever row or run has been in it. In the last step, ``last``, logits at ``positions`` may be wanted too.
+    """
+
+    base: BaseRun
+    rows: Sequence[_Row]
+    tokens: int
+    last: int
+    positions: Tensor | None
+
+    def enter(self, state: list[Item], step: int) -> list[Item]:
+        """Write the edits of the entering states themselves, and give those of the step along."""
+        return [
+            self._entered(row, item, step) if step in row.edits else item
+            for row, item in zip(self.rows, state, strict=True)
+        ]
+
+    def _entered(self, row: _Row, item: Item, step: int) -> Item:
+        entering, edits = self.base.enter(step, item.entering, row.edits[step])
+        if entering is not None:
+            row.differing[step] = entering
+            if torch.equal(entering, self.base.packed[step]):
+                del row.differing[step]
+                entering = None
+        return Item(entering, tuple(edits))
+
+    def known(self) -> dict[Hashable, _After]:
+        """The base run's own steps, by number."""
+        return {
+            t: _After(None, self.base.logits(t, self.positions) if self._reads(t) else None)
+            for t in range(self.last + 1)
+        }
+
+    def _reads(self, step: int) -> bool:
+        return step == self.last and self.positions is not None
+
+    def keys(self, state: list[Item], step: int, context: None) -> list[Hashable | None]:
+        """Nothing for a row that is written into, the step for the base run, else the state."""
+        reads = self._reads(step)
+        return [
+            None
+            if item.edits
+            else step
+            if item.entering is None
+            else (_key(item.entering), "read")  # what is known of other steps has no logits
+            if reads
+            else _key(item.entering)
+            for item in state
+        ]
+
+    def step_rows(self, state: list[Item], rows: Sequence[int], step: int, context: None) -> list[_After]:
+        """One step of these rows, in as few forward passes as they fit."""
+        results = evaluate_items(self.base, step, [state[row] for row in rows], self.tokens)
+        if not self._reads(step):
+            return [_After(result.packed) for result in results]
+        positions, logits = cast(Tensor, self.positions), self.base.logits(step, None)
+        return [_After(result.packed, result.logits_at(positions, logits)) for result in results]
+
+    def join(self, rows: Sequence[_After], step: int, context: None) -> list[Item]:
+        """Put down what differs from the base run; rows that do not any more are in its state again."""
+        base = self.base.packed[step + 1]
+        return [self._arrived(row, after, step, base) for row, after in zip(self.rows, rows, strict=True)]
+
+    def _arrived(self, row: _Row, after: _After, step: int, base: Tensor) -> Item:
+        if after.logits is not None:
+            row.logits = after.logits.clone()
+        if after.packed is None or torch.equal(after.packed, base):
+            return _AS_BASE
+        row.differing[step + 1] = after.packed
+        return Item(after.packed, ())
+
+
+_AS_BASE = Item(None, ())
 
 
 @dataclass(frozen=True)
@@ -248,39 +337,15 @@ class _Job:
     def follow(self, rows: list[_Row], tokens: int) -> None:
         """Run the rows as the module says."""
         base = BaseRun.of(self.model, self.base, self.n_steps)
-        after = dict(self._known(base))
-        for t in range(self.n_steps):
-            last = t == self.n_steps - 1 and self.positions is not None
-            items: dict[bytes | int, Item] = {}
-            waiting: list[tuple[_Row, bytes | int]] = []
-            for row in rows:
-                entering, edits = base.enter(t, row.current, row.edits.get(t, ()))
-                if entering is not None and row.edits.get(t):
-                    row.differing[t] = entering
-                    if torch.equal(entering, base.packed[t]):
-                        del row.differing[t]
-                        entering = None
-                if entering is None and not edits:
-                    row.current = None
-                    if last:
-                        row.logits = base.logits(t, self.positions)
-                    continue
-                key = row.index if edits else _key(cast(Tensor, entering))
-                if not edits and not last and key in after:
-                    self._arrive(row, after[key], base.packed[t + 1], t)
-                    continue
-                items.setdefault(key, Item(entering, tuple(edits)))
-                waiting.append((row, key))
-            results = dict(zip(items, evaluate_items(base, t, list(items.values()), tokens), strict=True))
-            for row, key in waiting:
-                result = results[key]
-                if isinstance(key, bytes):
-                    after[key] = result.packed
-                self._arrive(row, result.packed, base.packed[t + 1], t)
-                if last:
-                    row.logits = result.logits_at(cast(Tensor, self.positions), base.logits(t, None))
+        followed = _Followed(base, rows, tokens, self.n_steps - 1, self.positions)
+        memory = Memory(followed, {**followed.known(), **dict(self._known(base))})
+        entering = [_AS_BASE] * len(rows)
+        touched = min((t for row in rows for t in row.edits), default=self.n_steps)
+        start = min(touched, self.n_steps - 1)
+        for _ in run_steps(memory, entering, None, self.n_steps, start, followed.enter):
+            pass
 
-    def _known(self, base: BaseRun) -> Iterator[tuple[bytes, Tensor]]:
+    def _known(self, base: BaseRun) -> Iterator[tuple[bytes, _After]]:
         """State -> next state of the base run and of the runs that values are taken from."""
         sources = {
             id(one.source): one.source for each in self.given for one in each if isinstance(one, SetFrom)
@@ -289,13 +354,7 @@ class _Job:
             states = source.trajectory.states[:, 0]
             if states.shape[1:] == base.states.shape[1:]:
                 packed = self.model.vocabulary.pack(states)
-                yield from ((_key(packed[t]), packed[t + 1]) for t in range(len(packed) - 1))
-
-    def _arrive(self, row: _Row, packed: Tensor, base: Tensor, t: int) -> None:
-        if torch.equal(packed, base):
-            row.current = None
-        else:
-            row.current = row.differing[t + 1] = packed
+                yield from ((_key(packed[t]), _After(packed[t + 1])) for t in range(len(packed) - 1))
 
     def run_whole(self, rows: list[_Row], tokens: int) -> None:
         """Run the rows from step 0 to the end, ``tokens`` at a time but at least one row."""
