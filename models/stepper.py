@@ -23,31 +23,33 @@ from torch import Tensor
 
 State = TypeVar("State")
 Context = TypeVar("Context")
+Given = TypeVar("Given", contravariant=True)
+"""A context, where it is only read."""
 Row = TypeVar("Row")
 Enter = Callable[[State, int], State]
 """(what the step before left, number of the step) -> what enters."""
 
 
-class Loop(Protocol[State, Context]):
+class Loop(Protocol[State, Given]):
     """What is run. ``context`` is what stays the same from step to step, such as a mask."""
 
-    def step(self, state: State, step: int, context: Context) -> State:
+    def step(self, state: State, step: int, context: Given) -> State:
         """What step number ``step`` makes of a state."""
         ...
 
 
-class RowLoop(Protocol[State, Row, Context]):
+class RowLoop(Protocol[State, Row, Given]):
     """A loop over independent rows, each of whose steps is a function of its key."""
 
-    def keys(self, state: State, step: int, context: Context) -> Sequence[Hashable | None]:
+    def keys(self, state: State, step: int, context: Given) -> Sequence[Hashable | None]:
         """For every row what its next state depends on; None is never recognised."""
         ...
 
-    def step_rows(self, state: State, rows: Sequence[int], step: int, context: Context) -> Sequence[Row]:
+    def step_rows(self, state: State, rows: Sequence[int], step: int, context: Given) -> Sequence[Row]:
         """What the step makes of these rows, at least one."""
         ...
 
-    def join(self, rows: Sequence[Row], step: int, context: Context) -> State:
+    def join(self, rows: Sequence[Row], step: int, context: Given) -> State:
         """The state that one outcome per row makes; the same object may come more than once."""
         ...
 
@@ -174,7 +176,7 @@ class Unchanged(Generic[State]):
 
     def __call__(self, step: Stepped[State]) -> bool:
         before, after = self._shown(step.entering), self._shown(step.state)
-        same = (after == before).flatten(1).all(-1)
+        same = (after == before).reshape(len(after), -1).all(-1)
         self.count = torch.where(same, self.count.to(same.device) + 1, 0)
         return self._ends and bool(self.settled.all())
 

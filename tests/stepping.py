@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from interp.data.collecting import collect
-from interp.engine import replay
+from interp.engine import replay, rows
 from interp.engine.interventions import SetCode, SetFrom, ZeroAblate, record
 from interp.engine.looped import StepEdit, run_looped
 from interp.engine.sites import Site
@@ -135,10 +135,10 @@ def runs() -> dict[str, Any]:
         with model.hooks(fwd_hooks=WATCHED):
             for n_steps in (None, 2, 7):
                 found[f"{name}, {n_steps} steps, watched"] = of_run(model, model.run([LEAF], n_steps))
-        rows = [LEAF, CHAIN, LEAF]
-        initial = started(model, rows, EMPTY, 3, 9)
-        found[f"{name}, three rows"] = of_run(model, model.run(rows, None, initial))
-        found[f"{name}, three rows to the end"] = of_run(model, model.run(rows, 8, initial))
+        graphs = [LEAF, CHAIN, LEAF]
+        initial = started(model, graphs, EMPTY, 3, 9)
+        found[f"{name}, three rows"] = of_run(model, model.run(graphs, None, initial))
+        found[f"{name}, three rows to the end"] = of_run(model, model.run(graphs, 8, initial))
     for bottleneck in ("discrete", "continuous"):
         noisy = Table(TABLES["settles"], bottleneck=bottleneck, attention_noise=1.0).train()
         found[f"{bottleneck}, noisy"] = of_run(noisy, noisy.run([LEAF], 4))
@@ -229,14 +229,14 @@ def replays() -> dict[str, Any]:
     given += [ZeroAblate(Site("z", step=step, layer=2, head=0)) for step in (0, 4)]
     given += [[ZeroAblate(Site("mlp_out", step=1, layer=2, pos=rhs[4])), SetCode(2, rhs[4], "value", 0)]]
     found: dict[str, Any] = {}
-    evaluate, computed = replay.evaluate_items, list[list[int]]()
+    evaluate, computed = rows.evaluate_items, list[list[int]]()
 
     def counted(base: Any, t: int, items: Any, tokens: int) -> Any:
         if items:
             computed.append([t, len(items)])
         return evaluate(base, t, items, tokens)
 
-    replay.evaluate_items = counted
+    rows.evaluate_items = counted
     try:
         for where in (None, "rhs"):
             for n_steps in (1, 6, 9):
@@ -254,7 +254,7 @@ def replays() -> dict[str, Any]:
                 }
                 computed.clear()
     finally:
-        replay.evaluate_items = evaluate
+        rows.evaluate_items = evaluate
     return found
 
 
@@ -329,9 +329,9 @@ def oracles() -> dict[str, Any]:
         encoded = vocabulary.encode(vocabulary_graphs(batch, vocabulary))
         state = encoded.factors.clone()
         pos = torch.as_tensor(rng.integers(0, 8, len(state)))
-        rows = torch.arange(len(state))
+        every = torch.arange(len(state))
         for factor, size in enumerate(vocabulary.sizes):
-            state[rows, pos, factor] = torch.as_tensor(rng.integers(0, size, len(state)))
+            state[every, pos, factor] = torch.as_tensor(rng.integers(0, size, len(state)))
         found[str(ops)] = [
             digest(next_values(batch, values, vocabulary)),
             digest(true_values(batch, vocabulary)),

@@ -16,15 +16,16 @@ in batches; a symbol that is set there moves the hidden state (:class:`interp.en
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from interp.engine.following import BaseRun, Item, evaluate_items
-from interp.engine.interventions import Edit, Intervention, Recording, SetFrom, edits_of, record, sources_of
+from interp.engine.following import BaseRun
+from interp.engine.interventions import Intervention, Recording, SetFrom, edits_of, record, sources_of
+from interp.engine.rows import AS_BASE, After, Followed, Row, key_of
 from interp.engine.sites import SiteError
 from interp.engine.writing import write_hooks
 from models.graph import ComputationGraph
@@ -163,105 +164,6 @@ def run_plainly(
     return job.stream(lambda rows: job.run_whole(rows, tokens=1))
 
 
-@dataclass
-class _Row:
-    """One run under intervention, as it is put down."""
-
-    index: int
-    edits: dict[int, list[Edit]]
-    differing: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
-    logits: Tensor | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _After:
-    """What a step makes of a row: the packed state int [pos] (None: the base run's), and in the last step the logits
-    that were asked for.
-    """
-
-    packed: Tensor | None
-    logits: Tensor | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Followed:
-    """Rows beside a base run, for :class:`models.stepper.Memory`: ``Item`` s, in which None is the base run's state.
-
-    A row in whose step something is written is computed alone; every other one is a function of the state it enters
-    with, whichever row or run has been in it. In the last step, ``last``, logits at ``positions`` may be wanted too.
-    """
-
-    base: BaseRun
-    rows: Sequence[_Row]
-    tokens: int
-    last: int
-    positions: Tensor | None
-
-    def enter(self, state: list[Item], step: int) -> list[Item]:
-        """Write the edits of the entering states themselves, and give those of the step along."""
-        return [
-            self._entered(row, item, step) if step in row.edits else item
-            for row, item in zip(self.rows, state, strict=True)
-        ]
-
-    def _entered(self, row: _Row, item: Item, step: int) -> Item:
-        entering, edits = self.base.enter(step, item.entering, row.edits[step])
-        if entering is not None:
-            row.differing[step] = entering
-            if torch.equal(entering, self.base.packed[step]):
-                del row.differing[step]
-                entering = None
-        return Item(entering, tuple(edits))
-
-    def known(self) -> dict[Hashable, _After]:
-        """The base run's own steps, by number."""
-        return {
-            t: _After(None, self.base.logits(t, self.positions) if self._reads(t) else None)
-            for t in range(self.last + 1)
-        }
-
-    def _reads(self, step: int) -> bool:
-        return step == self.last and self.positions is not None
-
-    def keys(self, state: list[Item], step: int, context: None) -> list[Hashable | None]:
-        """Nothing for a row that is written into, the step for the base run, else the state."""
-        reads = self._reads(step)
-        return [
-            None
-            if item.edits
-            else step
-            if item.entering is None
-            else (_key(item.entering), "read")  # what is known of other steps has no logits
-            if reads
-            else _key(item.entering)
-            for item in state
-        ]
-
-    def step_rows(self, state: list[Item], rows: Sequence[int], step: int, context: None) -> list[_After]:
-        """One step of these rows, in as few forward passes as they fit."""
-        results = evaluate_items(self.base, step, [state[row] for row in rows], self.tokens)
-        if not self._reads(step):
-            return [_After(result.packed) for result in results]
-        positions, logits = cast(Tensor, self.positions), self.base.logits(step, None)
-        return [_After(result.packed, result.logits_at(positions, logits)) for result in results]
-
-    def join(self, rows: Sequence[_After], step: int, context: None) -> list[Item]:
-        """Put down what differs from the base run; rows that do not any more are in its state again."""
-        base = self.base.packed[step + 1]
-        return [self._arrived(row, after, step, base) for row, after in zip(self.rows, rows, strict=True)]
-
-    def _arrived(self, row: _Row, after: _After, step: int, base: Tensor) -> Item:
-        if after.logits is not None:
-            row.logits = after.logits.clone()
-        if after.packed is None or torch.equal(after.packed, base):
-            return _AS_BASE
-        row.differing[step + 1] = after.packed
-        return Item(after.packed, ())
-
-
-_AS_BASE = Item(None, ())
-
-
 @dataclass(frozen=True)
 class _Job:
     model: RecurrentTransformer
@@ -303,7 +205,7 @@ class _Job:
         sources_of((one for each in given for one in each), steps)
         return cls(model, recording, given, steps, positions, progress)
 
-    def stream(self, run: Callable[[list[_Row]], None]) -> Iterator[Replay]:
+    def stream(self, run: Callable[[list[Row]], None]) -> Iterator[Replay]:
         """Blocks of rows through ``run``."""
         # The first block's edits are looked up before anything is yielded, so that bad sites raise at the call.
         blocks = [range(i, min(i + BLOCK, len(self.given))) for i in range(0, len(self.given), BLOCK)]
@@ -311,7 +213,7 @@ class _Job:
         return self._stream(run, blocks, first)
 
     def _stream(
-        self, run: Callable[[list[_Row]], None], blocks: list[range], rows: list[_Row]
+        self, run: Callable[[list[Row]], None], blocks: list[range], rows: list[Row]
     ) -> Iterator[Replay]:
         for number, block in enumerate(blocks):
             if number:
@@ -323,29 +225,29 @@ class _Job:
             for row in rows:
                 yield Replay(row.index, self.base.trajectory, self.n_steps, row.differing, row.logits)
 
-    def rows(self, indices: range) -> list[_Row]:
+    def rows(self, indices: range) -> list[Row]:
         """The interventions as edits by step."""
-        rows: list[_Row] = []
+        rows: list[Row] = []
         for index in indices:
-            row = _Row(index, {})
+            row = Row(index, {})
             for given in self.given[index]:
                 for edit in edits_of(given, self.model, self.base.encoded, self.n_steps):
                     row.edits.setdefault(edit.step, []).append(edit)
             rows.append(row)
         return rows
 
-    def follow(self, rows: list[_Row], tokens: int) -> None:
+    def follow(self, rows: list[Row], tokens: int) -> None:
         """Run the rows as the module says."""
         base = BaseRun.of(self.model, self.base, self.n_steps)
-        followed = _Followed(base, rows, tokens, self.n_steps - 1, self.positions)
+        followed = Followed(base, rows, tokens, self.n_steps - 1, self.positions)
         memory = Memory(followed, {**followed.known(), **dict(self._known(base))})
-        entering = [_AS_BASE] * len(rows)
+        entering = [AS_BASE] * len(rows)
         touched = min((t for row in rows for t in row.edits), default=self.n_steps)
         start = min(touched, self.n_steps - 1)
         for _ in run_steps(memory, entering, None, self.n_steps, start, followed.enter):
             pass
 
-    def _known(self, base: BaseRun) -> Iterator[tuple[bytes, _After]]:
+    def _known(self, base: BaseRun) -> Iterator[tuple[bytes, After]]:
         """State -> next state of the base run and of the runs that values are taken from."""
         sources = {
             id(one.source): one.source for each in self.given for one in each if isinstance(one, SetFrom)
@@ -354,9 +256,9 @@ class _Job:
             states = source.trajectory.states[:, 0]
             if states.shape[1:] == base.states.shape[1:]:
                 packed = self.model.vocabulary.pack(states)
-                yield from ((_key(packed[t]), _After(packed[t + 1])) for t in range(len(packed) - 1))
+                yield from ((key_of(packed[t]), After(packed[t + 1])) for t in range(len(packed) - 1))
 
-    def run_whole(self, rows: list[_Row], tokens: int) -> None:
+    def run_whole(self, rows: list[Row], tokens: int) -> None:
         """Run the rows from step 0 to the end, ``tokens`` at a time but at least one row."""
         vocabulary, initial = self.model.vocabulary, self.base.encoded.factors
         base_packed = vocabulary.pack(self.base.trajectory.states[: self.n_steps + 1, 0])
@@ -382,7 +284,7 @@ class _Job:
             for row in batch:
                 self._note_written_states(row, base_packed)
 
-    def _note_written_states(self, row: _Row, base_packed: Tensor) -> None:
+    def _note_written_states(self, row: Row, base_packed: Tensor) -> None:
         """Count what was written into an entering state as part of the trajectory."""
         for t in row.edits:
             before = row.differing.get(t, base_packed[t])
@@ -394,7 +296,3 @@ class _Job:
             row.differing.pop(t, None)
             if not torch.equal(packed, base_packed[t]):
                 row.differing[t] = packed
-
-
-def _key(packed: Tensor) -> bytes:
-    return packed.numpy().tobytes()

@@ -86,7 +86,10 @@ def walk(
     vocabulary = model.vocabulary
     memory = Memory(DiscreteRows(model, repeats=repeats))
     begin = Written(vocabulary.pack(initial.cpu()))
-    enter = None if given is None else lambda _, step: Written(vocabulary.pack(given[step].cpu()))
+
+    def enter(state: Written, step: int) -> Written:
+        return state if given is None else Written(vocabulary.pack(given[step].cpu()))
+
     for step in run_steps(memory, begin, model.is_padding(state), n_steps, enter=enter):
         entering, written = (vocabulary.unpack(some.packed)[..., 3] for some in (step.entering, step.state))
         yield Step(step.number, torch.tensor(memory.sources), entering, written)
