@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 from collections.abc import Hashable, Sequence
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from models import operations, stepper, symbolic
 from models.stepper import Memory, Recognised, Stepped, Unchanged, run_steps
 from tests.stepping import FILE, KINDS
 
@@ -23,6 +26,12 @@ def test_runs_are_what_they_were(kind: str) -> None:
     assert found.keys() == RECORDED[kind].keys()
     for name, value in found.items():
         assert value == RECORDED[kind][name], name
+
+
+@pytest.mark.parametrize("module", [stepper, symbolic, operations])
+def test_the_examples_are_true(module: ModuleType) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted > 0 == found.failed
 
 
 class Doubling:
