@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from interp.data.collecting import collect
-from interp.engine import replay, rows
+from interp.engine import replay
 from interp.engine.interventions import SetCode, SetFrom, ZeroAblate, record
 from interp.engine.looped import StepEdit, run_looped
 from interp.engine.sites import Site
@@ -229,14 +229,14 @@ def replays() -> dict[str, Any]:
     given += [ZeroAblate(Site("z", step=step, layer=2, head=0)) for step in (0, 4)]
     given += [[ZeroAblate(Site("mlp_out", step=1, layer=2, pos=rhs[4])), SetCode(2, rhs[4], "value", 0)]]
     found: dict[str, Any] = {}
-    evaluate, computed = rows.evaluate_items, list[list[int]]()
+    evaluate, computed = replay.evaluate_items, list[list[int]]()
 
     def counted(base: Any, t: int, items: Any, tokens: int) -> Any:
         if items:
             computed.append([t, len(items)])
         return evaluate(base, t, items, tokens)
 
-    rows.evaluate_items = counted
+    replay.evaluate_items = counted
     try:
         for where in (None, "rhs"):
             for n_steps in (1, 6, 9):
@@ -254,7 +254,7 @@ def replays() -> dict[str, Any]:
                 }
                 computed.clear()
     finally:
-        rows.evaluate_items = evaluate
+        replay.evaluate_items = evaluate
     return found
 
 

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from interp.engine.following import BaseRun
+from interp.engine.following import BaseRun, evaluate_items
 from interp.engine.interventions import Intervention, Recording, SetFrom, edits_of, record, sources_of
 from interp.engine.rows import AS_BASE, After, Followed, Row, key_of
 from interp.engine.sites import SiteError
@@ -239,7 +240,8 @@ class _Job:
     def follow(self, rows: list[Row], tokens: int) -> None:
         """Run the rows as the module says."""
         base = BaseRun.of(self.model, self.base, self.n_steps)
-        followed = Followed(base, rows, tokens, self.n_steps - 1, self.positions)
+        evaluate = partial(evaluate_items, base, tokens=tokens)
+        followed = Followed(base, rows, evaluate, self.n_steps - 1, self.positions)
         memory = Memory(followed, {**followed.known(), **dict(self._known(base))})
         entering = [AS_BASE] * len(rows)
         touched = min((t for row in rows for t in row.edits), default=self.n_steps)

@@ -6,14 +6,14 @@ whichever row or run has been in it; one that is in the base run's state is not 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from interp.engine.following import BaseRun, Item, evaluate_items
+from interp.engine.following import BaseRun, Item, Result
 from interp.engine.interventions import Edit
 
 
@@ -45,12 +45,13 @@ AS_BASE = Item(None, ())
 class Followed:
     """A :class:`models.stepper.RowLoop`. A state is an ``Item`` per row, in which None is the base run's state.
 
+    evaluate: (step, items) -> what the step makes of them, as :func:`interp.engine.following.evaluate_items` says it.
     In the last step, ``last``, logits at ``positions`` may be wanted too.
     """
 
     base: BaseRun
     rows: Sequence[Row]
-    tokens: int
+    evaluate: Callable[[int, Sequence[Item]], Sequence[Result]]
     last: int
     positions: Tensor | None
 
@@ -94,7 +95,7 @@ class Followed:
 
     def step_rows(self, state: list[Item], rows: Sequence[int], step: int, context: None) -> list[After]:
         """One step of these rows, in as few forward passes as they fit."""
-        results = evaluate_items(self.base, step, [state[row] for row in rows], self.tokens)
+        results = self.evaluate(step, [state[row] for row in rows])
         if not self._reads(step):
             return [After(result.packed) for result in results]
         positions, logits = cast(Tensor, self.positions), self.base.logits(step, None)
