@@ -50,7 +50,7 @@ def oracle_step(
     unknown = given & (operation >= len(vocabulary.ops))
     unknown[..., 0] = False  # what stands before the first operand is no operation of this equation
     number = state[rows, (rhs - _TO_LEAF).clamp_min(0), _VALUE]
-    result = torch.from_numpy(
+    result = torch.as_tensor(
         values_after_step(
             read=_by_place(value.masked_fill(unknown, vocabulary.empty)),
             used=_by_place(given),
