@@ -13,11 +13,15 @@ as one that a model wrote or that was edited. What it reads stands in the state,
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from jaxtyping import Int
+from numpy.typing import NDArray
 from torch import Tensor
 
-from models.operations import OPERATIONS
+from models.symbolic import values_after_step
 from models.vocabulary import EncodedGraphs, FactoredVocabulary
 
 _VARIABLE, _OPERATION, _VALUE = 1, 2, 3
@@ -43,27 +47,34 @@ def oracle_step(
         vocabulary.empty,
     )
     operation = state[rows[..., None], (at[1] - 1).clamp_min(0), _OPERATION]
-    known = (value < vocabulary.modulus) & (operation < len(vocabulary.ops))
-    known[..., 0] = value[..., 0] < vocabulary.modulus
-
-    value = torch.where(value < vocabulary.modulus, value, 0)  # what is none is not used below
-    result = value[..., 0]
-    for place in range(1, value.shape[-1]):
-        for symbol, name in enumerate(vocabulary.ops):
-            acts = given[..., place] & (operation[..., place] == symbol)
-            computed = OPERATIONS[name](result, value[..., place]) % vocabulary.modulus
-            result = torch.where(acts, computed, result)
-    complete = (known | ~given).all(-1)
-
-    leaf = ~given.any(-1)
+    unknown = given & (operation >= len(vocabulary.ops))
+    unknown[..., 0] = False  # what stands before the first operand is no operation of this equation
     number = state[rows, (rhs - _TO_LEAF).clamp_min(0), _VALUE]
-    complete = torch.where(leaf, number < vocabulary.modulus, complete)
-    result = torch.where(complete, torch.where(leaf, number, result), vocabulary.empty)
+    result = torch.as_tensor(
+        values_after_step(
+            read=_by_place(value.masked_fill(unknown, vocabulary.empty)),
+            used=_by_place(given),
+            operations=_by_place(operation.masked_fill(~given, -1))[1:],
+            given=_numpy(number.masked_fill(number >= vocabulary.modulus, vocabulary.empty)),
+            ops=vocabulary.ops,
+            modulus=vocabulary.modulus,
+            empty=vocabulary.empty,
+        )
+    ).to(state.device)
 
     after = state.clone()
     batch, node = is_node.nonzero(as_tuple=True)
     after[batch, rhs[batch, node], _VALUE] = result[batch, node]
     return after
+
+
+def _by_place(per_operand: Tensor) -> NDArray[Any]:
+    """[batch, node, place] -> an array [place, batch, node] of its own."""
+    return np.ascontiguousarray(_numpy(per_operand.permute(2, 0, 1)))
+
+
+def _numpy(tensor: Tensor) -> NDArray[Any]:
+    return tensor.numpy(force=True)
 
 
 def oracle_steps(

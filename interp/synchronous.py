@@ -1,19 +1,22 @@
 """The symbolic algorithm of Altabaa et al. 2025 on one text, state by state, with tokens put in by hand.
 
-At every step all nodes take, at the same time, what their operands' CURRENT values give; a node is EMPTY where an
-operand is. From all EMPTY, a node of depth d shows its true value from the state after step d on. A state here holds
-the text too: a model copies it from step to step, so a token that is replaced in a state stays replaced.
+A step is :func:`models.symbolic.values_after_step`. From all EMPTY, a node of depth d shows its true value from the
+state after step d on. A state here holds the text too: a model copies it from step to step, so a token that is replaced
+in a state stays replaced.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeVar
 
+import numpy as np
+
 from models.graph import ComputationGraph
-from models.operations import apply_operations
 from models.parsing import Node
+from models.symbolic import Ints, values_after_step
 
 T = TypeVar("T")
 
@@ -28,8 +31,23 @@ class SymbolicState:
 
     def after(self, operands: Mapping[tuple[int, int], int | None] | None = None) -> SymbolicState:
         """The state that one step makes of this; ``operands``: (node, place) -> value that is read there instead."""
-        read = operands or {}
-        return replace(self, values=tuple(self._computed(index, read) for index in range(len(self.nodes))))
+        equations = _equations(self.nodes)
+        empty = self.modulus + 1
+        shown = np.array([empty if value is None else value for value in self.values])
+        read = shown[np.maximum(equations.operands, 0)]
+        for (index, place), value in (operands or {}).items():
+            read[place, index] = empty if value is None else value
+        after = values_after_step(
+            read=read,
+            used=equations.operands >= 0,
+            operations=equations.operations,
+            given=equations.given,
+            ops=equations.ops,
+            modulus=self.modulus,
+            empty=empty,
+        )
+        values: list[int] = after.tolist()
+        return replace(self, values=tuple(None if value == empty else value for value in values))
 
     def with_tokens(self, other: SymbolicState, tokens: Sequence[tuple[int, int]]) -> SymbolicState:
         """This state with some tokens of another: (node, place) as :func:`token_places` counts them."""
@@ -46,17 +64,30 @@ class SymbolicState:
                 nodes[index] = replace(mine, operations=_put(mine.operations, place // 2, theirs.operations))
         return replace(self, nodes=tuple(nodes), values=tuple(shown))
 
-    def _computed(self, index: int, read: Mapping[tuple[int, int], int | None]) -> int | None:
-        node = self.nodes[index]
-        if node.value is not None:
-            return node.value
-        known: list[int] = []
-        for place, operand in enumerate(node.operands):
-            value = read.get((index, place), self.values[operand])
-            if value is None:
-                return None
-            known.append(value)
-        return apply_operations(node.operations, known, self.modulus)
+
+@dataclass(frozen=True)
+class _Equations:
+    """Nodes as arrays: operands int64 [place, node], operations int64 [place - 1, node] as indices of ``ops``, the
+    values of leaves int64 [node]; -1 where there is none.
+    """
+
+    operands: Ints
+    operations: Ints
+    given: Ints
+    ops: tuple[str, ...]
+
+
+@lru_cache(maxsize=64)
+def _equations(nodes: tuple[Node, ...]) -> _Equations:
+    n_places = max(1, *(len(node.operands) for node in nodes))
+    ops = tuple(sorted({name for node in nodes for name in node.operations}))
+    operands = np.full((n_places, len(nodes)), -1, dtype=np.int64)
+    operations = np.full((n_places - 1, len(nodes)), -1, dtype=np.int64)
+    for index, node in enumerate(nodes):
+        operands[: len(node.operands), index] = node.operands
+        operations[: len(node.operations), index] = [ops.index(name) for name in node.operations]
+    given = np.array([-1 if node.value is None else node.value for node in nodes])
+    return _Equations(operands, operations, given, ops)
 
 
 def symbolic_run(graph: ComputationGraph, n_steps: int) -> list[SymbolicState]:

@@ -159,12 +159,21 @@ OPERATIONS: Final = Operations(
 """The operations of the task, in their canonical order; each is followed by a reduction modulo m."""
 
 
-def apply_operations(operations: Sequence[str], values: Sequence[Value], modulus: int) -> Value:
+def apply_operations(
+    operations: Sequence[str | Callable[[Any, Any], Any]], values: Sequence[Value], modulus: int
+) -> Value:
     """``values`` joined by ``operations`` from left to right, reduced modulo ``modulus`` after each.
 
-    values: one more than operations; each in 0..modulus-1: ints, or arrays or tensors of equal shapes.
+    operations: names, or functions as :attr:`Operation.function` is one. values: one more than operations; each in
+    0..modulus-1: ints, or arrays or tensors of equal shapes.
+
+    Examples:
+        >>> from models.operations import apply_operations
+        >>> apply_operations(("ADD", "SUB"), (20, 5, 4), 23)
+        21
     """
     total: Any = values[0]
     for operation, value in zip(operations, values[1:], strict=True):
-        total = OPERATIONS[operation](total, value) % modulus
+        function = OPERATIONS[operation] if isinstance(operation, str) else operation
+        total = function(total, value) % modulus
     return total

@@ -33,8 +33,10 @@ from models.hooks import BlockHooks
 from models.memory import keep_freed_memory
 from models.norm import make_norm
 from models.positions import AbsoluteEmbedding, RelativeBias, RelativeEmbedding
+from models.recurrence import Between, Recurrence, one_step, until_settled
 from models.step_tree import HookNameError as HookNameError
 from models.step_tree import StepTree
+from models.stepper import Stop, run_steps
 from models.tokens import ModelInput, TokenAccess
 from models.trajectory import Trajectory
 from models.views import StepView, UnrolledView
@@ -179,7 +181,7 @@ class RecurrentTransformer(
         skips it.
         """
         padding = self.is_padding(state) if padding is None else padding
-        return self._one_step(state, None, step, padding)[1]
+        return one_step(self, state, None, step, padding)[1]
 
     def iterate(
         self,
@@ -188,8 +190,10 @@ class RecurrentTransformer(
         estimator: Estimator | None = None,
         hidden: Float[Tensor, "batch pos d_model"] | None = None,
         padding: Bool[Tensor, "batch pos"] | None = None,
+        stop: Stop | None = None,
     ) -> Iterator[tuple[Float[Tensor, "batch pos d_vocab"], Int[Tensor, "batch pos factor"]]]:
-        """Run ``n_steps`` steps; after each yield its logits and the state they are snapped to.
+        """Run ``n_steps`` steps, or until ``stop`` says so; after each yield its logits and the state they are
+        snapped to.
 
         Between steps a ``discrete`` model passes on the snapped state and a ``continuous`` one its final
         hidden state; ``hidden`` enters step 0 instead of the embedding of ``initial``. A ``hook_state`` that
@@ -201,45 +205,10 @@ class RecurrentTransformer(
         :class:`models.bottleneck.StoppedGradientWarning` says so in the backward pass.
         """
         tell = estimator is None and self.cfg.bottleneck == "discrete" and torch.is_grad_enabled()
-        estimator = self.cfg.estimator if estimator is None else estimator
+        recurrence = Recurrence(self, self.cfg.estimator if estimator is None else estimator, tell)
         padding = self.is_padding(initial) if padding is None else padding
-        state, entering = initial, hidden
-        for step in range(n_steps):
-            tell_here = tell and step > 0 and estimator == "none"
-            hidden, logits = self._one_step(state, entering, step, padding, tell_here)
-            symbols, entering = self.discretise(logits), None
-            if self.cfg.bottleneck == "continuous":
-                entering = hidden
-            elif estimator != "none" and torch.is_grad_enabled():
-                relax = bottleneck.straight_through if estimator == "straight_through" else bottleneck.gumbel
-                one_hot = relax(self.vocabulary, logits, self.cfg.temperature)
-                symbols, entering = self.discretise(one_hot.detach()), self.embed.expected(one_hot)
-            state = torch.where(padding[..., None], initial, symbols)
-            yield logits, state
-
-    def _one_step(
-        self,
-        state: Tensor,
-        entering: Tensor | None,
-        step: int,
-        padding: Bool[Tensor, "batch pos"],
-        tell_where_gradients_stop: bool = False,
-    ) -> tuple[Float[Tensor, "batch pos d_model"], Float[Tensor, "batch pos d_vocab"]]:
-        """Hidden state and logits of ``step``, entered by ``entering`` where given, else by the (hooked)
-        state. Symbols that a hook has changed replace ``entering`` where only symbols enter, and move it where
-        a hidden state does.
-        """
-        self.grow_steps(step + 1)
-        hooks = self.step_hooks(step)
-        hooked = hooks.hook_state(state)
-        if entering is None or (self.cfg.bottleneck == "discrete" and hooked is not state):
-            entering = self.embed_state(hooked)
-            if tell_where_gradients_stop:
-                bottleneck.tell_where_gradients_stop(entering, step)
-        elif hooked is not state:
-            entering = self.unembed.rewrite(entering, state, hooked)
-        hidden = self.step(entering, step, ~padding if self.cfg.attention_dir == "bidirectional" else None)
-        return hidden, hooks.hook_logits(self.unembed(hidden))
+        for step in run_steps(recurrence, Between(initial, hidden), padding, n_steps, stop=stop):
+            yield cast(Tensor, step.state.logits), step.state.symbols
 
     # Whole runs ---------------------------------------------------------------------------------------------
 
@@ -314,8 +283,8 @@ class RecurrentTransformer(
             raise ValueError(f"return_type must be 'logits' or 'states', got {return_type!r}")
         initial = self.entering_state(input)
         settle = n_steps is None and self.cfg.default_steps is None
-        steps = running.iterate_until_settled if settle else RecurrentTransformer.iterate
-        pairs = list(steps(self, initial, self._count(initial, n_steps), estimator))
+        stop = until_settled(self) if settle else None
+        pairs = list(self.iterate(initial, self._count(initial, n_steps), estimator, stop=stop))
         self.warn_of_unreached(len(pairs))
         if return_type == "states":
             return torch.stack([initial, *(state for _, state in pairs)])

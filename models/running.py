@@ -3,22 +3,22 @@
 Rows are independent, and without a watcher a step is a deterministic function of the discrete state. So a row
 that has reached a fixed point, or a state it has been in before, needs no further computation: its
 continuation is known exactly. Rows are run in chunks of similar length that bound the memory in use; padding
-is never part of a state that changes, so results do not depend on the chunking.
+is never part of a state that changes, so results do not depend on the chunking. The loop itself is
+:func:`models.stepper.run_steps`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from models.bottleneck import symbol_probabilities
 from models.bounds import MOST_STEPS
-from models.config import Estimator
+from models.recurrence import DiscreteRows, Written, until_settled
+from models.stepper import Memory, Recognised, run_steps
 from models.trajectory import Trajectory
 from models.vocabulary import EncodedGraphs, FactoredVocabulary
 
@@ -33,10 +33,6 @@ RUN_BYTES = 8 * 2**30
 
 LENGTH_SPREAD = 1.25
 """Longest over shortest graph in one chunk; padding is computed like any other position."""
-
-CONTINUOUS_PATIENCE = 3
-"""A continuous model counts as settled when its snapped readout has been the same this many steps in a row.
-"""
 
 
 def step_bound(vocabulary: FactoredVocabulary, state: Int[Tensor, "batch pos factor"]) -> int:
@@ -117,32 +113,6 @@ def _check_size(bound: int, initial: Tensor, known: bool) -> None:
         )
 
 
-def iterate_until_settled(
-    model: RecurrentTransformer,
-    initial: Int[Tensor, "batch pos factor"],
-    bound: int,
-    estimator: Estimator | None = None,
-    hidden: Float[Tensor, "batch pos d_model"] | None = None,
-    padding: Bool[Tensor, "batch pos"] | None = None,
-) -> Iterator[tuple[Float[Tensor, "batch pos d_vocab"], Int[Tensor, "batch pos factor"]]]:
-    """``model.iterate``, ended when every row's snapped state has stayed the same: for one step where it is what
-    enters the next, for :data:`CONTINUOUS_PATIENCE` steps where it is only read out.
-    """
-    patience = _patience(model)
-    unchanged = torch.zeros(len(initial), dtype=torch.int64, device=initial.device)
-    previous = initial
-    for logits, state in model.iterate(initial, bound, estimator, hidden, padding):
-        yield logits, state
-        unchanged = torch.where((state == previous).flatten(1).all(-1), unchanged + 1, 0)
-        if bool((unchanged >= patience).all()):
-            return
-        previous = state
-
-
-def _patience(model: RecurrentTransformer) -> int:
-    return CONTINUOUS_PATIENCE if model.cfg.bottleneck == "continuous" else 1
-
-
 def _is_random(model: RecurrentTransformer) -> bool:
     """Whether two calls on one state may differ: dropout or attention noise, in training mode."""
     return model.training and (model.cfg.dropout > 0 or model.cfg.attention_noise > 0)
@@ -199,41 +169,24 @@ class _Rows:
 
 def _run_discrete(model: RecurrentTransformer, initial: Tensor, padding: Tensor, bound: int) -> _Rows:
     """Step all rows that have not settled, until none is left; the others are continued by what is known of them."""
-    n_rows = len(initial)
-    device = model.W_E.device
-    padding = padding.to(device)
-    packed = [model.vocabulary.pack(initial)]
-    confidence: list[Tensor] = []
-    fixed_point = torch.full((n_rows,), -1)
-    cycle = torch.zeros(n_rows, dtype=torch.int64)
-    seen: list[dict[bytes, int]] = [{_key(packed[0][row]): 0} for row in range(n_rows)]
-    active = torch.arange(n_rows)
-    for t in range(bound):
-        if not len(active):
-            break
-        following = packed[t].clone()
-        written = confidence[-1].clone() if confidence else torch.ones(*initial.shape)
-        for row in _integers((cycle > 1).nonzero().flatten()):
-            period = int(cycle[row])
-            following[row] = packed[t + 1 - period][row]
-            written[row] = confidence[t - period][row]
-        state = model.vocabulary.unpack(packed[t][active]).to(device)
-        # Nobody watches, so every step is the first one again: hook points for each would take most of the time.
-        logits = model.transition(state, 0, padding[active])
-        snapped = torch.where(padding[active, :, None], state, model.discretise(logits))
-        following[active] = model.vocabulary.pack(snapped.cpu())
-        written[active] = symbol_probabilities(model.vocabulary, logits, snapped).float().cpu()
-        packed.append(following)
-        confidence.append(written)
-        for row in _integers(active):
-            first = seen[row].setdefault(_key(following[row]), t + 1)
-            if first <= t:
-                cycle[row] = t + 1 - first
-                if cycle[row] == 1:
-                    fixed_point[row] = max(first - 1, 0)
-        active = (cycle == 0).nonzero().flatten()
-    states = model.vocabulary.unpack(torch.stack(packed))
-    return _Rows(states, _stack(confidence, initial), fixed_point, cycle)
+    padding = padding.to(model.W_E.device)
+    memory = Memory(DiscreteRows(model, numbered=False, confidence=True))
+    states = [Written(model.vocabulary.pack(initial))]
+    met = [[-1] * len(initial)]
+    for step in run_steps(memory, states[0], padding, bound, stop=Recognised(memory, padding)):
+        states.append(step.state)
+        met.append(memory.met(step.state, step.number + 1, padding))
+    first = torch.tensor(met)
+    recognised = first >= 0
+    since = recognised.int().argmax(0)  # the first state of each row that it had been in, if any was
+    first = first[since, torch.arange(len(initial))]
+    cycle = torch.where(recognised.any(0), since - first, 0)
+    return _Rows(
+        model.vocabulary.unpack(torch.stack([state.packed for state in states])),
+        _stack([state.confidence for state in states[1:] if state.confidence is not None], initial),
+        torch.where(cycle == 1, (first - 1).clamp_min(0), -1),
+        cycle,
+    )
 
 
 def _run_plainly(
@@ -251,16 +204,14 @@ def _run_plainly(
     confidence: list[Tensor] = []
     device = model.W_E.device
     entering = None if hidden is None else hidden.to(device)
-    given = initial.to(device), bound, None, entering, padding.to(device)
-    steps = iterate_until_settled(model, *given) if settle else model.iterate(*given)
-    for logits, snapped in steps:
+    rest = until_settled(model, ends=settle)
+    for logits, snapped in model.iterate(initial.to(device), bound, None, entering, padding.to(device), rest):
         states.append(snapped.cpu())
         confidence.append(symbol_probabilities(model.vocabulary, logits, snapped).float().cpu())
-    same = [(after == before).flatten(1).all(-1) for before, after in pairwise(states)]
-    unchanged = torch.stack(same[::-1]).int().cumprod(0).sum(0) if same else torch.zeros(len(initial))
-    settled = unchanged >= _patience(model)
-    fixed_point = torch.where(settled, (len(same) - 1 - unchanged).clamp_min(0), -1)
-    return _Rows(torch.stack(states), _stack(confidence, initial), fixed_point.long(), settled.long())
+    unchanged = rest.count.cpu().expand(len(initial))
+    settled = unchanged >= rest.patience
+    fixed_point = torch.where(settled, (len(confidence) - 1 - unchanged).clamp_min(0), -1)
+    return _Rows(torch.stack(states), _stack(confidence, initial), fixed_point, settled.long())
 
 
 def _stack(confidence: list[Tensor], like: Tensor) -> Float[Tensor, "step batch pos factor"]:
@@ -269,7 +220,3 @@ def _stack(confidence: list[Tensor], like: Tensor) -> Float[Tensor, "step batch 
 
 def _integers(values: Int[Tensor, " n"]) -> list[int]:
     return cast(Any, values).tolist()
-
-
-def _key(packed: Tensor) -> bytes:
-    return packed.numpy().tobytes()

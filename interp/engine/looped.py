@@ -1,8 +1,8 @@
 """Any looped torch model, run step by step: three functions and a module are all that is asked of it.
 
-The loop is :func:`run_looped`'s own, so every forward hook knows in which step it fires: an activation gets a step
-axis, an edit a step. Nothing is asked of the model's modules but that they are named; TransformerLens's HookPoints are
-modules too.
+The loop is ours (:func:`models.stepper.run_steps`), so every forward hook knows in which step it fires: an activation
+gets a step axis, an edit a step. Nothing is asked of the model's modules but that they are named; TransformerLens's
+HookPoints are modules too.
 
 Conventions. ``hidden[t]`` enters step t, ``hidden[n_steps]`` leaves the last. Hooks live inside ``step`` alone: what
 ``begin`` and ``read`` call is seen by none. A recorded or edited module must be called exactly once in every step (one
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from models.one_line import one_line
+from models.stepper import run_steps
 
 if TYPE_CHECKING:
     from models.recurrent import RecurrentTransformer
@@ -127,16 +128,21 @@ def run_looped(
     hidden = model.begin(inputs)
     states: list[Tensor] = []
     codes: dict[str, list[Tensor]] = {}
+
+    def kept(hidden: Tensor) -> Tensor:
+        states.append(hidden.detach().clone())
+        _read_into(codes, model.read(hidden))
+        return hidden
+
+    def enter(hidden: Tensor, step: int) -> Tensor:
+        return kept(hidden if entering is None else entering.edited(hidden, step))
+
     with ExitStack() as stack:
         for watcher in watchers.values():
             stack.enter_context(watcher.hook(model.module.get_submodule(watcher.name)))
-        for step in range(n_steps + 1):
-            if entering is not None and step < n_steps:
-                hidden = entering.edited(hidden, step)
-            states.append(hidden.detach().clone())
-            _read_into(codes, model.read(hidden))
-            if step < n_steps:
-                hidden = _one_step(model, hidden, step, watchers.values())
+        for step in run_steps(_Watched(model, watchers.values()), hidden, None, n_steps, enter=enter):
+            hidden = step.state
+        kept(hidden)
     return LoopedRun(
         hidden=torch.stack(states),
         codes={factor: torch.stack(read) for factor, read in codes.items()},
@@ -144,18 +150,25 @@ def run_looped(
     )
 
 
-def _one_step(model: LoopedModel, hidden: Tensor, step: int, watchers: Collection[_Watcher]) -> Tensor:
-    for watcher in watchers:
-        watcher.begin(step)
-    following = model.step(hidden, step)
-    for watcher in watchers:
-        watcher.end()
-    if following.shape != hidden.shape:
-        raise LoopedError(
-            f"step {step} made {tuple(following.shape)} of a hidden state {tuple(hidden.shape)}; allowed is a step "
-            "that keeps the shape"
-        )
-    return following
+@dataclass(frozen=True, eq=False)
+class _Watched:
+    """A looped model whose steps are watched: what :func:`models.stepper.run_steps` runs."""
+
+    model: LoopedModel
+    watchers: Collection[_Watcher]
+
+    def step(self, state: Tensor, step: int, context: None) -> Tensor:
+        for watcher in self.watchers:
+            watcher.begin(step)
+        following = self.model.step(state, step)
+        for watcher in self.watchers:
+            watcher.end()
+        if following.shape != state.shape:
+            raise LoopedError(
+                f"step {step} made {tuple(following.shape)} of a hidden state {tuple(state.shape)}; allowed is a step "
+                "that keeps the shape"
+            )
+        return following
 
 
 def _read_into(codes: dict[str, list[Tensor]], logits: Mapping[str, Tensor]) -> None:

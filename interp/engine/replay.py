@@ -17,19 +17,22 @@ in batches; a symbol that is set there moves the hidden state (:class:`interp.en
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from interp.engine.following import BaseRun, Item, evaluate_items
-from interp.engine.interventions import Edit, Intervention, Recording, SetFrom, edits_of, record, sources_of
+from interp.engine.following import BaseRun, evaluate_items
+from interp.engine.interventions import Intervention, Recording, SetFrom, edits_of, record, sources_of
+from interp.engine.rows import AS_BASE, After, Followed, Row, key_of
 from interp.engine.sites import SiteError
 from interp.engine.writing import write_hooks
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
+from models.stepper import Memory, run_steps
 from models.trajectory import Trajectory
 
 BLOCK = 1024
@@ -162,17 +165,6 @@ def run_plainly(
     return job.stream(lambda rows: job.run_whole(rows, tokens=1))
 
 
-@dataclass
-class _Row:
-    """One run under intervention. ``current`` is the state it is in, packed, or None while it is the base run's."""
-
-    index: int
-    edits: dict[int, list[Edit]]
-    current: Tensor | None = None
-    differing: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
-    logits: Tensor | None = None
-
-
 @dataclass(frozen=True)
 class _Job:
     model: RecurrentTransformer
@@ -214,7 +206,7 @@ class _Job:
         sources_of((one for each in given for one in each), steps)
         return cls(model, recording, given, steps, positions, progress)
 
-    def stream(self, run: Callable[[list[_Row]], None]) -> Iterator[Replay]:
+    def stream(self, run: Callable[[list[Row]], None]) -> Iterator[Replay]:
         """Blocks of rows through ``run``."""
         # The first block's edits are looked up before anything is yielded, so that bad sites raise at the call.
         blocks = [range(i, min(i + BLOCK, len(self.given))) for i in range(0, len(self.given), BLOCK)]
@@ -222,7 +214,7 @@ class _Job:
         return self._stream(run, blocks, first)
 
     def _stream(
-        self, run: Callable[[list[_Row]], None], blocks: list[range], rows: list[_Row]
+        self, run: Callable[[list[Row]], None], blocks: list[range], rows: list[Row]
     ) -> Iterator[Replay]:
         for number, block in enumerate(blocks):
             if number:
@@ -234,53 +226,30 @@ class _Job:
             for row in rows:
                 yield Replay(row.index, self.base.trajectory, self.n_steps, row.differing, row.logits)
 
-    def rows(self, indices: range) -> list[_Row]:
+    def rows(self, indices: range) -> list[Row]:
         """The interventions as edits by step."""
-        rows: list[_Row] = []
+        rows: list[Row] = []
         for index in indices:
-            row = _Row(index, {})
+            row = Row(index, {})
             for given in self.given[index]:
                 for edit in edits_of(given, self.model, self.base.encoded, self.n_steps):
                     row.edits.setdefault(edit.step, []).append(edit)
             rows.append(row)
         return rows
 
-    def follow(self, rows: list[_Row], tokens: int) -> None:
+    def follow(self, rows: list[Row], tokens: int) -> None:
         """Run the rows as the module says."""
         base = BaseRun.of(self.model, self.base, self.n_steps)
-        after = dict(self._known(base))
-        for t in range(self.n_steps):
-            last = t == self.n_steps - 1 and self.positions is not None
-            items: dict[bytes | int, Item] = {}
-            waiting: list[tuple[_Row, bytes | int]] = []
-            for row in rows:
-                entering, edits = base.enter(t, row.current, row.edits.get(t, ()))
-                if entering is not None and row.edits.get(t):
-                    row.differing[t] = entering
-                    if torch.equal(entering, base.packed[t]):
-                        del row.differing[t]
-                        entering = None
-                if entering is None and not edits:
-                    row.current = None
-                    if last:
-                        row.logits = base.logits(t, self.positions)
-                    continue
-                key = row.index if edits else _key(cast(Tensor, entering))
-                if not edits and not last and key in after:
-                    self._arrive(row, after[key], base.packed[t + 1], t)
-                    continue
-                items.setdefault(key, Item(entering, tuple(edits)))
-                waiting.append((row, key))
-            results = dict(zip(items, evaluate_items(base, t, list(items.values()), tokens), strict=True))
-            for row, key in waiting:
-                result = results[key]
-                if isinstance(key, bytes):
-                    after[key] = result.packed
-                self._arrive(row, result.packed, base.packed[t + 1], t)
-                if last:
-                    row.logits = result.logits_at(cast(Tensor, self.positions), base.logits(t, None))
+        evaluate = partial(evaluate_items, base, tokens=tokens)
+        followed = Followed(base, rows, evaluate, self.n_steps - 1, self.positions)
+        memory = Memory(followed, {**followed.known(), **dict(self._known(base))})
+        entering = [AS_BASE] * len(rows)
+        touched = min((t for row in rows for t in row.edits), default=self.n_steps)
+        start = min(touched, self.n_steps - 1)
+        for _ in run_steps(memory, entering, None, self.n_steps, start, followed.enter):
+            pass
 
-    def _known(self, base: BaseRun) -> Iterator[tuple[bytes, Tensor]]:
+    def _known(self, base: BaseRun) -> Iterator[tuple[bytes, After]]:
         """State -> next state of the base run and of the runs that values are taken from."""
         sources = {
             id(one.source): one.source for each in self.given for one in each if isinstance(one, SetFrom)
@@ -289,15 +258,9 @@ class _Job:
             states = source.trajectory.states[:, 0]
             if states.shape[1:] == base.states.shape[1:]:
                 packed = self.model.vocabulary.pack(states)
-                yield from ((_key(packed[t]), packed[t + 1]) for t in range(len(packed) - 1))
+                yield from ((key_of(packed[t]), After(packed[t + 1])) for t in range(len(packed) - 1))
 
-    def _arrive(self, row: _Row, packed: Tensor, base: Tensor, t: int) -> None:
-        if torch.equal(packed, base):
-            row.current = None
-        else:
-            row.current = row.differing[t + 1] = packed
-
-    def run_whole(self, rows: list[_Row], tokens: int) -> None:
+    def run_whole(self, rows: list[Row], tokens: int) -> None:
         """Run the rows from step 0 to the end, ``tokens`` at a time but at least one row."""
         vocabulary, initial = self.model.vocabulary, self.base.encoded.factors
         base_packed = vocabulary.pack(self.base.trajectory.states[: self.n_steps + 1, 0])
@@ -323,7 +286,7 @@ class _Job:
             for row in batch:
                 self._note_written_states(row, base_packed)
 
-    def _note_written_states(self, row: _Row, base_packed: Tensor) -> None:
+    def _note_written_states(self, row: Row, base_packed: Tensor) -> None:
         """Count what was written into an entering state as part of the trajectory."""
         for t in row.edits:
             before = row.differing.get(t, base_packed[t])
@@ -335,7 +298,3 @@ class _Job:
             row.differing.pop(t, None)
             if not torch.equal(packed, base_packed[t]):
                 row.differing[t] = packed
-
-
-def _key(packed: Tensor) -> bytes:
-    return packed.numpy().tobytes()

@@ -1,8 +1,8 @@
 """Running a batch of graphs step by step under a reader of hooks, without computing anything twice.
 
 Without other hooks on it, a discrete model's step is a function of the state it enters with: a graph that enters a
-step with a state it has had before is left out of the forward pass, because everything in that step is as in the
-earlier one.
+step with a state it has had before is left out of the forward pass (:class:`models.stepper.Memory`), because everything
+in that step is as in the earlier one.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from models.hooks import StepHookPoint, split_step
+from models.recurrence import DiscreteRows, Written
 from models.recurrent import RecurrentTransformer
 from models.running import LENGTH_SPREAD
+from models.stepper import Memory, run_steps
 
 BATCH_TOKENS: Final = 8192
 
@@ -81,23 +83,16 @@ def walk(
             yield Step(step, torch.full((len(state),), step), state[..., 3].cpu(), after[..., 3].cpu())
             state = after
         return
-    padding = model.is_padding(state)
-    known: list[tuple[int, Tensor, Tensor]] = []
-    for step in range(n_steps):
-        state = state if given is None else given[step].to(state.device)
-        packed = model.vocabulary.pack(state)
-        source = torch.full((len(state),), step, device=state.device)
-        after = torch.empty_like(state)
-        for earlier, before, follows in known if repeats else ():
-            same = (source == step) & (packed == before).all(-1)
-            source[same], after[same] = earlier, follows[same]
-        active = source == step
-        if bool(active.any()):
-            logits = model.transition(state[active], step, padding[active])
-            after[active] = torch.where(padding[active][..., None], state[active], model.discretise(logits))
-            known.append((step, packed, after))
-        yield Step(step, source.cpu(), state[..., 3].cpu(), after[..., 3].cpu())
-        state = after
+    vocabulary = model.vocabulary
+    memory = Memory(DiscreteRows(model, repeats=repeats))
+    begin = Written(vocabulary.pack(initial.cpu()))
+
+    def enter(state: Written, step: int) -> Written:
+        return state if given is None else Written(vocabulary.pack(given[step].cpu()))
+
+    for step in run_steps(memory, begin, model.is_padding(state), n_steps, enter=enter):
+        entering, written = (vocabulary.unpack(some.packed)[..., 3] for some in (step.entering, step.state))
+        yield Step(step.number, torch.tensor(memory.sources), entering, written)
 
 
 @contextmanager

@@ -1,41 +1,33 @@
-"""One synchronous step of the symbolic algorithm, on many states at once.
+"""The symbolic algorithm on batches of random graphs: the states that training reads and must write.
 
 A state is described by the values standing on the graph's right-hand sides, int64 [batch, node]
 (0..modulus-1, or EMPTY; -1 where the graph has no such node); everything else in the discrete latent state
-is copied from step to step. One step gives every node, at the same time, the operation on its operands'
-CURRENT values, from left to right, each modulo p; EMPTY if one of them is EMPTY; a leaf always its own value.
-Started from all EMPTY, the nodes of depth d show their true value from step d + 1 on. Because the step only
-looks at operands, a
-wrong value is overwritten one step later: applied to arbitrary states, this map is what self-correction
-means.
+is copied from step to step. A step is :func:`models.symbolic.values_after_step`. Started from all EMPTY, the nodes of
+depth d show their true value from step d + 1 on; from any other state as well, which is what self-correction means.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from models.operations import OPERATIONS
+from models.symbolic import values_after_step
 from models.training.sampling import NUMBER, GraphBatch, Ints
 from models.vocabulary import FactoredVocabulary
 
 
 def next_values(batch: GraphBatch, values: Ints, vocabulary: FactoredVocabulary) -> Ints:
     """Values after one synchronous step. values, result: int64 [batch, node]."""
-    modulus = vocabulary.modulus
-    functions = [OPERATIONS[name].function for name in vocabulary.ops]
     places = batch.operand_nodes.transpose(2, 0, 1)  # [operand, batch, node]
     first = np.arange(len(batch))[:, None] * values.shape[1]
-    operands = values.take(np.add(places, first, order="C"))
-    known = operands.view(np.uint64) < modulus  # read as unsigned, -1 is beyond the modulus too
-    operands *= known  # functions are given values only; where there is none, their result is not used
-    known |= places < 0
-    total = operands[0]
-    for operand, operation in zip(operands[1:], batch.operations.transpose(2, 0, 1), strict=True):
-        for code, function in enumerate(functions):
-            np.copyto(total, function(total, operand), where=operation == code)
-        total %= modulus
-    computed = np.where(known.all(axis=0), total, vocabulary.empty)
-    return np.where(batch.n_operands > 0, computed, batch.leaf_values)
+    return values_after_step(
+        read=values.take(np.add(places, first, order="C")),
+        used=places >= 0,
+        operations=batch.operations.transpose(2, 0, 1),
+        given=batch.leaf_values,
+        ops=vocabulary.ops,
+        modulus=vocabulary.modulus,
+        empty=vocabulary.empty,
+    )
 
 
 def empty_values(batch: GraphBatch, vocabulary: FactoredVocabulary) -> Ints:
