@@ -224,7 +224,7 @@ def test_an_address_is_for_clusters(model: str) -> None:
         assert f"--address x:1 is that of a running cluster, and --backend is {backend!r}" in error
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def dask_cluster() -> Any:
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         yield cluster
