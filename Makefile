@@ -18,7 +18,8 @@ PYTEST_ARGS ?= -n logical --maxprocesses 4 --dist worksteal
 
 # What `make test-fast` runs, in one process: most of its time is the import of torch and TransformerLens.
 FAST := $(addprefix tests/, \
-	test_graph.py test_vocabulary.py test_sites.py test_compiled.py test_replay.py test_catalogue.py test_docs.py)
+	models/test_graph.py models/test_vocabulary.py models/test_compiled.py interp/engine/test_sites.py \
+	interp/engine/test_replay.py analyses/test_catalogue.py analyses/docs/test_docs.py)
 
 # Python 3.11 or newer with venv. The first that fits wins; PYTHON=/path/to/python overrides.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \

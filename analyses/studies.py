@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_NOT_WHAT_WAS_RUN = {"out", "json_file", "quiet", "config", "jobs", "backend", "address", "resume"}
+_NOT_WHAT_WAS_RUN = {"out", "json_file", "quiet", "config", "resume"}
 
 
 class Told(Protocol):
@@ -59,7 +59,7 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def used_options(context: typer.Context) -> dict[str, Any]:
-    """The options that say what was run, under the names that --config takes; GRAPH becomes --graph."""
+    """The options that say what was run, and by which workers, as --config takes them; GRAPH becomes --graph."""
     used = {name: value for name, value in context.params.items() if name not in _NOT_WHAT_WAS_RUN}
     text = used.pop("text", None)
     if "graph" in used:

@@ -2,17 +2,18 @@
 
 The output folder receives `log.jsonl` (one record every few steps, and the validations), `checkpoint.pt`
 (everything `--resume` needs), `config.json` and `model.safetensors` (what `models.load` reads),
-`training.json` (every setting), and `snapshots/` where asked.
+`training.json` (every setting), and `snapshots/` where asked. The command writes `config.yaml`, which repeats it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from analyses.inputs import InputError, Outputs, parse_operations
+from analyses.inputs import InputError, Outputs, parse_operations, writing
 from analyses.options import (
     LARGEST_SEED,
     MOST_WORKERS,
@@ -25,6 +26,7 @@ from analyses.options import (
     reports_bad_input,
     run_alone,
 )
+from analyses.studies import used_options
 from models.bounds import MOST_STEPS
 from models.printable import printable
 
@@ -43,21 +45,28 @@ def train(
     quiet: bool = False,
     tensorboard: bool = False,
     device: str = "cpu",
+    settings: Mapping[str, Any] | None = None,
+    repeat: str | None = None,
     **changes: Any,
 ) -> Path:
     """Train and return the folder that holds the model.
 
     minutes: budget of time, over all parts of a resumed run. steps: budget in optimiser steps; the
-    preset's own where neither is given. changes: other fields of `TrainingConfig`.
+    preset's own where neither is given. settings: single ones by dotted name, such as `{"model.modulus": 7}`
+    (`models.training.overrides`); those of the model are added to the preset's. repeat: the text of a config file that
+    repeats the run, which is put beside it. changes: other fields of `TrainingConfig`, whole.
 
     Raises:
         InputError: unknown method, preset or operation, a value out of range, a folder that already holds a
             run, a checkpoint that is missing, damaged or of other settings, a disk that is full.
     """
+    from analyses.export import CONFIG_NAME
     from models.config import ConfigError
+    from models.files import write_text
     from models.training import mini
     from models.training.checkpoint import CheckpointError
     from models.training.journal import MissingExtraError
+    from models.training.overrides import override
     from models.training.presets import SettingsError, training_config
     from models.training.trainer import Trainer
 
@@ -70,16 +79,40 @@ def train(
         )
     try:
         config = training_config(method, preset, ops, seed, minutes, steps, **changes)
+        if settings:
+            config = override(config, settings)
         if not resume:
             Outputs("train", folder=folder).check()
-        Trainer(config, folder, resume=resume, quiet=quiet, tensorboard=tensorboard, device=device).run()
+        trainer = Trainer(config, folder, resume=resume, quiet=quiet, tensorboard=tensorboard, device=device)
+        if repeat is not None:
+            with writing():
+                write_text(folder / CONFIG_NAME, repeat)
+        trainer.run()
     except (CheckpointError, SettingsError, ConfigError, MissingExtraError) as error:
         raise InputError(str(error)) from error
     return folder
 
 
+def read_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """What `--set` says: dotted name -> value. Raises InputError for what is no setting, or is given twice."""
+    from models.training.overrides import read_setting
+    from models.training.presets import SettingsError
+
+    found: dict[str, Any] = {}
+    for text in texts:
+        try:
+            name, value = read_setting(text)
+        except SettingsError as error:
+            raise InputError(f"--set: {error}.") from error
+        if name in found:
+            raise InputError(f"--set {name} is given more than once.")
+        found[name] = value
+    return found
+
+
 @reports_bad_input
 def train_command(
+    context: typer.Context,
     method: Annotated[
         str | None,
         typer.Option(
@@ -134,6 +167,16 @@ def train_command(
         str | None,
         typer.Option("--clock", help="wall or processor: what --minutes counts (default: wall)."),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other setting of the run, of a phase or of the model; once for each. Such as --set "
+            "learning_rate=1e-3 --set phases.0.tokens=2000 --set model.modulus=7 --set model.positions=rotary. "
+            "training.json of a run has all of them.",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
     threads: Annotated[
         int | None, typer.Option("--threads", callback=at_least(1, MOST_WORKERS), help="Threads of torch.")
@@ -150,7 +193,9 @@ def train_command(
         import torch
 
         torch.set_num_threads(threads)
-    given = {name: value for name, value in changes.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+    if settings:
+        given["settings"] = read_settings(settings)
     if method is None:
         if preset != "mini":
             raise InputError("Give a --method. (Without one, --preset mini trains all six.)")
@@ -159,6 +204,9 @@ def train_command(
         folder = train_track(out or DEFAULT_OUT / preset, minutes, resume=resume, quiet=quiet, **given)
         typer.echo(f"Trained models in {printable(str(folder))}")
         return
+    from analyses.export import config_text
+
+    given["repeat"] = config_text("train", used_options(context))
     folder = train(
         method, preset, operations, minutes, steps, seed, out, resume, quiet, tensorboard, device, **given
     )

@@ -118,6 +118,7 @@ from .mechanism.block_change import BlockChange as BlockChange
 from .mechanism.block_change import block_changes as block_changes
 from .mechanism.composition import Composition as Composition
 from .mechanism.composition import head_composition as head_composition
+from .mechanism.factor_circuit import factor_circuit as factor_circuit
 from .mechanism.grouping import HeadGroups as HeadGroups
 from .mechanism.grouping import head_groups as head_groups
 from .mechanism.heads import HeadRole as HeadRole

@@ -187,7 +187,11 @@ class StepRecorder:
         tensors: dict[str, Tensor] = {}
         while self._kept:
             name, by_step = self._kept.popitem()
-            tensors[name] = torch.stack([by_step[step] for step in steps])
+            tensors[name] = by_step[steps[0]].new_empty(len(steps), *by_step[steps[0]].shape)
+            for row, step in enumerate(
+                steps
+            ):  # each given up as soon as it is copied, so that none is there twice
+                tensors[name][row] = by_step.pop(step)
         order = {name: index for index, name in enumerate(model.plain_hook_names())}
         in_order = dict(sorted(tensors.items(), key=lambda item: order[item[0]]))
         return StepCache(model, in_order, steps, padding)

@@ -308,6 +308,7 @@ class RecurrentTransformer(
         names: NamesFilter = None,
         positions: PositionsFilter = None,
         n_steps: int | None = None,
+        gradients: bool | None = None,
     ) -> tuple[Float[Tensor, "step batch pos d_vocab"], StepCache]:
         """Run and keep activations, each with a step axis.
 
@@ -321,6 +322,9 @@ class RecurrentTransformer(
             positions: ``"rhs"``, indices, a slice, or int [batch, k]; default all. See
                 :class:`models.cache.StepRecorder`.
             n_steps: as in :meth:`forward`.
+            gradients: whether the logits have a backward pass, for which torch keeps every activation of the run,
+                several times what the cache holds. Default: where a hook of the backward pass waits for it. What is
+                cached has none in either case.
 
         Returns:
             The logits of the kept steps and the cache, ``cache[name]`` being [step, batch, ...].
@@ -348,7 +352,11 @@ class RecurrentTransformer(
             raise ValueError(f"step {wanted[-1]} is beyond the run, which has steps 0..{bound - 1}")
         rhs = None if encoded is None else encoded.rhs
         recorder = StepRecorder(self.plain_hook_names(), names, positions, rhs)
-        with self.hooks(fwd_hooks=[(recorder.matcher(wanted), recorder.keep)]):
+        asked = self.awaits_gradients() if gradients is None else gradients
+        with (
+            torch.set_grad_enabled(asked and torch.is_grad_enabled()),
+            self.hooks(fwd_hooks=[(recorder.matcher(wanted), recorder.keep)]),
+        ):
             logits = self.forward(input if encoded is None else encoded, n_steps=n_steps)
         kept = list(range(len(logits))) if wanted is None else wanted
         return logits[kept], recorder.cache(self, kept, self.is_padding(initial))

@@ -86,6 +86,11 @@ class StepTree(HookedRootModule):
         """Whether any hook is attached at any step."""
         return any(is_watched(point) for point in self.hook_dict.values())
 
+    def awaits_gradients(self) -> bool:
+        """Whether any hook of the backward pass is attached, or will be at a step yet to come."""
+        coming = any(direction == "bwd" for _, direction, _, _ in self._patterns)
+        return coming or any(point.bwd_hooks for point in self.hook_dict.values())
+
     def _require_hook_point(self, name: str) -> None:
         """Grow to the step ``name`` speaks of.
 

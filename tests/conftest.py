@@ -1,4 +1,4 @@
-"""Shared by all tests: one compute thread a worker, and where the data lies."""
+"""Shared by all tests: one compute thread a worker, shapes checked once for each kind, and where the data lies."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,10 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import torch  # noqa: E402
 
+from tests.shapes import check_once  # noqa: E402
+
 torch.set_num_threads(1)
+check_once()
 
 ROOT = Path(__file__).resolve().parent.parent
 

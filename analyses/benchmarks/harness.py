@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import platform
+import resource
 import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,8 +63,26 @@ def machine() -> dict[str, Any]:
     }
 
 
-def report(title: str, ratios: dict[str, Ratio], max_abs_diff: float, path: Path | None) -> None:
-    """Print one line per comparison, and write ratios, difference and machine as JSON if ``path`` is given."""
+def peak_mib() -> float:
+    """Largest resident size of this process so far, in MiB.
+
+    Of this program alone where the system tells (Linux): ``ru_maxrss`` starts at the peak of its parent.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        return int(line.split()[1]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def report(
+    title: str,
+    ratios: dict[str, Ratio],
+    max_abs_diff: float,
+    path: Path | None,
+    memory: Mapping[str, float] | None = None,
+) -> None:
+    """Print one line per comparison; write ratios, difference, machine and ``memory`` as JSON if ``path`` is given."""
     print(title)
     for name, ratio in ratios.items():
         print(
@@ -75,5 +95,6 @@ def report(title: str, ratios: dict[str, Ratio], max_abs_diff: float, path: Path
             "ratios": {name: asdict(ratio) for name, ratio in ratios.items()},
             "max_abs_diff": max_abs_diff,
             "machine": machine(),
+            **({} if memory is None else {"memory": dict(memory)}),
         }
         write_text(path, json.dumps(data, indent=2) + "\n")

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import json as json_module
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import chdir
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,35 +45,40 @@ CHUNK = {"texts": 2500, "options": 250, "files": 250, "checkpoints": 125}
 """Cases that a worker is given at once."""
 
 
-def run_kind(kind: str, count: int, seed: int = 0, jobs: int = 2) -> Tally:
-    """The cases 0..count-1 of a kind, in `jobs` processes. A process that dies counts as one wrong answer."""
-    chunks = [range(start, min(start + CHUNK[kind], count)) for start in range(0, count, CHUNK[kind])]
-    tally = Tally(kind)
-    for part in _parts(kind, chunks, seed, jobs):
-        tally.add(part)
-    return tally
+def run_kinds(counts: Mapping[str, int], seed: int = 0, jobs: int = 2) -> list[Tally]:
+    """The cases 0..count-1 of every kind, in `jobs` processes. A process that dies counts as one wrong answer."""
+    tallies = {kind: Tally(kind) for kind, count in counts.items() if count}
+    chunks = [
+        (kind, range(start, min(start + CHUNK[kind], counts[kind])))
+        for kind in tallies
+        for start in range(0, counts[kind], CHUNK[kind])
+    ]
+    for part in _parts(chunks, seed, jobs):
+        tallies[part.kind].add(part)
+    return list(tallies.values())
 
 
-def _parts(kind: str, chunks: list[range], seed: int, jobs: int) -> Iterator[Tally]:
+def _parts(chunks: list[tuple[str, range]], seed: int, jobs: int) -> Iterator[Tally]:
+    """What became of every chunk. Workers go from kind to kind, since most of what one costs is its imports."""
     context = get_context("spawn")
     while chunks:
         left = list(chunks)
         with ProcessPoolExecutor(jobs, mp_context=context, initializer=limit_memory) as pool:
-            running = {pool.submit(judge_apart, kind, seed, chunk): chunk for chunk in chunks}
+            running = {pool.submit(judge_apart, kind, seed, chunk): (kind, chunk) for kind, chunk in chunks}
             try:
                 for done in as_completed(running):
                     yield done.result()
                     left.remove(running[done])
             except BrokenProcessPool:
-                died = left.pop(0)  # the others are run again
+                kind, died = left.pop(0)  # the others are run again
                 found = f"{kind}: a process died, about at the cases {died.start} to {died.stop - 1}"
                 yield Tally(kind, wrong=1, findings=[found])
         chunks = left
 
 
 def judge_apart(kind: str, seed: int, indices: range) -> Tally:
-    """`judge` in a temporary folder."""
-    with tempfile.TemporaryDirectory(prefix="hostile") as folder:
+    """`judge` in a temporary folder, which the cases may leave."""
+    with tempfile.TemporaryDirectory(prefix="hostile") as folder, chdir(Path.cwd()):
         return judge(kind, KINDS[kind], seed, indices, Path(folder))
 
 
@@ -99,7 +105,7 @@ def main(
 ) -> None:
     """Throw hostile input at the toolkit and count what is answered wrongly; see the module's text."""
     counts = {"texts": texts, "options": options, "files": files, "checkpoints": checkpoints}
-    tallies = [run_kind(kind, count, seed, jobs) for kind, count in counts.items() if count]
+    tallies = run_kinds(counts, seed, jobs)
     console = wide_console()
     console.print(table(tallies))
     for tally in tallies:

@@ -13,8 +13,6 @@ to the first `--fit-graphs` graphs at three steps, controls included, by one pro
 from __future__ import annotations
 
 import multiprocessing
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -27,7 +25,7 @@ import numpy as np
 import torch
 import typer
 
-from analyses.benchmarks.harness import Ratio, report
+from analyses.benchmarks.harness import Ratio, peak_mib, report
 from analyses.options import writable
 from interp import ActivationDataset, collect
 from interp.data.labels import n_tokens
@@ -140,21 +138,12 @@ def _peak(
     torch.set_num_threads(threads)
     model = load(name)
     graphs = sampled(model, count)
-    before = _max_rss()
+    before = peak_mib()
     with tempfile.TemporaryDirectory() as parent:
         data = collect(
             model, graphs, SITE, n_steps=n_steps, folder=Path(parent) / "data" if streamed else None
         )
-        return before, _max_rss(), data.n_bytes / 2**20
-
-
-def _max_rss() -> float:
-    """MiB. Of this program alone where the system tells (Linux): ``ru_maxrss`` starts at the peak of its parent."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-        return int(line.split()[1]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        return before, peak_mib(), data.n_bytes / 2**20
 
 
 def print_memory(name: str, count: int, n_steps: int | None, threads: int) -> None:

@@ -147,7 +147,7 @@ print(
 # %%
 node = max(range(len(large)), key=lambda index: (large.depths_by_node[index] == 3, index))
 wrong = (large.values_by_node[node] + 1) % large.modulus
-edited = overwrite_value(trained, whole, Overwrite(node, state=5, value=wrong))
+edited = overwrite_value(trained, whole, Overwrite(node, step=5, value=wrong))
 seen = edited.changed
 print(
     f"overwritten: {large.nodes[node].name} = {wrong} instead of {large.values_by_node[node]}, "

@@ -34,7 +34,7 @@ def edit_fragment(run: Trajectory, graph: ComputationGraph) -> None:
         return
     messages.markdown(overwrite_sentence(result))
     messages.markdown(control_sentence(result), box="caption")
-    figure = trajectory_figure(result.run, first_state=edit.state, changed=result.changed)
+    figure = trajectory_figure(result.run, first_state=result.edit.step, changed=result.changed)
     chart(figure, "edited heatmap")
     if result.nodes:
         st.dataframe(_differences(result), hide_index=True, height="content")
@@ -96,7 +96,7 @@ def _differences(result: OverwrittenRun) -> pd.DataFrame:
         {
             "node": graph.nodes[index].name,
             "equation": graph.equation(index),
-            "differs after steps": spans(result.changed[:, index].tolist(), result.edit.state),
+            "differs after steps": spans(result.changed[:, index].tolist(), result.edit.step),
             "original end": symbols[int(ends[0][index])],
             "edited end": symbols[int(ends[1][index])],
         }

@@ -23,7 +23,7 @@ def run_snippet(view: View, state: int) -> str:
 
 def edit_snippet(view: View, edit: Overwrite) -> str:
     """Code of the edited run."""
-    arguments = f"node={edit.node}, state={edit.state}, value={edit.value}"
+    arguments = f"node={edit.node}, step={edit.step}, value={edit.value}"
     return "\n".join(
         [
             "from interp.figures.trajectory import trajectory_figure",
@@ -33,7 +33,7 @@ def edit_snippet(view: View, edit: Overwrite) -> str:
             *_run(view),
             f"edited = overwrite_value(model, run, Overwrite({arguments}))",
             "assert not edited.control_changed.any()  # the same edit with the value that is shown anyway",
-            f"trajectory_figure(edited.run, first_state={edit.state}, changed=edited.changed).show()",
+            f"trajectory_figure(edited.run, first_state={edit.step}, changed=edited.changed).show()",
         ]
     )
 

@@ -40,8 +40,8 @@ def overwrite_sentence(result: OverwrittenRun) -> str:
     edit, original = result.edit, result.original
     symbols = original.vocabulary.symbols("value")
     name = original.encoded.graphs[0].nodes[edit.node].name
-    before = symbols[int(original.values[edit.state, 0, edit.node])]
-    when = "Before step 0" if edit.state == 0 else f"After step {state_label(edit.state)}"
+    before = symbols[int(original.values[edit.step, 0, edit.node])]
+    when = "Before step 0" if edit.step == 0 else f"After step {state_label(edit.step)}"
     others = [node for node in result.nodes if node != edit.node]
     healed = result.healed_at
     if healed == -1:
@@ -71,7 +71,7 @@ def control_sentence(result: OverwrittenRun) -> str:
     """What was done to the state, and what the same edit does that changes nothing."""
     edit, original = result.edit, result.original
     name = original.encoded.graphs[0].nodes[edit.node].name
-    shown = original.vocabulary.symbols("value")[int(original.values[edit.state, 0, edit.node])]
+    shown = original.vocabulary.symbols("value")[int(original.values[edit.step, 0, edit.node])]
     done = (
         "This model passes on a hidden state, of which values are only read. The hidden state was kept, and moved at "
         f"{code(name)} as little as it takes to be read as the new value"

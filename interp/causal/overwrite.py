@@ -19,6 +19,7 @@ one is compared with: the original at the same steps, and its true continuation 
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -30,16 +31,43 @@ from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Overwrite:
-    """Put `value` (a symbol id of the value factor) at the right-hand side of `node` in ``states[state]``.
+    """Put `value` (a symbol id of the value factor) at the right-hand side of `node` in the state that enters `step`.
 
-    ``states[0]`` is the state before step 0, ``states[t + 1]`` what step t wrote.
+    Steps are those of :class:`interp.SetCode`: ``states[step]`` enters `step`. That is the text for step 0, else what
+    ``step - 1`` wrote; the last state of a run enters the step that would come next.
+
+    Examples:
+        >>> from interp import Overwrite
+        >>> Overwrite(node=0, step=1, value=5)
+        Overwrite(node=0, step=1, value=5)
     """
 
     node: int
-    state: int
+    step: int
     value: int
+
+    def __init__(
+        self, node: int, step: int | None = None, value: int | None = None, *, state: int | None = None
+    ) -> None:
+        if state is not None:
+            warnings.warn(
+                f"Overwrite(state={state}) is now Overwrite(step={state}): the state that enters that step, as in "
+                "SetCode",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+        if (step is None) == (state is None) or value is None:
+            raise TypeError(f"Overwrite needs node, step and value; got {node=}, {step=}, {value=}, {state=}")
+        object.__setattr__(self, "node", node)
+        object.__setattr__(self, "step", state if step is None else step)
+        object.__setattr__(self, "value", value)
+
+    @property
+    def state(self) -> int:
+        """`step` under the name it had: the index of the edited state in ``states``."""
+        return self.step
 
 
 @one_line
@@ -50,7 +78,7 @@ class OverwrittenRun:
     Attributes:
         edit: what was overwritten.
         original: the run that was edited, of one graph.
-        run: what followed; ``run.states[k]`` is that of ``original.states[edit.state + k]``.
+        run: what followed; ``run.states[k]`` is that of ``original.states[edit.step + k]``.
         control: what followed, for as many steps, from the edit that writes the value which is shown anyway.
         hidden: whether a hidden state was moved, as the module says; else a discrete state was edited.
     """
@@ -71,7 +99,7 @@ class OverwrittenRun:
         """Where a value of ``control`` is not the original's of the same step, as far as that was run: nowhere, or the
         edit is not all that differs.
         """
-        known = self.original.values[self.edit.state :]
+        known = self.original.values[self.edit.step :]
         return (self.control.values[: len(known)] != known)[:, 0]
 
     @property
@@ -79,14 +107,14 @@ class OverwrittenRun:
         """The step from which on the state is the control's for good; None if it never is, -1 if it never differed.
 
         Steps are counted as in the original run, so a value restored by the first step after the edit has healed at
-        ``edit.state``.
+        ``edit.step``.
         """
         differs = (self.run.states != self.control.states).flatten(1).any(1)
         where = differs.nonzero().flatten()
         if not len(where):
             return -1
         last = int(where[-1])
-        return None if last == len(differs) - 1 else self.edit.state + last
+        return None if last == len(differs) - 1 else self.edit.step + last
 
     @property
     def nodes(self) -> list[int]:
@@ -102,14 +130,14 @@ def overwrite_value(model: RecurrentTransformer, original: Trajectory, edit: Ove
     The resumed runs last at least as long as the original from the edit on, so that every step can be compared.
 
     Raises:
-        ValueError: a run of several graphs; a node, state or value that is not there.
+        ValueError: a run of several graphs; a node, step or value that is not there.
 
     Examples:
         >>> from interp import Overwrite, overwrite_value
         >>> from models import ComputationGraph, load
         >>> model = load("compiled")
         >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
-        >>> found = overwrite_value(model, model.run(graph), Overwrite(node=0, state=1, value=5))
+        >>> found = overwrite_value(model, model.run(graph), Overwrite(node=0, step=1, value=5))
         >>> found.healed_at
         2
     """
@@ -118,26 +146,26 @@ def overwrite_value(model: RecurrentTransformer, original: Trajectory, edit: Ove
     symbols = original.vocabulary.symbols("value")
     limits = {
         "node": (edit.node, len(original.encoded.graphs[0])),
-        "state": (edit.state, len(original.states)),
+        "step": (edit.step, len(original.states)),
         "value": (edit.value, len(symbols)),
     }
     for name, (given, size) in limits.items():
         if not 0 <= given < size:
             raise ValueError(f"{name} is {given}; allowed are 0 to {size - 1}")
-    shown = original.states[edit.state]
+    shown = original.states[edit.step]
     wanted = shown.clone()
     wanted[0, original.encoded.rhs[0, edit.node], 3] = edit.value
     hidden = None
-    if model.cfg.bottleneck == "continuous" and edit.state > 0:
+    if model.cfg.bottleneck == "continuous" and edit.step > 0:
         _, cache = model.run_with_cache(
-            original.encoded, steps=edit.state, names="hook_embed", n_steps=edit.state + 1
+            original.encoded, steps=edit.step, names="hook_embed", n_steps=edit.step + 1
         )
         hidden = cache["hook_embed"][0]
-    left = original.n_steps - edit.state
-    run = _resumed(model, original, edit.state, wanted, hidden, model.cfg.default_steps and left)
+    left = original.n_steps - edit.step
+    run = _resumed(model, original, edit.step, wanted, hidden, model.cfg.default_steps and left)
     if run.n_steps < left:
-        run = _resumed(model, original, edit.state, wanted, hidden, left)
-    control = _resumed(model, original, edit.state, shown, hidden, run.n_steps)
+        run = _resumed(model, original, edit.step, wanted, hidden, left)
+    control = _resumed(model, original, edit.step, shown, hidden, run.n_steps)
     return OverwrittenRun(edit, original, run, control, hidden is not None)
 
 

@@ -209,6 +209,9 @@ class ResampleAblate:
 class SetCode:
     """Write one factor's symbol into the discrete state that enters ``step``; ``symbol`` is an id or its text.
 
+    The state that enters step t is ``states[t]`` of a run (the text for step 0, else what step t - 1 wrote), here as in
+    :class:`interp.Overwrite`.
+
     A model without a bottleneck is entered by a hidden state from step 1 on, of which symbols are only read. There the
     hidden state is kept, and moved as little as is needed for the readout to show the new symbol instead of the one it
     shows (:meth:`models.embedding.FactoredUnembed.rewrite`). To write the symbol that is shown anyway changes nothing,

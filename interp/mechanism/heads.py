@@ -11,10 +11,10 @@ The rule, for nodes that are being computed (all thresholds are ``least``, 0.5 b
 Roles are those of :mod:`interp.mechanism.attention_roles`; a head has all roles that get ``least`` of its attention
 on the nodes that have them (separators count where there is nothing else). In a continuous model what varies is what
 its hidden state is read as (:mod:`interp.mechanism.perturbed`), and statuses are those of the schedule, whether or not
-the model keeps to it. :func:`head_roles` measures; on a model
-whose weights are known the rule names exactly the planted heads (``tests/test_heads.py``), on untrained ones it names
-none, unless heads were born with distances (``cfg.born_distances``): then they are ``offset`` before any training, and
-that is given, not found (:mod:`interp.mechanism.born_distances`).
+the model keeps to it. :func:`head_roles` measures; on a model whose weights are known the rule names exactly the
+planted heads (``tests/interp/mechanism/test_heads.py``), on untrained ones it names none, unless heads were born with
+distances (``cfg.born_distances``): then they are ``offset`` before any training, and that is given, not found
+(:mod:`interp.mechanism.born_distances`).
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Phase(BaseModel):
     begin_skew: the skew with which the phase begins, instead of that of the phase before.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     sizes: tuple[int, int] = (8, 32)

@@ -65,7 +65,7 @@ class TrainingConfig(BaseModel):
     snapshots: log-spaced fp16 copies of the weights to keep.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: Method
     preset: str = "cpu"
@@ -248,11 +248,15 @@ def training_config(
     try:
         return TrainingConfig(method=method, preset=preset, ops=ordered, seed=seed, **settings)  # type: ignore[arg-type]
     except ValidationError as error:
-        wrong = [
-            f"{'.'.join(map(str, item['loc']))}={item.get('input')!r}: {item['msg']}"
-            for item in error.errors()
-        ]
-        raise SettingsError("; ".join(wrong)) from error
+        raise SettingsError(faults(error)) from error
+
+
+def faults(error: ValidationError) -> str:
+    """What is wrong with every setting that is not allowed: its dotted name, what was given, and pydantic's message."""
+    wrong = [
+        f"{'.'.join(map(str, item['loc']))}={item.get('input')!r}: {item['msg']}" for item in error.errors()
+    ]
+    return "; ".join(wrong)
 
 
 def _for_task(method: str, ops: tuple[str, ...], preset: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from models import storage
-from models.config import RecurrentConfig
 from models.files import remove_leftovers
 from models.recurrent import RecurrentTransformer
 from models.snapshots import FOLDER as SNAPSHOTS
@@ -29,6 +28,7 @@ from models.training.checkpoint import CheckpointError, load_checkpoint, save_ch
 from models.training.curriculum import Curriculum
 from models.training.journal import Bar, Journal
 from models.training.objectives import make_objective
+from models.training.overrides import flat, model_config
 from models.training.presets import SettingsError, TrainingConfig
 from models.training.starting import start_from
 from models.training.validation import Validator
@@ -306,7 +306,7 @@ class Trainer:
     def _restore(self) -> None:
         state = load_checkpoint(self.out / CHECKPOINT)
         saved = TrainingConfig.model_validate_json(state["settings"])
-        _check_same(saved.model_dump(mode="json"), self.config.model_dump(mode="json"), self.out)
+        _check_same(saved, self.config, self.out)
         try:
             self.model.load_state_dict(state["model"])
         except RuntimeError as error:
@@ -354,10 +354,7 @@ def build_model(config: TrainingConfig, start: bool = True) -> RecurrentTransfor
     Raises:
         CheckpointError: no such checkpoint, or one whose weights do not fit.
     """
-    settings = {"ops": config.ops, "seed": config.seed, "method": config.method, **config.model}
-    if settings.get("positions", RecurrentConfig.positions) == "relative_bias":
-        settings = {"born_distances": config.born_distances, **settings}
-    model = RecurrentTransformer(RecurrentConfig.from_dict(settings))
+    model = RecurrentTransformer(model_config(config))
     if start and config.start is not None:
         start_from(model, config.start)
     return model
@@ -367,11 +364,20 @@ BUDGET = frozenset({"minutes", "steps", "snapshots", "validate_minutes", "checkp
 """Settings a resumed run may change."""
 
 
-def _check_same(saved: dict[str, Any], given: dict[str, Any], out: Path) -> None:
-    different = [name for name in given if name not in BUDGET and saved.get(name) != given[name]]
+def _check_same(saved: TrainingConfig, given: TrainingConfig, out: Path) -> None:
+    fields = tuple(dict.fromkeys([*given.model, *saved.model]))
+    was, now = _settings(saved, fields), _settings(given, fields)
+    names = [name for name in {**now, **was} if name.partition(".")[0] not in BUDGET]
+    different = [name for name in names if was.get(name) != now.get(name)]
     if different:
         name = different[0]
         raise CheckpointError(
-            f"{out} was trained with {name}={saved.get(name)!r}, not {given[name]!r}; "
+            f"{out} was trained with {name}={was.get(name)!r}, not {now.get(name)!r}; "
             "resume with the same settings or use a new folder"
         )
+
+
+def _settings(config: TrainingConfig, fields: tuple[str, ...]) -> dict[str, Any]:
+    """Every setting by its dotted name; of the model these fields, as given or by default."""
+    model = model_config(config).to_dict()
+    return flat(config.model_dump(mode="json") | {"model": {field: model[field] for field in fields}})

@@ -62,16 +62,24 @@ def seconds_of_help(*arguments: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+@pytest.fixture(scope="module")
+def bare() -> float:
+    """The best of four of an application of one command."""
+    return min(seconds_of_help("-c", BARE) for _ in range(4))
+
+
 @pytest.mark.parametrize(
     "command", [[], ["solve"], ["evaluate"], ["patch"], ["cross-step"], ["ablate"], ["dashboard"]]
 )
-def test_help_answers_at_once(command: list[str]):
-    """In processor time against a Typer application of one command, two times as much; torch alone would be eight."""
-    ours, bare = [], []
-    for _ in range(4):
-        bare.append(seconds_of_help("-c", BARE))
+def test_help_answers_at_once(command: list[str], bare: float):
+    """In processor time against a Typer application of one command, two times as much; torch alone would be eight.
+
+    The best of at most four: what else the machine does is not the command's.
+    """
+    ours: list[float] = []
+    while len(ours) < 4 and min(ours, default=4 * bare) >= 4 * bare:
         ours.append(seconds_of_help("-m", "analyses.cli", *command))
-    assert min(ours) < 4 * min(bare)
+    assert min(ours) < 4 * bare
 
 
 def test_exit_codes_of_the_process():

@@ -158,12 +158,13 @@ def prepare(folder: Path) -> None:
     shutil.rmtree(here, ignore_errors=True)
     here.mkdir(parents=True)
     os.chdir(here)
+    if not Path(NAME).is_dir():
+        save_tiny(Path(NAME), snapshots=2)
     _prepare_process()
 
 
 @cache
 def _prepare_process() -> None:
-    save_tiny(Path(NAME), snapshots=2)
     os.environ["HF_HUB_OFFLINE"] = "1"
     models.load = lru_cache(maxsize=64)(models.load)
     patch(

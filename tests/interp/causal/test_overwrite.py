@@ -183,6 +183,29 @@ def test_the_sentence_tells_values_that_heal_from_a_text_that_does_not() -> None
     assert "**it never healed**" in overwrite_sentence(text_only)
 
 
+def test_a_step_means_in_an_overwritten_value_what_it_means_in_a_code() -> None:
+    model = untrained()
+    run = run_of(model)
+    for step in range(run.n_steps):
+        value = other_value(run, 1, step)
+        found = overwrite_value(model, run, Overwrite(node=1, step=step, value=value))
+        code = SetCode(step, rhs(1), "value", value)
+        (replay,) = run_interventions(model, run.encoded.graphs[0], [code], n_steps=run.n_steps)
+        assert torch.equal(replay.states[step:], found.run.states[: run.n_steps + 1 - step, 0])
+
+
+def test_the_old_name_of_the_step_is_still_understood() -> None:
+    with pytest.warns(DeprecationWarning, match="is now Overwrite.step=2.: the state that enters that step"):
+        old = Overwrite(node=1, state=2, value=3)
+    assert old == Overwrite(1, 2, 3) and (old.step, old.state) == (2, 2)
+    assert replace(old, value=4) == Overwrite(1, 2, 4)
+    for given in ({"node": 1, "value": 3}, {"node": 1, "step": 1}):
+        with pytest.raises(TypeError, match="needs node, step and value; got node=1"):
+            Overwrite(**given)
+    with pytest.raises(TypeError, match="needs node"), pytest.warns(DeprecationWarning, match="is now"):
+        Overwrite(1, 2, 3, state=2)
+
+
 def test_a_hidden_state_to_begin_with_is_checked() -> None:
     graph = ComputationGraph.parse(TEXT, **TASK)
     with pytest.raises(ValueError, match="whose steps only symbols enter; allowed is initial_state"):

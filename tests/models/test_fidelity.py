@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from models import CheckpointError, ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.conversion import load_paper_encoder
 
-ENCODER = Path(__file__).parent / "data" / "encoder_deberta.safetensors"
+ENCODER = Path(__file__).parents[1] / "data" / "encoder_deberta.safetensors"
 POSITIONS = ("deberta", "relative_bias", "rotary", "absolute", "none")
 DIRECTIONS = ("causal", "bidirectional")
 

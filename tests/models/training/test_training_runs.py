@@ -32,7 +32,7 @@ from models.training.trainer import Trainer, build_model
 from models.training.transition import true_values
 from models.vocabulary import FactoredVocabulary
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[3]
 VARYING = ("seconds", "sequences_per_second", "took")
 
 

@@ -112,7 +112,7 @@ def study_sizes(graphs: list[ComputationGraph], model: str = "compiled", least: 
 RECORD = Analysis(
     name="sizes",
     about="Count nodes.",
-    study="tests.test_catalogue:study_sizes",
+    study="tests.analyses.test_catalogue:study_sizes",
     settings=(Setting("least", "Operands, at least.", 2, int, least=0, most=3),),
     graphs=4,
     page=Page(
@@ -157,7 +157,7 @@ def test_it_has_a_page_a_snippet_and_the_true_command(tmp_path: Path) -> None:
     arguments = page.line(view).split()[2:]
     assert run(*arguments, "--quiet").strip() == study_sizes(view.drawn_graphs(_model()), least=3).verdict()
     code = snippet(page, view, ["sizes"])
-    assert "from tests.test_catalogue import study_sizes" in code
+    assert "from tests.analyses.test_catalogue import study_sizes" in code
     scope: dict[str, object] = {}
     exec(code.replace('study.figures()["sizes"].show()', 'figure = study.figures()["sizes"]'), scope)
     assert scope["figure"]

@@ -119,7 +119,7 @@ MAKE: dict[str, Callable[[Model, Graphs], Any]] = {
     "controlled": lambda model, graphs: interp.controlled(model, graphs[0], "operand_value:0"),
     "story": lambda model, graphs: interp.story(model, ComputationGraph.parse("1 = a; a = b"), "b"),
     "overwritten": lambda model, graphs: interp.overwrite_value(
-        model, model.run(graphs[0]), interp.Overwrite(node=0, state=1, value=3)
+        model, model.run(graphs[0]), interp.Overwrite(node=0, step=1, value=3)
     ),
     "looped": lambda model, graphs: interp.run_looped(interp.as_looped(model), graphs, 3),
     "symmetry": lambda model, graphs: interp.Symmetry(

@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from distributed import LocalCluster
 
-from analyses import kept, patching
+from analyses import kept, patching, sweeps
 from analyses.ablation import study_ablation
 from analyses.cross_step import study_cross_step
 from analyses.inputs import InputError
@@ -240,6 +241,33 @@ def test_a_running_dask_cluster_gives_the_same_table(
     task = partial(dies_once, flag=str(tmp_path / "flag"))
     assert list(sweep_graphs(task, range(5), model, 2, "dask", address)) == [0, 1, 4, 9, 16]
     assert (tmp_path / "flag").exists()
+
+
+def test_the_workers_of_a_sweep_are_options_that_its_config_file_repeats(
+    dask_cluster: Any, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analyses.export.write_png", lambda figure, path: "there is no browser")
+    address, asked = dask_cluster.scheduler_address, []
+    original = sweeps._registered
+
+    def registered(*given: Any) -> Any:
+        asked.append(given)
+        return original(*given)
+
+    monkeypatch.setattr(sweeps, "_registered", registered)
+    workers = ["--jobs", 2, "--backend", "dask", "--address", address]
+    few = ["--model", model, "--n-nodes", 6, "--quiet"]
+    sizes = {"patch": ["--n-pairs", 2], "cross-step": ["--n-pairs", 2], "ablate": ["--n-graphs", 2]}
+    for command, size in sizes.items():
+        first, again = tmp_path / command, tmp_path / f"{command} again"
+        recurlens(command, *few, *size, *workers, "--out", first)
+        config = yaml.safe_load((first / "config.yaml").read_text())
+        assert (config["jobs"], config["backend"], config["address"]) == (2, "dask", address)
+        recurlens(command, "--config", first / "config.yaml", "--out", again)
+        (table,) = first.glob("*.csv")
+        assert (again / table.name).read_text() == table.read_text()
+    assert {backend for backend, _, _ in asked} == {"dask"} and {where for _, _, where in asked} == {address}
+    assert len(asked) == 2 * len(sizes)
 
 
 def test_a_dask_cluster_that_is_not_there(model: str, monkeypatch: pytest.MonkeyPatch) -> None:

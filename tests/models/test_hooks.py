@@ -318,6 +318,32 @@ def test_cache_does_not_alias_live_state(model: RecurrentTransformer) -> None:
     assert kept["hook_embed"].abs().max() > 0
 
 
+def test_a_cache_keeps_no_gradients_unless_something_asks(model: RecurrentTransformer) -> None:
+    """For a backward pass torch saves activations; the caches are the same with and without."""
+    saved: list[torch.Size] = []
+
+    def save(tensor: torch.Tensor) -> torch.Tensor:
+        saved.append(tensor.shape)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
+        logits, cache = model.run_with_cache(GRAPH, n_steps=2, names="all")
+        assert saved == [] and not logits.requires_grad and torch.is_grad_enabled()
+        differentiable, same = model.run_with_cache(GRAPH, n_steps=2, names="all", gradients=True)
+    assert saved and differentiable.requires_grad and torch.allclose(differentiable, logits, atol=1e-5)
+    for name in cache:
+        assert torch.allclose(cache[name], same[name], atol=1e-5) and not same[name].requires_grad, name
+
+    seen: list[str] = []
+    for name in ("steps.1.blocks.1.hook_resid_post", lambda name: name == "steps.4.blocks.1.hook_resid_post"):
+        note = [(name, lambda gradient, hook: seen.append(hook.name))]
+        with copy.deepcopy(model).hooks(bwd_hooks=note) as watched:
+            watched.run_with_cache(GRAPH, n_steps=6)[0].sum().backward()
+    assert seen == ["steps.1.blocks.1.hook_resid_post", "steps.4.blocks.1.hook_resid_post"]
+    with torch.no_grad():
+        assert not model.run_with_cache(GRAPH, gradients=True)[0].requires_grad
+
+
 def test_cache_errors(model: RecurrentTransformer) -> None:
     with pytest.raises(KeyError, match="no step has a hook point 'hook_zz'; there are"):
         model.run_with_cache(GRAPH, names=["hook_zz"])

@@ -245,7 +245,7 @@ def test_heatmap_separates_depths_and_points_at_the_state(run):
 
 
 def test_heatmap_of_an_edited_run_marks_what_differs(model, run):
-    edited = overwrite_value(model, run, Overwrite(node=1, state=1, value=5))
+    edited = overwrite_value(model, run, Overwrite(node=1, step=1, value=5))
     figure = trajectory_figure(edited.run, first_state=1, changed=edited.changed)
     marks = trace(figure, "differs from the original run")
     assert list(marks.x).count(None) == int(edited.changed.sum())
@@ -255,7 +255,7 @@ def test_heatmap_of_an_edited_run_marks_what_differs(model, run):
 
 
 def test_an_overwritten_value_spreads_by_one_depth_a_step_and_heals(model, run):
-    edited = overwrite_value(model, run, Overwrite(node=1, state=1, value=5))
+    edited = overwrite_value(model, run, Overwrite(node=1, step=1, value=5))
     assert edited.run.values[:5, 0].tolist() == [
         [20, 5, EMPTY, EMPTY, EMPTY],
         [20, 2, 2, EMPTY, EMPTY],
@@ -270,14 +270,14 @@ def test_an_overwritten_value_spreads_by_one_depth_a_step_and_heals(model, run):
 
 def test_an_edit_after_the_end_is_compared_with_the_fixed_point(model, run):
     last = len(run.states) - 1
-    edited = overwrite_value(model, run, Overwrite(node=0, state=last, value=EMPTY))
+    edited = overwrite_value(model, run, Overwrite(node=0, step=last, value=EMPTY))
     assert len(edited.run.states) > 1
     assert edited.changed.nonzero().tolist()[0] == [0, 0]
     assert edited.healed_at == last + int(edited.changed.any(1).nonzero()[-1])
 
 
 def test_an_edit_that_changes_nothing_is_said(model, run):
-    edited = overwrite_value(model, run, Overwrite(node=0, state=2, value=20))
+    edited = overwrite_value(model, run, Overwrite(node=0, step=2, value=20))
     assert edited.healed_at == -1
     assert edited.nodes == []
     assert len(edited.run.states) >= len(run.states) - 2
@@ -286,7 +286,7 @@ def test_an_edit_that_changes_nothing_is_said(model, run):
 def test_an_edit_without_a_place_is_an_error(model, run):
     for edit, message in [
         (Overwrite(9, 0, 0), "node is 9; allowed are 0 to 4"),
-        (Overwrite(0, 99, 0), "state is 99"),
+        (Overwrite(0, 99, 0), "step is 99"),
         (Overwrite(0, 0, 25), "value is 25; allowed are 0 to 24"),
     ]:
         with pytest.raises(ValueError, match=message):
