@@ -19,6 +19,7 @@ from torch import Tensor
 from models.bottleneck import symbol_probabilities
 from models.bounds import MOST_STEPS
 from models.config import Estimator
+from models.position_encodings import POSITIONS
 from models.trajectory import Trajectory
 from models.vocabulary import EncodedGraphs, FactoredVocabulary
 
@@ -167,8 +168,7 @@ def _rows_per_chunk(model: RecurrentTransformer, n_pos: int) -> int:
     cfg = model.cfg
     d_mlp = cfg.d_mlp if cfg.d_mlp is not None else 4 * cfg.d_model
     floats = n_pos * (6 * cfg.d_model + 2 * d_mlp + 3 * cfg.n_heads * cfg.d_head + 3 * cfg.d_vocab)
-    if cfg.positions == "deberta":
-        floats += 8 * cfg.n_heads * n_pos * n_pos
+    floats += POSITIONS[cfg.positions].pair_floats * cfg.n_heads * n_pos * n_pos
     return max(1, CHUNK_BYTES // (4 * floats))
 
 
