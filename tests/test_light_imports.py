@@ -13,7 +13,6 @@ from models import CheckpointError, ComputationGraph, RecurrentConfig, load, loa
 
 HEAVY = (
     "torch",
-    "numpy",
     "transformer_lens",
     "transformers",
     "datasets",
@@ -59,7 +58,7 @@ TEXT = "20 = a; 2 = b; a + b = c"
     ],
 )
 def test_a_run_needs_torch_alone(code: str) -> None:
-    assert imported_by(code) == {"torch", "numpy"}
+    assert imported_by(code) == {"torch"}
 
 
 def test_a_model_with_hooks_needs_transformer_lens() -> None:
