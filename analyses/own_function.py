@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,13 @@ from models.graph_errors import clip
 OWN = "FILE.py:FUNCTION"
 
 
-def own_function(
-    text: str, option: str, known: Collection[str], what: str
-) -> tuple[str, Callable[..., Any], str]:
+def own_function(text: str, what: str) -> tuple[str, Callable[..., Any], str]:
     """Name, function and label (the first line of its docstring) of `FILE.py:FUNCTION`.
 
-    option: where it was given. known: names that it could have been. what: what it could be, with an article.
-    Raises InputError for text of another form, and for a file that cannot be run or has no such function.
+    what: what the function could be, with an article. Raises InputError for a file that cannot be run or has no such
+    function.
     """
-    path, colon, name = text.rpartition(":")
-    if not colon:
-        raise InputError(f"{option} is {clip(text)!r}: it must be one of {', '.join(known)}, or {OWN}.")
+    path, _, name = text.rpartition(":")
     function = _function(Path(path), name, what)
     label = (function.__doc__ or f"{name} of {Path(path).name}").strip().splitlines()[0].rstrip(".")
     return name, function, label

@@ -27,7 +27,9 @@ def metric_name(text: str) -> str:
     """
     if text in METRICS:
         return text
-    name, function, label = own_function(text, "--metric", METRICS, "a metric")
+    if ":" not in text:
+        raise InputError(f"--metric is {clip(text)!r}: it must be one of {', '.join(METRICS)}, or {OWN}.")
+    name, function, label = own_function(text, "a metric")
     if name in METRICS and METRICS[name].source == text:
         return name
     try:

@@ -9,7 +9,7 @@ The function takes nothing and returns an unfitted linear classifier of scikit-l
 from __future__ import annotations
 
 from analyses.inputs import InputError
-from analyses.own_function import own_function
+from analyses.own_function import OWN, own_function
 from interp.probing.estimators import ESTIMATORS, Estimator, register
 from models.graph_errors import clip
 
@@ -21,7 +21,9 @@ def probe_name(text: str) -> str:
     """
     if text in ESTIMATORS:
         return text
-    name, function, label = own_function(text, "--kind", ESTIMATORS, "a probe")
+    if ":" not in text:
+        raise InputError(f"kind is {clip(repr(text))}; allowed are {', '.join(ESTIMATORS)}, or {OWN}.")
+    name, function, label = own_function(text, "a probe")
     if name in ESTIMATORS and ESTIMATORS[name].source == text:
         return name
     try:

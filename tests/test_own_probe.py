@@ -100,7 +100,7 @@ def test_by_file_and_function(file: Path, tmp_path: Path) -> None:
     assert probe_name(f"{file}:margin") == probe_name(f"{file}:margin") == "margin"
     assert (ESTIMATORS["margin"].label, ESTIMATORS["margin"].source) == ("Largest margin", f"{file}:margin")
     for text, message in (
-        ("nothing", "--kind is 'nothing': it must be one of logistic, ridge, margin, or FILE.py:FUNCTION."),
+        ("nothing", "kind is 'nothing'; allowed are logistic, ridge, margin, or FILE.py:FUNCTION."),
         (
             f"{file}:nothing",
             "has no function 'nothing'; it has NearestCentroid, LinearSVC, margin, centroid.",
