@@ -25,6 +25,7 @@ from analyses.inputs import (
     InputError,
     Outputs,
     load_model,
+    load_unhooked,
     parse_operations,
     parse_sizes,
 )
@@ -91,7 +92,7 @@ def solve_command(
     outputs = Outputs("solve", json_file, out)
     outputs.check()
     model = source.fitting(model)
-    loaded = load_model(model)
+    loaded = load_unhooked(model)
     graphs = source.graphs(loaded)
 
     from analyses.solve import solve

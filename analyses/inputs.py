@@ -18,9 +18,11 @@ from models.compiled_names import compiled_operations, fitting_name
 from models.files import WriteError, check_file, check_folder, write_text
 from models.graph_errors import clip
 from models.operations import OPERATIONS
+from models.position_encodings import POSITIONS
 
 if TYPE_CHECKING:
     from models.graph import ComputationGraph
+    from models.network import Network, UnhookedTransformer
     from models.recurrent import RecurrentTransformer
 
 MOST_SIZES = 10_000
@@ -48,7 +50,7 @@ class GraphSource:
     seed: int = 0
     ops: tuple[str, ...] = ("ADD",)
 
-    def graphs(self, model: RecurrentTransformer) -> list[ComputationGraph]:
+    def graphs(self, model: Network) -> list[ComputationGraph]:
         """The graphs, checked against the vocabulary of `model`.
 
         Raises InputError for a graph that cannot be read, sampled, or shown to this model.
@@ -90,14 +92,14 @@ class GraphSource:
             return model
         return fitting_name(model, {name for graph in graphs for name in graph.ops})
 
-    def many(self, model: RecurrentTransformer, count: int) -> list[ComputationGraph]:
+    def many(self, model: Network, count: int) -> list[ComputationGraph]:
         """As `graphs`; where they are sampled, `count` of them, of seeds seed, seed + 1, ..."""
         if self.n_nodes is None:
             return self.graphs(model)
         return [sample_graph(model, self.n_nodes, self.ops, self.seed + index) for index in range(count)]
 
 
-def _parse_graph(text: str, model: RecurrentTransformer) -> ComputationGraph:
+def _parse_graph(text: str, model: Network) -> ComputationGraph:
     """The graph of a text, in the vocabulary of `model`."""
     from models.graph import ComputationGraph, GraphError
 
@@ -144,7 +146,7 @@ def parse_sizes(text: str) -> tuple[int, ...]:
 
 
 def sample_graph(
-    model: RecurrentTransformer,
+    model: Network,
     n_nodes: int,
     ops: Sequence[str],
     seed: int,
@@ -178,7 +180,7 @@ def sample_graph(
     return graph
 
 
-def check_fits(graph: ComputationGraph, model: RecurrentTransformer) -> None:
+def check_fits(graph: ComputationGraph, model: Network) -> None:
     """Raises InputError when `model` cannot be given `graph`: its operations, modulus, variables or length."""
     vocabulary = model.vocabulary
     if graph.modulus != vocabulary.modulus or graph.n_variables > vocabulary.n_variables:
@@ -191,7 +193,7 @@ def check_fits(graph: ComputationGraph, model: RecurrentTransformer) -> None:
         raise InputError(
             f"The graph uses {', '.join(unknown)}, and the model knows only {', '.join(vocabulary.ops)}."
         )
-    if model.cfg.positions == "absolute" and n_tokens(graph) > model.cfg.n_ctx:
+    if POSITIONS[model.cfg.positions].limited and n_tokens(graph) > model.cfg.n_ctx:
         raise InputError(
             f"The graph has {n_tokens(graph)} tokens, and the model has learned positions for {model.cfg.n_ctx}."
         )
@@ -202,7 +204,7 @@ def n_tokens(graph: ComputationGraph) -> int:
     return sum(2 * max(len(node.operands), 1) + 1 for node in graph.nodes) + len(graph) - 1
 
 
-def read_graphs_file(path: Path, model: RecurrentTransformer) -> list[ComputationGraph]:
+def read_graphs_file(path: Path, model: Network) -> list[ComputationGraph]:
     """The graphs of a JSON-lines file: an object a line with `equations`, and optionally `values` by name.
 
     `values` are compared with the symbolic oracle (`ComputationGraph.from_json`). Raises InputError with the file
@@ -244,7 +246,7 @@ def _lines_of(path: Path) -> Iterator[tuple[int, str]]:
         raise InputError(f"Cannot read the graphs file {path}: {_reason(error)}.") from error
 
 
-def _graph_of_line(line: str, model: RecurrentTransformer) -> ComputationGraph:
+def _graph_of_line(line: str, model: Network) -> ComputationGraph:
     from models.graph import ComputationGraph, GraphError
 
     vocabulary = model.vocabulary
@@ -260,8 +262,22 @@ def load_model(name: str) -> RecurrentTransformer:
     """`models.load(name)`; raises InputError for a name or folder that holds no model."""
     import models
 
-    try:
+    with _no_model(name):
         return models.load(name)
+
+
+def load_unhooked(name: str) -> UnhookedTransformer:
+    """As `load_model`, for what only runs the model: `models.load_unhooked(name)`."""
+    import models
+
+    with _no_model(name):
+        return models.load_unhooked(name)
+
+
+@contextmanager
+def _no_model(name: str) -> Iterator[None]:
+    try:
+        yield
     except (ValueError, LookupError, OSError) as error:
         text = str(error.args[0]) if isinstance(error, LookupError) and error.args else str(error)
         raise InputError(text or f"No model {name!r}.") from error

@@ -8,18 +8,16 @@ The function takes a run (`interp.Replay`) and returns one number:
 
 from __future__ import annotations
 
-import runpy
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyses.inputs import InputError
+from analyses.own_function import OWN as OWN
+from analyses.own_function import own_function
 from interp.causal.metric_records import METRICS, MetricRecord, register
 from models.graph_errors import clip
 
 if TYPE_CHECKING:
     from interp.engine.replay import Replay
-
-OWN = "FILE.py:FUNCTION"
 
 
 def metric_name(text: str) -> str:
@@ -27,13 +25,11 @@ def metric_name(text: str) -> str:
 
     Raises InputError for what names no metric, a file that cannot be run, or a name that is taken.
     """
-    path, colon, name = text.rpartition(":")
     if text in METRICS:
         return text
-    if not colon:
+    if ":" not in text:
         raise InputError(f"--metric is {clip(text)!r}: it must be one of {', '.join(METRICS)}, or {OWN}.")
-    function = _function(Path(path), name)
-    label = (function.__doc__ or f"{name} of {Path(path).name}").strip().splitlines()[0].rstrip(".")
+    name, function, label = own_function(text, "a metric")
     if name in METRICS and METRICS[name].source == text:
         return name
     try:
@@ -50,17 +46,3 @@ def _of_run(function: Any) -> Any:
         return one_number(function(run))
 
     return measured
-
-
-def _function(path: Path, name: str) -> Any:
-    if not path.is_file():
-        raise InputError(f"There is no file {clip(str(path))}, of which {clip(name)!r} could be a metric.")
-    try:
-        found = runpy.run_path(str(path))
-    except Exception as error:  # a user's file can fail in any way
-        raise InputError(f"{path} cannot be run: {type(error).__name__}: {error}.") from error
-    function = found.get(name)
-    if not callable(function):
-        known = [key for key, value in found.items() if callable(value) and not key.startswith("_")]
-        raise InputError(f"{path} has no function {clip(name)!r}; it has {', '.join(known) or 'none'}.")
-    return function

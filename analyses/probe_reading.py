@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analyses.inputs import GraphSource, InputError, load_model
+from analyses.own_probe import probe_name
 from analyses.studies import records
 from models.one_line import one_line
 
@@ -115,6 +116,7 @@ def study_reading(
         raise InputError(
             f"There are {len(graphs)} graphs to read and {n_training} to fit on: give at least one each."
         )
+    kind = probe_name(kind)
     loaded = load_model(model)
     used = {name for graph in graphs for name in graph.ops}
     ops = tuple(name for name in loaded.vocabulary.ops if name in used) or loaded.vocabulary.ops[:1]

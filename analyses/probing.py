@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analyses.inputs import InputError, load_model
+from analyses.own_probe import probe_name
 from analyses.studies import records
 from models.one_line import one_line
 
@@ -150,8 +151,9 @@ def study_probes(
     """Run the graphs once, in the model of a name or path and in an untrained one, and fit all probes.
 
     sites: None: every state of the residual stream. statuses: of the nodes: waiting, computing, done, all; one grid
-    each. transfer: the site whose probes are tested across steps; None: none. circular: also circular probes. Other
-    arguments as for `interp.fit_probe_grid` and `interp.collect`; progress: of one grid at a time.
+    each. kind: the name of a probe, or `FILE.py:FUNCTION` of one of your own (`analyses.own_probe`). transfer: the
+    site whose probes are tested across steps; None: none. circular: also circular probes. Other arguments as for
+    `interp.fit_probe_grid` and `interp.collect`; progress: of one grid at a time.
 
     Raises:
         InputError: no graphs, or a model, graph, target, site, status, role, kind, or number of folds or steps that
@@ -164,6 +166,7 @@ def study_probes(
 
     if not graphs or not statuses:
         raise InputError("There is nothing to probe: give at least one graph, and one status.")
+    kind = probe_name(kind)
     loaded = load_model(model)
     grids: list[ProbeGrid] = []
     transfers: list[ProbeTransfer] = []

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from models.graph import ComputationGraph
-    from models.recurrent import RecurrentTransformer
+    from models.network import Network
     from models.trajectory import Trajectory
 
 EMPTY = "EMPTY"
@@ -88,7 +88,7 @@ class Solution:
 
 
 def solve(
-    model: RecurrentTransformer,
+    model: Network,
     graphs: Sequence[ComputationGraph],
     n_steps: int | None = None,
     name: str = "",

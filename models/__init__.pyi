@@ -7,6 +7,7 @@ from .graph import ComputationGraph as ComputationGraph
 from .graph import GraphError as GraphError
 from .loading import available as available
 from .loading import load as load
+from .loading import load_unhooked as load_unhooked
 from .recurrent import RecurrentTransformer as RecurrentTransformer
 from .storage import CheckpointError as CheckpointError
 from .trajectory import Trajectory as Trajectory

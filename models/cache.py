@@ -16,7 +16,8 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from transformer_lens import ActivationCache
 
-from models.hooks import StepHookPoint, own_name, split_step
+from models.hook_names import own_name, split_step
+from models.hooks import StepHookPoint
 from models.one_line import in_one_line
 from models.step_tree import HookNameError
 

@@ -11,17 +11,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from transformer_lens.FactoredMatrix import FactoredMatrix
 
 from models.config import RecurrentConfig
-from models.hooks import AttentionHooks, BlockHooks, MLPHooks
+from models.hook_tree import HookTree, is_watched
 from models.norm import make_norm
-from models.positions import Disentangled, RelativeBias, rotate, uniform_fan_in
+from models.position_encodings import POSITIONS
+from models.positions import Scores, rotate, uniform_fan_in
+
+if TYPE_CHECKING:
+    from transformer_lens.FactoredMatrix import FactoredMatrix
 
 KeysAndValues = tuple[Tensor, Tensor]
 """Keys and values of one layer, [batch, pos, head, d_head] each."""
@@ -93,12 +97,9 @@ class Attention(nn.Module):
         self.b_K = nn.Parameter(torch.empty(heads, d_head))
         self.b_V = nn.Parameter(torch.empty(heads, d_head))
         self.b_O = nn.Parameter(torch.empty(d_model))
-        self.pos: RelativeBias | Disentangled | None = None
-        if cfg.positions == "relative_bias":
-            self.pos = RelativeBias(cfg)
-        elif cfg.positions == "deberta":
-            self.pos = Disentangled(cfg)
-        self.attn_scale = math.sqrt(d_head * (3 if cfg.positions == "deberta" else 1))
+        self.encoding = POSITIONS[cfg.positions]
+        self.pos: Scores | None = self.encoding.module("scores", cfg)
+        self.attn_scale = math.sqrt(d_head * self.encoding.terms)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -112,11 +113,15 @@ class Attention(nn.Module):
     @property
     def OV(self) -> FactoredMatrix:
         """W_V W_O per head, a FactoredMatrix [head, d_model, d_model]."""
+        from transformer_lens.FactoredMatrix import FactoredMatrix
+
         return FactoredMatrix(self.W_V, self.W_O)
 
     @property
     def QK(self) -> FactoredMatrix:
         """W_Q W_K^T per head, a FactoredMatrix [head, d_model, d_model] (content part, before scaling)."""
+        from transformer_lens.FactoredMatrix import FactoredMatrix
+
         return FactoredMatrix(self.W_Q, self.W_K.transpose(-2, -1))
 
     def forward(
@@ -124,7 +129,7 @@ class Attention(nn.Module):
         query_input: Float[Tensor, "batch pos *head d_model"],
         key_input: Float[Tensor, "batch pos *head d_model"],
         value_input: Float[Tensor, "batch pos *head d_model"],
-        hooks: AttentionHooks,
+        hooks: HookTree,
         context: AttentionContext,
     ) -> Float[Tensor, "batch pos d_model"]:
         """What the heads add to the residual stream; inputs are normalised, per head with
@@ -138,7 +143,7 @@ class Attention(nn.Module):
                 torch.cat([past.expand(len(now), -1, -1, -1), now], dim=1)
                 for past, now in zip(context.past, (k, v), strict=True)
             )
-        if self.cfg.positions == "rotary":
+        if self.encoding.rotates:
             q = hooks.hook_rot_q(rotate(q, self.cfg.rotary_base))
             k = hooks.hook_rot_k(rotate(k, self.cfg.rotary_base))
         z = hooks.hook_z(
@@ -155,12 +160,13 @@ class Attention(nn.Module):
         q: Float[Tensor, "batch head pos d_head"],
         k: Float[Tensor, "batch head key d_head"],
         v: Float[Tensor, "batch head key d_head"],
-        hooks: AttentionHooks,
+        hooks: HookTree,
         context: AttentionContext,
     ) -> Float[Tensor, "batch pos head d_head"]:
-        bias = self._position_scores(q, k, context)
+        bias = None if self.pos is None else self.pos.of_pairs(q, k, self.attn_scale, context.relative)
         noisy = self.training and self.cfg.attention_noise > 0
-        needs_scores = hooks.needs_pattern or noisy or (bias is not None and bias.requires_grad)
+        watched = is_watched(hooks.hook_attn_scores) or is_watched(hooks.hook_pattern)
+        needs_scores = watched or noisy or (bias is not None and bias.requires_grad)
         if not needs_scores and bias is None and context.query_scale is None and context.plain_causal:
             return F.scaled_dot_product_attention(
                 q, k, v, is_causal=True, scale=1 / self.attn_scale
@@ -183,16 +189,6 @@ class Attention(nn.Module):
             scores += bias
         pattern = hooks.hook_pattern(hooks.hook_attn_scores(scores).softmax(-1))
         return (pattern @ v).transpose(1, 2)
-
-    def _position_scores(self, q: Tensor, k: Tensor, context: AttentionContext) -> Tensor | None:
-        """What positions add to the scaled scores, [1 or batch, head, query, key]."""
-        if isinstance(self.pos, RelativeBias):
-            return self.pos.scores(k.shape[-2])[..., k.shape[-2] - q.shape[-2] :, :]
-        if isinstance(self.pos, Disentangled):
-            if context.relative is None:
-                raise ValueError("deberta positions need the relative embeddings in the attention context")
-            return self.pos.scores(q / self.attn_scale, k / self.attn_scale, context.relative)
-        return None
 
 
 def _per_head(
@@ -227,7 +223,7 @@ class MLP(nn.Module):
             nn.init.zeros_(bias)
 
     def forward(
-        self, x: Float[Tensor, "batch pos d_model"], hooks: MLPHooks
+        self, x: Float[Tensor, "batch pos d_model"], hooks: HookTree
     ) -> Float[Tensor, "batch pos d_model"]:
         """What the MLP adds to the residual stream."""
         pre = hooks.hook_pre(torch.addmm(self.b_in, x.flatten(0, 1), self.W_in).view(*x.shape[:2], -1))
@@ -250,7 +246,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(cfg.dropout)
 
     def forward(
-        self, resid: Float[Tensor, "batch pos d_model"], hooks: BlockHooks, context: AttentionContext
+        self, resid: Float[Tensor, "batch pos d_model"], hooks: HookTree, context: AttentionContext
     ) -> Float[Tensor, "batch pos d_model"]:
         """The residual stream after the block."""
         resid = hooks.hook_resid_pre(resid)
@@ -259,7 +255,7 @@ class Block(nn.Module):
         mlp_out = self.dropout(self.mlp(self.ln2(mlp_in, hooks.ln2), hooks.mlp))
         return hooks.hook_resid_post(resid + hooks.hook_mlp_out(mlp_out))
 
-    def _attention(self, resid: Tensor, hooks: BlockHooks, context: AttentionContext) -> Tensor:
+    def _attention(self, resid: Tensor, hooks: HookTree, context: AttentionContext) -> Tensor:
         if self.cfg.use_split_qkv_input or self.cfg.use_attn_in:
             copies = resid.unsqueeze(2).expand(-1, -1, self.cfg.n_heads, -1)
             if self.cfg.use_attn_in:

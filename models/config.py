@@ -1,8 +1,9 @@
 """Configuration of a recurrent, discretely bottlenecked Transformer.
 
-One dataclass holds every size and switch; it extends TransformerLens's own ``TransformerLensConfig``, so that
-``cfg.d_model``, ``cfg.n_heads``, ``cfg.normalization_type`` ... mean here what they mean there. JSON round
-trip: ``RecurrentConfig.from_dict(cfg.to_dict()) == cfg``.
+One dataclass holds every size and switch. It has the fields of TransformerLens's own ``TransformerLensConfig``, which
+its utilities read: ``cfg.d_model``, ``cfg.n_heads``, ``cfg.normalization_type`` ... mean here what they mean there,
+and a test compares the two. TransformerLens itself is not imported: it takes longer than a run. JSON round trip:
+``RecurrentConfig.from_dict(cfg.to_dict()) == cfg``.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 import torch
-from transformer_lens.config import TransformerLensConfig
 
 from models.bounds import json_problem
 from models.graph_errors import clip
+from models.position_encodings import POSITIONS
 from models.settings import LARGEST_SIZE, declared_kinds, fault
+from models.training.methods import TRAINING_METHODS
 from models.vocabulary import FactoredVocabulary, VocabularyError
 
-Positions = Literal["deberta", "relative_bias", "rotary", "absolute", "none"]
 Bottleneck = Literal["discrete", "continuous"]
 Estimator = Literal["none", "straight_through", "gumbel"]
 AttentionDirection = Literal["causal", "bidirectional"]
@@ -28,7 +29,6 @@ AttentionScale = Literal["standard", "log"]
 ACTIVATIONS = ("relu", "gelu")
 
 _CHOICES: dict[str, tuple[Any, ...]] = {
-    "positions": get_args(Positions),
     "bottleneck": get_args(Bottleneck),
     "estimator": get_args(Estimator),
     "attention_dir": get_args(AttentionDirection),
@@ -51,7 +51,7 @@ class ConfigError(ValueError):
 
 
 @dataclass
-class RecurrentConfig(TransformerLensConfig):
+class RecurrentConfig:
     """Sizes and switches of a :class:`models.RecurrentTransformer`.
 
     Task: ``n_variables``, ``modulus`` and ``ops`` fix the factored vocabulary; ``d_vocab`` is the sum of the
@@ -94,13 +94,29 @@ class RecurrentConfig(TransformerLensConfig):
     n_ctx: int = 1024
     n_heads: int = 8
     d_mlp: int | None = None
-    positional_embedding_type: str = "none"
+    d_vocab: int = -1
+    device: str | None = None
+    use_attn_result: bool = False
+    use_split_qkv_input: bool = False
     default_prepend_bos: bool = False
+    positional_embedding_type: str = "none"
+    n_key_value_heads: int | None = None
+    attn_only: bool = False
+    gated_mlp: bool = False
+    uses_rms_norm: bool = False
+    eps: float = 1e-5
+    layer_norm_folding: bool = False
+    act_fn: str = "relu"
+    normalization_type: str | None = "LN"
+    num_experts: int | None = None
+    experts_per_token: int | None = None
+    final_rms: bool = False
+    dtype: torch.dtype = torch.float32
     use_attn_in: bool = False
     use_hook_mlp_in: bool = False
     parallel_attn_mlp: bool = False
     attention_dir: AttentionDirection = "causal"
-    positions: Positions = "relative_bias"
+    positions: str = "relative_bias"
     position_window: int = 64
     position_norm: bool = True
     rotary_base: int = 10_000
@@ -134,14 +150,17 @@ class RecurrentConfig(TransformerLensConfig):
             if expected := fault(getattr(self, name), kind):
                 raise ConfigError(f"{name} must be {expected}, got {clip(repr(getattr(self, name)))}")
         _check_device(self.device)
-        for name, allowed in _CHOICES.items():
+        for name, allowed in {"positions": tuple(POSITIONS), **_CHOICES}.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}={getattr(self, name)!r} is not allowed; choose one of {allowed}")
         for name in (*_POSITIVE, "modulus", "default_steps"):
             if (getattr(self, name) or 0) > LARGEST_SIZE:
                 raise ConfigError(f"{name} must be at most {LARGEST_SIZE}, got {getattr(self, name)}")
-        if self.positions == "rotary" and self.d_head % 2:
-            raise ConfigError(f"rotary positions rotate pairs, so d_head must be even, got {self.d_head}")
+        encoding = POSITIONS[self.positions]
+        if encoding.rotates and self.d_head % 2:
+            raise ConfigError(
+                f"{encoding.name} positions rotate pairs, so d_head must be even, got {self.d_head}"
+            )
         if not 0.0 <= self.dropout < 1.0:
             raise ConfigError(f"dropout must lie in [0, 1), got {self.dropout}")
         if self.dtype not in DTYPES:
@@ -167,14 +186,11 @@ class RecurrentConfig(TransformerLensConfig):
             raise ConfigError(f"temperature must be positive, got {self.temperature}")
         if self.default_steps is not None and self.default_steps < 1:
             raise ConfigError(f"default_steps must be at least 1 or None, got {self.default_steps}")
-        self.positional_embedding_type = {"absolute": "standard", "rotary": "rotary"}.get(
-            self.positions, "none"
-        )
+        self.positional_embedding_type = encoding.transformer_lens
         try:
             self.d_vocab = self.vocabulary.d_vocab
         except VocabularyError as error:
             raise ConfigError(str(error)) from error
-        super().__post_init__()
 
     @property
     def vocabulary(self) -> FactoredVocabulary:
@@ -189,7 +205,8 @@ class RecurrentConfig(TransformerLensConfig):
     @property
     def writes_text(self) -> bool:
         """Whether models of this method predict the next token of a text instead of the next state."""
-        return self.method in ("chain-of-thought", "lookup-text")
+        method = TRAINING_METHODS.get(self.method)
+        return method is not None and method.writes_text
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as plain JSON values (``dtype`` as its name, ``ops`` as a list)."""

@@ -17,11 +17,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from models.config import Positions, RecurrentConfig
+from models.config import RecurrentConfig
 from models.recurrent import RecurrentTransformer
 from models.storage import CheckpointError
 
-_POSITIONS: dict[str, Positions] = {
+_POSITIONS = {
     "deberta": "deberta",
     "rope": "rotary",
     "rotary": "rotary",
@@ -83,7 +83,7 @@ def convert_encoder(
     weights: Mapping[str, Tensor],
     n_layers: int,
     n_heads: int,
-    positions: Positions,
+    positions: str,
     bidirectional: bool = False,
 ) -> RecurrentTransformer:
     """A model whose blocks, final LN and positions are ``weights`` (the paper's names, without a prefix).

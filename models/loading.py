@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models import storage
-from models.compiled import compile_model
 from models.compiled_names import COMPILED, compiled_name, compiled_operations
+from models.compiled_weights import compiled_config, write_weights
 from models.config import RecurrentConfig
+from models.network import UnhookedTransformer
 from models.operations import OPERATIONS
-from models.recurrent import RecurrentTransformer
 from models.storage import CheckpointError
 
-__all__ = ["COMPILED", "ZOO", "available", "config", "every_model", "load", "with_steps"]
+if TYPE_CHECKING:
+    from models.recurrent import RecurrentTransformer
+
+__all__ = ["COMPILED", "ZOO", "available", "config", "every_model", "load", "load_unhooked", "with_steps"]
 
 ZOO = Path(__file__).parent / "zoo"
 
@@ -76,13 +80,40 @@ def load(name_or_path: str | Path) -> RecurrentTransformer:
         >>> model.cfg.n_layers, model.cfg.n_heads, model.cfg.ops
         (3, 6, ('ADD', 'SUB', 'MUL'))
     """
+    from models.compiled import compile_model
+    from models.recurrent import RecurrentTransformer
+
     name = str(name_or_path)
     if (ops := compiled_operations(name)) is not None:
         return compile_model(ops)
+    return RecurrentTransformer.from_pretrained(_path(name))
+
+
+def load_unhooked(name_or_path: str | Path) -> UnhookedTransformer:
+    """What :func:`load` gives, without hooks, caches and views, for what only runs it; TransformerLens is not imported.
+
+    Raises:
+        CheckpointError: as :func:`load`.
+
+    Examples:
+        >>> from models import load_unhooked
+        >>> load_unhooked("compiled").run("20 = a; 2 = b; a + b = c").values[-1].tolist()
+        [[20, 2, 22]]
+    """
+    name = str(name_or_path)
+    if (ops := compiled_operations(name)) is None:
+        return storage.model(UnhookedTransformer, storage.locate(str(_path(name))))
+    model = UnhookedTransformer(compiled_config(ops))
+    write_weights(model)
+    return model.eval()
+
+
+def _path(name: str) -> str | Path:
+    """The folder of a bundled checkpoint; another name as it is."""
     if (ZOO / name / storage.CONFIG_NAME).is_file():
-        return RecurrentTransformer.from_pretrained(ZOO / name)
+        return ZOO / name
     if not Path(name).exists() and "/" not in name:
         raise CheckpointError(
             f"there is no model {name!r}; bundled are {', '.join(available())}; a path or a Hub id works too"
         )
-    return RecurrentTransformer.from_pretrained(name)
+    return name

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.hooks import NormHooks, is_watched
+from models.hook_tree import HookTree, is_watched
 
 
 class LayerNorm(nn.Module):
@@ -38,7 +38,7 @@ class LayerNorm(nn.Module):
             nn.init.zeros_(self.b)
 
     def forward(
-        self, x: Float[Tensor, "*lead d_model"], hooks: NormHooks | None = None
+        self, x: Float[Tensor, "*lead d_model"], hooks: HookTree | None = None
     ) -> Float[Tensor, "*lead d_model"]:
         """The normalised input, same shape."""
         w, b = (self.w, self.b) if self.affine else (None, None)
@@ -87,7 +87,7 @@ class NoNorm(nn.Module):
     """
 
     def forward(
-        self, x: Float[Tensor, "*lead d_model"], hooks: NormHooks | None = None
+        self, x: Float[Tensor, "*lead d_model"], hooks: HookTree | None = None
     ) -> Float[Tensor, "*lead d_model"]:
         """``x`` itself."""
         return x

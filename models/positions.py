@@ -1,4 +1,5 @@
-"""How a model knows where a token stands: five schemes, one file.
+"""The modules by which a model knows where a token stands; which encoding has which says
+:mod:`models.position_encodings`.
 
 Relative distances are ``key - query``. ``causal`` models know the ``window`` distances ``-(window-1) .. 0``;
 ``bidirectional`` ones the ``2 window - 1`` distances ``-(window-1) .. window-1``; anything farther counts as
@@ -50,7 +51,23 @@ def _spread(table: Float[Tensor, "*lead rows"], n: int, window: int) -> Float[Te
     return torch.cat(parts, dim=-1)
 
 
-class RelativeBias(nn.Module):
+class Scores(nn.Module):
+    """What the positions of one layer add to its scaled scores."""
+
+    def of_pairs(
+        self,
+        q: Float[Tensor, "batch head query d_head"],
+        k: Float[Tensor, "batch head key d_head"],
+        scale: float,
+        relative: Float[Tensor, "distance d_model"] | None,
+    ) -> Float[Tensor, "one_or_batch head query key"]:
+        """Of the last ``query`` positions with all; ``scale`` divides products of queries and keys, ``relative`` is
+        what the layers share.
+        """
+        raise NotImplementedError
+
+
+class RelativeBias(Scores):
     """One learned number per head and distance, added to the scores.
 
     ``bias`` is [head, n_distances]; entry j < window is for ``query - key = j``, the last of the window for
@@ -72,6 +89,16 @@ class RelativeBias(nn.Module):
     def plant(self, strength: float) -> None:
         """Head j starts with ``strength`` at distance j, as far as the window reaches."""
         self.bias[:, : self.window].fill_diagonal_(strength)
+
+    def of_pairs(
+        self,
+        q: Float[Tensor, "batch head query d_head"],
+        k: Float[Tensor, "batch head key d_head"],
+        scale: float,
+        relative: Float[Tensor, "distance d_model"] | None,
+    ) -> Float[Tensor, "one_or_batch head query key"]:
+        """The bias of every pair, whatever the queries and keys are."""
+        return self.scores(k.shape[-2])[..., k.shape[-2] - q.shape[-2] :, :]
 
     def scores(self, n: int) -> Float[Tensor, "1 head query key"]:
         """The bias for every pair among n positions, to be added to the scaled scores."""
@@ -98,7 +125,7 @@ class RelativeEmbedding(nn.Module):
         return self.W_rel if self.ln is None else self.ln(self.W_rel)
 
 
-class Disentangled(nn.Module):
+class Disentangled(Scores):
     """DeBERTa's content-to-position and position-to-content scores (He et al. 2021, eq. 4).
 
     ``W_K_pos`` projects the relative embeddings to the keys that content queries meet, ``W_Q_pos`` to the
@@ -121,6 +148,22 @@ class Disentangled(nn.Module):
             uniform_fan_in(weight, fan_in=weight.shape[1])
         nn.init.zeros_(self.b_Q_pos)
         nn.init.zeros_(self.b_K_pos)
+
+    def of_pairs(
+        self,
+        q: Float[Tensor, "batch head query d_head"],
+        k: Float[Tensor, "batch head key d_head"],
+        scale: float,
+        relative: Float[Tensor, "distance d_model"] | None,
+    ) -> Float[Tensor, "one_or_batch head query key"]:
+        """Both position terms.
+
+        Raises:
+            ValueError: no relative embeddings.
+        """
+        if relative is None:
+            raise ValueError("deberta positions need the relative embeddings in the attention context")
+        return self.scores(q / scale, k / scale, relative)
 
     def scores(
         self,

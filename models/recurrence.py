@@ -20,7 +20,7 @@ from models.config import Estimator
 from models.stepper import Unchanged
 
 if TYPE_CHECKING:
-    from models.recurrent import RecurrentTransformer
+    from models.network import Network
 
 CONTINUOUS_PATIENCE = 3
 """A continuous model counts as settled when its snapped readout has been the same this many steps in a row."""
@@ -46,7 +46,7 @@ class Recurrence:
     estimator: of gradients across a discrete bottleneck. tell: warn in the backward pass where gradients stop.
     """
 
-    model: RecurrentTransformer
+    model: Network
     estimator: Estimator
     tell: bool = False
 
@@ -66,7 +66,7 @@ class Recurrence:
 
 
 def one_step(
-    model: RecurrentTransformer,
+    model: Network,
     state: Int[Tensor, "batch pos factor"],
     entering: Float[Tensor, "batch pos d_model"] | None,
     step: int,
@@ -91,7 +91,7 @@ def one_step(
     return hidden, hooks.hook_logits(model.unembed(hidden))
 
 
-def until_settled(model: RecurrentTransformer, ends: bool = True) -> Unchanged[Between]:
+def until_settled(model: Network, ends: bool = True) -> Unchanged[Between]:
     """The stop rule of a run: every row's snapped state has stayed the same, for one step where it is what enters the
     next, for :data:`CONTINUOUS_PATIENCE` steps where it is only read out. ``ends`` False: count only.
     """
@@ -119,7 +119,7 @@ class DiscreteRows:
     repeats: whether a state that comes again is followed by the same; not where hooks may act.
     """
 
-    model: RecurrentTransformer
+    model: Network
     numbered: bool = True
     confidence: bool = False
     repeats: bool = True

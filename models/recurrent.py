@@ -1,55 +1,35 @@
-"""The recurrent Transformer: one block stack applied again and again, its state snapped to symbols between
-steps.
+"""The recurrent Transformer with TransformerLens's hooks: one block stack applied again and again, its state snapped to
+symbols between steps.
 
-    state -> embed -> [blocks, final LN] -> four readouts -> argmax per factor -> the state that enters the
-    next step
-
-Four small methods (embed_state, step, unembed, discretise) are the whole of it; everything else iterates
-them. Every hook point belongs to a step: ``steps.{t}.blocks.{l}.attn.hook_z``. The tree grows as runs get
-longer; weights know nothing of it.
+What it computes is in :mod:`models.network`. Every hook point belongs to a step: ``steps.{t}.blocks.{l}.attn.hook_z``.
+The tree grows as runs get longer; weights know nothing of it.
 """
 
 from __future__ import annotations
 
 import copy
-import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from models import bottleneck, running, storage
+from models import running, storage
 from models.cache import NamesFilter, PositionsFilter, StepCache, StepRecorder
-from models.components import Block, KeysAndValues, attention_context
 from models.config import Estimator, RecurrentConfig
-from models.embedding import FactoredEmbed, FactoredUnembed
-from models.graph import ComputationGraph
-from models.hooks import BlockHooks
 from models.memory import keep_freed_memory
-from models.norm import make_norm
-from models.positions import AbsoluteEmbedding, RelativeBias, RelativeEmbedding
-from models.recurrence import Between, Recurrence, one_step, until_settled
+from models.network import Network
+from models.recurrence import until_settled
 from models.step_tree import HookNameError as HookNameError
 from models.step_tree import StepTree
-from models.stepper import Stop, run_steps
-from models.tokens import ModelInput, TokenAccess
-from models.trajectory import Trajectory
+from models.tokens import ModelInput
 from models.views import StepView, UnrolledView
-from models.vocabulary import EncodedGraphs, FactoredVocabulary
-from models.weights import WeightAccess
-
-_SEEDED = threading.Lock()
-"""Held while weights are drawn from torch's one generator, so that two threads do not draw each other's."""
 
 
-class RecurrentTransformer(
-    WeightAccess, TokenAccess, StepTree, PyTorchModelHubMixin, library_name="recurlens"
-):
+class RecurrentTransformer(StepTree, Network, PyTorchModelHubMixin, library_name="recurlens"):
     """A recurrent, discretely bottlenecked Transformer with TransformerLens's hooks at every step.
 
     Inputs are graphs, texts or packed ids [batch, pos] (see :data:`models.tokens.ModelInput`). Use
@@ -66,201 +46,11 @@ class RecurrentTransformer(
 
     def __init__(self, cfg: RecurrentConfig) -> None:
         super().__init__()
-        self.cfg = cfg
-        rng = cast(Any, torch.random)
-        with _SEEDED, rng.fork_rng(devices=[]):
-            rng.manual_seed(cfg.seed)
-            self.embed = FactoredEmbed(cfg)
-            self.pos_embed = AbsoluteEmbedding(cfg) if cfg.positions == "absolute" else None
-            self.relative = RelativeEmbedding(cfg) if cfg.positions == "deberta" else None
-            self.blocks = nn.ModuleList(Block(cfg) for _ in range(cfg.n_layers))
-            if cfg.born_distances:
-                cast(RelativeBias, self.layers[0].attn.pos).plant(cfg.born_distances)
-            self.ln_final = make_norm(cfg.normalization_type, cfg.d_model, cfg.eps)
-            self.unembed = FactoredUnembed(cfg)
+        self.build(cfg)
         self.steps = nn.ModuleList()
         self.setup()
         self.grow_steps(1)
         self.to(device=cfg.device, dtype=cfg.dtype)
-
-    @property
-    def vocabulary(self) -> FactoredVocabulary:
-        """What symbols the model reads and writes."""
-        return self.cfg.vocabulary
-
-    # The recurrence -----------------------------------------------------------------------------------------
-
-    def embed_state(self, state: Int[Tensor, "batch pos factor"]) -> Float[Tensor, "batch pos d_model"]:
-        """The residual stream that a discrete state enters with."""
-        return self.embed(state)
-
-    def step(
-        self,
-        resid: Float[Tensor, "batch pos d_model"],
-        step: int = 0,
-        key_mask: Bool[Tensor, "batch pos"] | None = None,
-    ) -> Float[Tensor, "batch pos d_model"]:
-        """All blocks and the final LN, once, with the hooks of ``step``.
-
-        ``key_mask`` is True where a position may be attended to; right padding needs none in a causal model.
-        """
-        self.grow_steps(step + 1)
-        hooks = self.step_hooks(step)
-        resid = hooks.hook_embed(resid)
-        if self.pos_embed is not None:
-            resid = resid + hooks.hook_pos_embed(self.pos_embed(resid))
-        relative = None if self.relative is None else self.relative()
-        context = attention_context(self.cfg, resid, relative, key_mask)
-        for block, block_hooks in zip(self.layers, hooks.blocks, strict=True):
-            resid = block(resid, cast(BlockHooks, block_hooks), context)
-        return self.ln_final(resid, hooks.ln_final)
-
-    @property
-    def resumable(self) -> bool:
-        """Whether :meth:`resume` can be used: causal attention, and positions told by distance or not at all."""
-        return self.cfg.attention_dir == "causal" and self.cfg.positions in ("relative_bias", "none")
-
-    def resume(
-        self,
-        resid: Float[Tensor, "batch pos d_model"],
-        past: Sequence[KeysAndValues],
-        layer: int = 0,
-        step: int = 0,
-    ) -> Float[Tensor, "batch pos d_vocab"]:
-        """Logits of the last positions of a step, entered before block ``layer``.
-
-        In a causal model, positions before the first that differs keep their keys and values, so a change is
-        computed from there on and from its layer on.
-
-        Args:
-            resid: what enters block ``layer`` at the positions that follow the past.
-            past: for every layer from ``layer`` on, keys and values of the positions before,
-                [1 or batch, past, head, d_head] (``hook_k``, ``hook_v``).
-
-        Raises:
-            ValueError: a model that is not :attr:`resumable`.
-        """
-        if not self.resumable:
-            raise ValueError(
-                "only causal models with positions 'relative_bias' or 'none' can be resumed within a step; "
-                f"this one has {self.cfg.attention_dir!r} attention and positions {self.cfg.positions!r}"
-            )
-        self.grow_steps(step + 1)
-        hooks = self.step_hooks(step)
-        if layer == 0:
-            resid = hooks.hook_embed(resid)
-        context = attention_context(self.cfg, resid, None, None, n_past=past[0][0].shape[1])
-        for index, before in zip(range(layer, self.cfg.n_layers), past, strict=True):
-            block_hooks = cast(BlockHooks, hooks.blocks[index])
-            resid = self.layers[index](resid, block_hooks, replace(context, past=before))
-        return hooks.hook_logits(self.unembed(self.ln_final(resid, hooks.ln_final)))
-
-    def discretise(self, logits: Float[Tensor, "batch pos d_vocab"]) -> Int[Tensor, "batch pos factor"]:
-        """The most likely symbol of every factor: the state that enters the next step."""
-        return bottleneck.snap(self.vocabulary, logits)
-
-    def is_padding(self, state: Int[Tensor, "batch pos factor"]) -> Bool[Tensor, "batch pos"]:
-        """Where, as far as a state can tell, no graph is: the positions at its end that say ``[pad]`` and N/A.
-
-        Padding stands at the end and stays as it is, so a ``[pad]`` that a model writes before something else,
-        or beside another symbol, is inside its graph. One that it writes at the very end of a graph looks the
-        same as padding: there only the graph can tell (``~encoded.mask``).
-        """
-        is_pad = (state == self.vocabulary.padding.to(state.device)).all(-1)
-        return is_pad.flip(-1).cumprod(-1).flip(-1).bool()
-
-    def transition(
-        self,
-        state: Int[Tensor, "batch pos factor"],
-        step: int = 0,
-        padding: Bool[Tensor, "batch pos"] | None = None,
-    ) -> Float[Tensor, "batch pos d_vocab"]:
-        """One step from a discrete state to the logits of the next; the unit that training works on.
-
-        ``padding`` says where no graph is (default: :meth:`is_padding` of ``state``); bidirectional attention
-        skips it.
-        """
-        padding = self.is_padding(state) if padding is None else padding
-        return one_step(self, state, None, step, padding)[1]
-
-    def iterate(
-        self,
-        initial: Int[Tensor, "batch pos factor"],
-        n_steps: int,
-        estimator: Estimator | None = None,
-        hidden: Float[Tensor, "batch pos d_model"] | None = None,
-        padding: Bool[Tensor, "batch pos"] | None = None,
-        stop: Stop | None = None,
-    ) -> Iterator[tuple[Float[Tensor, "batch pos d_vocab"], Int[Tensor, "batch pos factor"]]]:
-        """Run ``n_steps`` steps, or until ``stop`` says so; after each yield its logits and the state they are
-        snapped to.
-
-        Between steps a ``discrete`` model passes on the snapped state and a ``continuous`` one its final
-        hidden state; ``hidden`` enters step 0 instead of the embedding of ``initial``. A ``hook_state`` that
-        writes symbols into a continuous model moves its hidden state (:meth:`FactoredUnembed.rewrite`). Where no
-        graph is (``padding``; default: :meth:`is_padding` of ``initial``) the state stays as it is, and
-        bidirectional attention does not look, in no step; a ``[pad]`` that the model writes inside a graph is a
-        symbol like any other. Gradients cross a discrete bottleneck only with an ``estimator`` (default:
-        ``cfg.estimator``); where one comes to it and ``"none"`` is but the default, a
-        :class:`models.bottleneck.StoppedGradientWarning` says so in the backward pass.
-        """
-        tell = estimator is None and self.cfg.bottleneck == "discrete" and torch.is_grad_enabled()
-        recurrence = Recurrence(self, self.cfg.estimator if estimator is None else estimator, tell)
-        padding = self.is_padding(initial) if padding is None else padding
-        for step in run_steps(recurrence, Between(initial, hidden), padding, n_steps, stop=stop):
-            yield cast(Tensor, step.state.logits), step.state.symbols
-
-    # Whole runs ---------------------------------------------------------------------------------------------
-
-    @torch.no_grad()
-    def run(
-        self,
-        graphs: ComputationGraph | Sequence[ComputationGraph] | EncodedGraphs | str,
-        n_steps: int | None = None,
-        initial_state: Int[Tensor, "batch pos factor"] | None = None,
-        initial_hidden: Float[Tensor, "batch pos d_model"] | None = None,
-    ) -> Trajectory:
-        """Iterate until the discrete state stops changing, or for exactly ``n_steps`` steps.
-
-        Without ``n_steps`` the run takes ``cfg.default_steps`` where the method fixes them, else it ends when
-        every graph has reached a fixed point or a cycle; it is cut off after as many steps as there are
-        equations, plus two, which ``hit_bound`` and ``bound`` report. ``initial_state`` replaces the state
-        that enters step 0 (a resumed or edited run); padding is where ``graphs`` have no token, whatever it says.
-        Where the bottleneck is ``continuous`` it is only what the run shows before its first step, and
-        ``initial_hidden`` is what enters, if given (``hook_embed`` of the step that is resumed).
-
-        Raises:
-            GraphError: text that is no graph, or a graph outside the vocabulary.
-            ValueError: negative ``n_steps``; an initial state of another shape or with unknown symbols; an
-                initial hidden state of another shape, or of a model with a discrete bottleneck.
-
-        Examples:
-            >>> from models import load
-            >>> run = load("compiled").run("20 = a; 2 = b; a + b = c")
-            >>> run.n_steps, run.solved_at.tolist()
-            (3, [[0, 0, 1]])
-        """
-        if n_steps is not None and n_steps < 0:
-            raise ValueError(f"n_steps must be 0 or more, got {n_steps}")
-        encoded = self.to_encoded(graphs)
-        initial = encoded.factors if initial_state is None else initial_state
-        if initial.shape != encoded.factors.shape:
-            raise ValueError(
-                f"initial_state must be {tuple(encoded.factors.shape)}, got {tuple(initial.shape)}"
-            )
-        self.vocabulary.pack(initial)  # says so if a symbol is unknown
-        if initial_hidden is not None:
-            if self.cfg.bottleneck != "continuous":
-                raise ValueError(
-                    "initial_hidden is given to a model of bottleneck 'discrete', whose steps only symbols enter; "
-                    "allowed is initial_state"
-                )
-            shape = *initial.shape[:2], self.cfg.d_model
-            if initial_hidden.shape != shape:
-                raise ValueError(f"initial_hidden must be {shape}, got {tuple(initial_hidden.shape)}")
-        run = running.run(self, encoded, initial, n_steps, initial_hidden)
-        self.warn_of_unreached(run.n_steps)
-        return run
 
     def forward(
         self,
@@ -476,9 +266,4 @@ class RecurrentTransformer(
             models.storage.CheckpointError: nothing there, a damaged file, weights that do not fit the
                 configuration, that are not what was saved, or that are not finite.
         """
-        folder = storage.locate(str(pretrained_model_name_or_path), **hub_options)
-        stored = storage.read(folder)
-        storage.check_fit(cls, stored, folder)
-        model = cls(stored.cfg)
-        storage.load_into(model, stored.state, folder, stored.problem)
-        return model.eval()
+        return storage.model(cls, storage.locate(str(pretrained_model_name_or_path), **hub_options))

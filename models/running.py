@@ -17,13 +17,14 @@ from torch import Tensor
 
 from models.bottleneck import symbol_probabilities
 from models.bounds import MOST_STEPS
+from models.position_encodings import POSITIONS
 from models.recurrence import DiscreteRows, Written, until_settled
 from models.stepper import Memory, Recognised, run_steps
 from models.trajectory import Trajectory
 from models.vocabulary import EncodedGraphs, FactoredVocabulary
 
 if TYPE_CHECKING:
-    from models.recurrent import RecurrentTransformer
+    from models.network import Network
 
 CHUNK_BYTES = 200 * 2**20
 """Working memory a chunk of rows may take in one step."""
@@ -44,7 +45,7 @@ def step_bound(vocabulary: FactoredVocabulary, state: Int[Tensor, "batch pos fac
 
 
 def run(
-    model: RecurrentTransformer,
+    model: Network,
     encoded: EncodedGraphs,
     initial: Int[Tensor, "batch pos factor"],
     n_steps: int | None,
@@ -113,12 +114,12 @@ def _check_size(bound: int, initial: Tensor, known: bool) -> None:
         )
 
 
-def _is_random(model: RecurrentTransformer) -> bool:
+def _is_random(model: Network) -> bool:
     """Whether two calls on one state may differ: dropout or attention noise, in training mode."""
     return model.training and (model.cfg.dropout > 0 or model.cfg.attention_noise > 0)
 
 
-def _chunks(model: RecurrentTransformer, lengths: Int[Tensor, " batch"]) -> list[Int[Tensor, " row"]]:
+def _chunks(model: Network, lengths: Int[Tensor, " batch"]) -> list[Int[Tensor, " row"]]:
     """Row indices, shortest graphs first, in chunks of similar length that fit into :data:`CHUNK_BYTES`."""
     chunks: list[Tensor] = []
     order = lengths.argsort(stable=True)
@@ -133,12 +134,11 @@ def _chunks(model: RecurrentTransformer, lengths: Int[Tensor, " batch"]) -> list
     return [*chunks, torch.tensor(chunk)]
 
 
-def _rows_per_chunk(model: RecurrentTransformer, n_pos: int) -> int:
+def _rows_per_chunk(model: Network, n_pos: int) -> int:
     cfg = model.cfg
     d_mlp = cfg.d_mlp if cfg.d_mlp is not None else 4 * cfg.d_model
     floats = n_pos * (6 * cfg.d_model + 2 * d_mlp + 3 * cfg.n_heads * cfg.d_head + 3 * cfg.d_vocab)
-    if cfg.positions == "deberta":
-        floats += 8 * cfg.n_heads * n_pos * n_pos
+    floats += POSITIONS[cfg.positions].pair_floats * cfg.n_heads * n_pos * n_pos
     return max(1, CHUNK_BYTES // (4 * floats))
 
 
@@ -167,7 +167,7 @@ class _Rows:
         return _Rows(states, confidence, self.fixed_point, self.cycle)
 
 
-def _run_discrete(model: RecurrentTransformer, initial: Tensor, padding: Tensor, bound: int) -> _Rows:
+def _run_discrete(model: Network, initial: Tensor, padding: Tensor, bound: int) -> _Rows:
     """Step all rows that have not settled, until none is left; the others are continued by what is known of them."""
     padding = padding.to(model.W_E.device)
     memory = Memory(DiscreteRows(model, numbered=False, confidence=True))
@@ -190,7 +190,7 @@ def _run_discrete(model: RecurrentTransformer, initial: Tensor, padding: Tensor,
 
 
 def _run_plainly(
-    model: RecurrentTransformer,
+    model: Network,
     initial: Tensor,
     padding: Tensor,
     bound: int,

@@ -9,15 +9,17 @@ equation together with its value.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import torch
 
 from models.config import RecurrentConfig
 from models.graph import ComputationGraph
-from models.recurrent import RecurrentTransformer
-from models.training.objectives.chain_of_thought import write_out
-from models.training.sampling import batch_of
+from models.network import Network
 from models.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from models.recurrent import RecurrentTransformer
 
 KEPT_STEPS = 1000
 """A run that is asked for more steps than this is not continued, once nothing changes in any graph."""
@@ -28,9 +30,7 @@ def fixed_steps(cfg: RecurrentConfig) -> int | None:
     return None if cfg.writes_text else cfg.default_steps
 
 
-def solve(
-    model: RecurrentTransformer, graphs: Sequence[ComputationGraph], n_steps: int | None = None
-) -> Trajectory:
+def solve(model: Network, graphs: Sequence[ComputationGraph], n_steps: int | None = None) -> Trajectory:
     """The run of ``model`` on ``graphs``; ``n_steps`` steps, or with None as many as its method takes.
 
     Of more than :data:`KEPT_STEPS` steps those that change nothing, because every discrete state is at its fixed point
@@ -51,8 +51,11 @@ def solve(
         return model.run(graphs, n_steps=n_steps)
     if n_steps is not None and n_steps < 0:
         raise ValueError(f"n_steps must be 0 or more, got {n_steps}")
+    from models.training.objectives.chain_of_thought import write_out
+    from models.training.sampling import batch_of
+
     encoded = model.to_encoded(graphs)
-    written_out = write_out(model, batch_of(encoded.graphs, model.vocabulary))
+    written_out = write_out(cast("RecurrentTransformer", model), batch_of(encoded.graphs, model.vocabulary))
     values, probabilities = (torch.as_tensor(array) for array in written_out)
     n_nodes = encoded.rhs.shape[1]
     bound = n_nodes if n_steps is None else min(n_steps, max(n_nodes, KEPT_STEPS))

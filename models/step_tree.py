@@ -11,7 +11,9 @@ from torch import nn
 from transformer_lens import HookedRootModule
 
 from models.config import RecurrentConfig
-from models.hooks import StepHooks, aliases_of, is_watched, own_name, split_step
+from models.hook_names import aliases_of, own_name, split_step
+from models.hook_tree import StepHooks, is_watched
+from models.hooks import StepHookPoint
 
 Hook = tuple[str | Callable[[str], bool], Callable[..., Any]]
 Pattern = tuple[int, Literal["fwd", "bwd"], Callable[[str], bool], Callable[..., Any]]
@@ -62,7 +64,7 @@ class StepTree(HookedRootModule):
         steps too.
         """
         for step in range(len(self.steps), n_steps):
-            tree = StepHooks(self.cfg.n_layers).train(self.training)
+            tree = StepHooks(self.cfg.n_layers, StepHookPoint).train(self.training)
             self.steps.append(tree)
             modules = dict(cast(Iterator[tuple[str, nn.Module]], tree.named_modules(prefix=f"steps.{step}")))
             for name, module in modules.items():

@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError
@@ -25,6 +25,8 @@ from torch import Tensor, nn
 from models import fitting
 from models.config import DIGEST, ConfigError, RecurrentConfig
 from models.files import WriteError, sync_folder, write_atomically, write_text
+
+Model = TypeVar("Model", bound=nn.Module)
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
@@ -203,6 +205,19 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], folder: Path, probl
         raise CheckpointError(problem)
     check_weights(state, folder)
     model.load_state_dict(dict(state))
+
+
+def model(build: Callable[[RecurrentConfig], Model], folder: Path) -> Model:
+    """The model in a folder, in evaluation mode, as ``build`` makes it of its configuration.
+
+    Raises:
+        CheckpointError: as :func:`read`, :func:`check_fit` and :func:`load_into`.
+    """
+    stored = read(folder)
+    check_fit(build, stored, folder)
+    built = build(stored.cfg)
+    load_into(built, stored.state, folder, stored.problem)
+    return built.eval()
 
 
 def locate(name_or_path: str, **hub_options: Any) -> Path:

@@ -21,7 +21,7 @@ from transformer_lens import ActivationCache, HookedRootModule
 from transformer_lens.hook_points import HookPoint, NamesFilter
 
 from models.config import RecurrentConfig
-from models.hooks import aliases_of, layer_of
+from models.hook_names import aliases_of, layer_of
 from models.memory import keep_freed_memory
 from models.shown import shown, tree_of
 from models.step_tree import Hook, HookNameError

@@ -12,19 +12,18 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from models.factors import EMPTY as EMPTY
+from models.factors import FACTORS as FACTORS
+from models.factors import N_A as N_A
+from models.factors import SYNTAX as SYNTAX
 from models.graph import ComputationGraph
 from models.one_line import in_one_line
 from models.operations import OPERATIONS
-
-FACTORS: Final = ("syntax", "variable", "operation", "value")
-SYNTAX: Final = ("variable", "operation", "value", "=", "[sep]", "[pad]")
-N_A: Final = "N/A"
-EMPTY: Final = "EMPTY"
 
 _VARIABLE, _OPERATION, _VALUE, _EQUALS, _SEP, _PAD = range(len(SYNTAX))
 

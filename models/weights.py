@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, cast
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformer_lens.FactoredMatrix import FactoredMatrix
-from transformer_lens.utilities.matrix import composition_scores
 
 from models.components import Block
 from models.config import RecurrentConfig
@@ -21,6 +19,7 @@ from models.embedding import FactoredEmbed, FactoredUnembed
 from models.norm import LayerNorm, NoNorm
 
 if TYPE_CHECKING:
+    from transformer_lens.FactoredMatrix import FactoredMatrix
     from transformer_lens.model_bridge.composition_scores import CompositionScores
 
 
@@ -132,11 +131,15 @@ class WeightAccess:
     @property
     def OV(self) -> FactoredMatrix:
         """W_V W_O, a FactoredMatrix [layer, head, d_model, d_model]."""
+        from transformer_lens.FactoredMatrix import FactoredMatrix
+
         return FactoredMatrix(self.W_V, self.W_O)
 
     @property
     def QK(self) -> FactoredMatrix:
         """W_Q W_K^T, a FactoredMatrix [layer, head, d_model, d_model] (content part, before scaling)."""
+        from transformer_lens.FactoredMatrix import FactoredMatrix
+
         return FactoredMatrix(self.W_Q, self.W_K.transpose(-2, -1))
 
     def blocks_with(self, submodule: str) -> list[tuple[int, Block]]:
@@ -161,6 +164,7 @@ class WeightAccess:
             ValueError: another mode.
         """
         from transformer_lens.model_bridge.composition_scores import CompositionScores  # seldom needed
+        from transformer_lens.utilities.matrix import composition_scores
 
         if mode not in ("Q", "K", "V"):
             raise ValueError(f"mode must be 'Q', 'K' or 'V', got {mode!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from analyses.framework.record import Analysis, Page
 from analyses.framework.settings import JOBS, PROBE, SITES, STEPS, TARGET, Choice, Setting, count
 from analyses.probing import STATUSES
+from interp.probing.estimators import ESTIMATORS
 
 PROBING = Analysis(
     name="probe",
@@ -66,7 +67,7 @@ PROBING = Analysis(
                 },
                 "By the depth of a node: at step t those of depth t are computed, those above wait.",
             ),
-            Choice("kind", "Probe", {"logistic": "logistic regression", "ridge": "ridge classifier"}),
+            Choice("kind", "Probe", {name: one.label for name, one in ESTIMATORS.items()}),
             Choice(
                 "sites",
                 "Sites",

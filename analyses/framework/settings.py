@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from analyses.options import MOST_GRAPHS, MOST_WORKERS, STEPS_HELP, at_least, from_to, split_names
+from interp.probing.estimators import ESTIMATORS
 from models.bounds import MOST_STEPS
 
 
@@ -134,7 +135,7 @@ SITES = Setting(
     "Such as resid_post,blocks.1.attn.hook_z.  [default: all of the residual stream]",
     names=True,
 )
-PROBE = Setting("kind", "logistic or ridge.", "logistic")
+PROBE = Setting("kind", f"{', '.join(ESTIMATORS)}, or FILE.py:FUNCTION.", next(iter(ESTIMATORS)))
 JOBS = Setting("jobs", "Workers, each with one thread.", 1, int, least=1, most=MOST_WORKERS)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from analyses.claims import Claim
 from analyses.inputs import InputError, sample_graph
 from models.one_line import one_line
+from models.position_encodings import POSITIONS
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -159,7 +160,7 @@ class Part:
 def most_nodes(model: RecurrentTransformer) -> int:
     """Nodes of the largest graphs that can be shown to a model: it has a name for each, and a place for each token."""
     names = model.vocabulary.n_variables
-    return min(names, model.cfg.n_ctx // 8) if model.cfg.positions == "absolute" else names
+    return min(names, model.cfg.n_ctx // 8) if POSITIONS[model.cfg.positions].limited else names
 
 
 def need_steps(model: RecurrentTransformer) -> None:

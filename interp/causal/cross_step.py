@@ -60,6 +60,7 @@ from interp.engine.replay import Progress, run_interventions
 from interp.engine.sites import Site, resolve, rhs
 from interp.npz import read_npz, write_npz
 from models.graph import ComputationGraph
+from models.hook_points import SITES
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 """Those of :mod:`interp.causal.metrics` that symbols determine."""
-WHOLE: Final = ("state", "embed", "resid_pre", "resid_mid", "resid_post", "logits")
+WHOLE: Final = tuple(short for short, point in SITES.items() if point.whole)
 """Sites that, at all positions and with all factors, are all that the rest of a run depends on."""
 Positions = int | str | Sequence[int | str]
 

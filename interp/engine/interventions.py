@@ -15,6 +15,7 @@ from torch import Tensor
 from interp.engine.sites import BY_DESTINATION, Place, Site, SiteError, resolve
 from models.cache import StepCache
 from models.graph import ComputationGraph
+from models.hook_points import SITES
 from models.one_line import in_one_line, one_line
 from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
@@ -314,19 +315,17 @@ def edits_of(
 
 def shape_of(place: Place, model: RecurrentTransformer, n_pos: int) -> tuple[int, ...]:
     """Shape of the activation at a place, without batch."""
-    cfg, name = model.cfg, place.site.name
-    if name in BY_DESTINATION:
-        shape = [("head", cfg.n_heads), ("pos", n_pos), ("source", n_pos)]
-    elif place.site.name in ("q", "k", "v", "z"):
-        shape = [("pos", n_pos), ("head", cfg.n_heads), ("width", cfg.d_head)]
-    elif name == "result":
-        shape = [("pos", n_pos), ("head", cfg.n_heads), ("width", cfg.d_model)]
-    else:
-        widths = {"state": 4, "logits": cfg.d_vocab, "mlp_pre": cfg.d_mlp, "mlp_post": cfg.d_mlp}
-        width = widths.get(name) or cfg.d_model
-        if place.site.factor is not None:
-            width = 1 if name == "state" else model.vocabulary.sizes[FACTORS.index(place.site.factor)]
-        shape = [("pos", n_pos), ("width", width)]
+    sizes = {
+        "pos": n_pos,
+        "source": n_pos,
+        "head": model.cfg.n_heads,
+        "factor": len(FACTORS),
+        **{axis: getattr(model.cfg, axis) for axis in ("d_model", "d_head", "d_mlp", "d_vocab")},
+    }
+    shape = [(axis, sizes[axis]) for axis in SITES[place.site.name].axes]
+    if place.site.factor is not None:
+        part = factor_slice(place.site, model.vocabulary)
+        shape[-1] = ("part", part.stop - part.start)
     dropped = {axis for axis, given in (("pos", place.pos), ("head", place.site.head)) if given is not None}
     return tuple(size for axis, size in shape if axis not in dropped)
 

@@ -10,39 +10,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from models.bounds import index_of
+from models.factors import FACTORS
 from models.graph import ComputationGraph
-from models.hooks import layer_of, split_step
-from models.recurrent import RecurrentTransformer
-from models.vocabulary import FACTORS, EncodedGraphs
+from models.hook_names import layer_of, split_step
+from models.hook_points import SITES
 
-SHORT_NAMES = {
-    "state": "hook_state",
-    "embed": "hook_embed",
-    "resid_pre": "hook_resid_pre",
-    "q": "attn.hook_q",
-    "k": "attn.hook_k",
-    "v": "attn.hook_v",
-    "attn_scores": "attn.hook_attn_scores",
-    "pattern": "attn.hook_pattern",
-    "z": "attn.hook_z",
-    "result": "attn.hook_result",
-    "attn_out": "hook_attn_out",
-    "resid_mid": "hook_resid_mid",
-    "mlp_pre": "mlp.hook_pre",
-    "mlp_post": "mlp.hook_post",
-    "mlp_out": "hook_mlp_out",
-    "resid_post": "hook_resid_post",
-    "logits": "hook_logits",
-}
+if TYPE_CHECKING:
+    from models.recurrent import RecurrentTransformer
+    from models.vocabulary import EncodedGraphs
+
+SHORT_NAMES = {short: point.name for short, point in SITES.items()}
 """Short name -> hook name within its block or, for the state, the embedding and the logits, within its step."""
 
-OUTSIDE_BLOCKS = ("state", "embed", "logits")
-PER_HEAD = ("q", "k", "v", "z", "result", "pattern", "attn_scores")
-BY_DESTINATION = ("pattern", "attn_scores")
+OUTSIDE_BLOCKS = tuple(short for short, point in SITES.items() if point.where != "block")
+PER_HEAD = tuple(short for short, point in SITES.items() if "head" in point.axes)
+BY_DESTINATION = tuple(short for short, point in SITES.items() if "source" in point.axes)
 """[batch, head, destination, source]: the position is the destination, and the head comes before it."""
+WITH_FACTORS = tuple(short for short, point in SITES.items() if point.has_factors)
 _LONG_NAMES = {long: short for short, long in SHORT_NAMES.items()}
 
 All = Literal["all"]
@@ -121,10 +108,10 @@ class Site:
             raise SiteError(f"site {name!r} has {need}, got layer={self.layer}")
         if self.head is not None and name not in PER_HEAD:
             raise SiteError(f"site {name!r} has no heads; those that have are {', '.join(PER_HEAD)}")
-        if self.factor is not None and (name not in ("state", "logits") or self.factor not in FACTORS):
+        if self.factor is not None and (name not in WITH_FACTORS or self.factor not in FACTORS):
+            those = " and ".join(map(repr, WITH_FACTORS))
             raise SiteError(
-                f"factor={self.factor!r} of site {name!r}; only 'state' and 'logits' have factors: "
-                f"{', '.join(FACTORS)}"
+                f"factor={self.factor!r} of site {name!r}; only {those} have factors: {', '.join(FACTORS)}"
             )
         _check_position(self.pos)
         if self.step != "all" and (isinstance(self.step, str) or self.step < 0):
@@ -175,7 +162,7 @@ class Site:
         Raises:
             SiteError: an unknown name, or a layer, position or head that the model or graph does not have.
         """
-        encoded = graph if isinstance(graph, EncodedGraphs) else model.to_encoded(graph)
+        encoded = model.to_encoded(graph)
         short = _taken_apart(name)[0]
         if step == "all" and n_steps is None:
             raise SiteError("step='all' needs n_steps, the length of the run")
@@ -214,13 +201,7 @@ class Place:
     @property
     def local(self) -> bool:
         """Whether what is changed here reaches no other position before the next layer's attention."""
-        return self.site.name in _AFTER_KEYS
-
-
-_AFTER_KEYS = (
-    *("q", "pattern", "attn_scores", "z", "result", "attn_out", "resid_mid", "mlp_pre", "mlp_post"),
-    *("mlp_out", "resid_post", "logits"),
-)
+        return SITES[self.site.name].local
 
 
 def resolve(site: Site, model: RecurrentTransformer, encoded: EncodedGraphs) -> Place:
@@ -234,9 +215,10 @@ def resolve(site: Site, model: RecurrentTransformer, encoded: EncodedGraphs) -> 
         raise SiteError(f"{site}: there is no layer {site.layer}; the model has layers 0..{cfg.n_layers - 1}")
     if site.head is not None and not 0 <= site.head < cfg.n_heads:
         raise SiteError(f"{site}: there is no head {site.head}; the model has heads 0..{cfg.n_heads - 1}")
-    if site.name == "result" and not cfg.use_attn_result:
-        raise SiteError(f"{site}: 'result' is computed after model.set_use_attn_result(True) only")
-    layer = -1 if site.name in ("state", "embed") else cfg.n_layers
+    point = SITES[site.name]
+    if point.needs and not getattr(cfg, point.needs):
+        raise SiteError(f"{site}: {site.name!r} is computed after model.set_{point.needs}(True) only")
+    layer = -1 if point.where == "before" else cfg.n_layers
     return Place(
         site, site.hook_name, layer if site.layer is None else site.layer, position_of(site.pos, encoded)
     )

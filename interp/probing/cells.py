@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp.probing.controls import ARMS, control_task_labels, shuffled_labels
+from interp.probing.estimators import Estimator
 from interp.probing.fits import features_of, graph_folds, held_out_accuracy
 from interp.probing.mdl import online_code
 from interp.probing.rows import ProbeRows
@@ -33,7 +34,7 @@ def fit_cell(
     rows: ProbeRows,
     activations: NDArray[np.float32],
     untrained: NDArray[np.float32] | None,
-    kind: str,
+    kind: str | Estimator,
     folds: int,
     seed: int,
     controls: bool,

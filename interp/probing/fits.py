@@ -16,33 +16,26 @@ from joblib import Parallel, delayed  # pyright: ignore[reportMissingTypeStubs, 
 from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier  # pyright: ignore[reportMissingTypeStubs]
 from sklearn.exceptions import ConvergenceWarning  # pyright: ignore[reportMissingTypeStubs]
-from sklearn.linear_model import LogisticRegression, RidgeClassifier  # pyright: ignore[reportMissingTypeStubs]
 from sklearn.model_selection import GroupKFold  # pyright: ignore[reportMissingTypeStubs]
 from sklearn.pipeline import Pipeline  # pyright: ignore[reportMissingTypeStubs]
 from sklearn.preprocessing import StandardScaler  # pyright: ignore[reportMissingTypeStubs]
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
+from interp.probing.estimators import Estimator, estimator_of
 from interp.probing.rows import ProbeError
 
-KINDS: Final = ("logistic", "ridge")
-MAX_ITER: Final = 200
-STRENGTH: Final = 1.0
-"""``C`` of the logistic probe on standardised features: the loss is C * sum of cross-entropies + |weights|^2 / 2."""
 NOISE: Final = 1e-6
 Result = TypeVar("Result")
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def make_probe(kind: str = "logistic") -> Pipeline:
-    """A multinomial logistic regression (L-BFGS), or a ridge classifier, behind a standardisation.
+def make_probe(kind: str | Estimator = "logistic") -> Pipeline:
+    """An unfitted probe of a kind (:mod:`interp.probing.estimators`) behind a standardisation.
 
     Raises:
         ProbeError: another kind.
     """
-    if kind not in KINDS:
-        raise ProbeError(f"kind is {kind!r}; allowed are {', '.join(KINDS)}")
-    last = RidgeClassifier() if kind == "ridge" else LogisticRegression(C=STRENGTH, max_iter=MAX_ITER)
-    return Pipeline([("scale", StandardScaler()), ("probe", last)])
+    return Pipeline([("scale", StandardScaler()), ("probe", estimator_of(kind).make())])
 
 
 def features_of(activations: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -58,22 +51,36 @@ def graph_folds(graphs: NDArray[np.int64], folds: int, seed: int) -> list[Split]
     return list(splitter.split(np.zeros(len(graphs)), groups=graphs))
 
 
-def fit_probe(kind: str, features: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[Any, bool]:
-    """A fitted probe, and whether it converged; where there is one class, what always says so."""
+def fit_probe(
+    kind: str | Estimator, features: NDArray[np.float64], labels: NDArray[np.int64]
+) -> tuple[Any, bool]:
+    """A fitted probe, and whether it converged; where there is one class, what always says so.
+
+    Raises:
+        ProbeError: another kind, or one that is not linear.
+    """
     if len(np.unique(labels)) == 1:
         constant: Any = DummyClassifier(strategy="most_frequent")
         return constant.fit(features, labels), True
-    probe: Any = make_probe(kind)
+    estimator = estimator_of(kind)
+    probe: Any = make_probe(estimator)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is counted instead
         warnings.filterwarnings("ignore", "The number of unique classes")
         probe.fit(features, labels)
+    if not hasattr(probe[-1], "coef_"):
+        raise ProbeError(
+            f"the probe {estimator.name!r} has no coef_ once it is fitted; allowed are linear ones"
+        )
     steps = getattr(probe[-1], "n_iter_", None)
-    return probe, kind == "ridge" or steps is None or int(np.max(steps)) < MAX_ITER
+    return probe, estimator.limit is None or steps is None or int(np.max(steps)) < estimator.limit
 
 
 def held_out_accuracy(
-    kind: str, features: NDArray[np.float64], labels: NDArray[np.int64], splits: Sequence[Split]
+    kind: str | Estimator,
+    features: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    splits: Sequence[Split],
 ) -> tuple[NDArray[np.float64], int, list[Any]]:
     """Accuracy float [fold] on the test rows, how many of the fits did not converge, and each fold's probe."""
     accuracy = np.empty(len(splits))

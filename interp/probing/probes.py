@@ -20,7 +20,8 @@ from interp.engine.replay import Progress
 from interp.engine.sites import Site
 from interp.probing.cells import fit_cell
 from interp.probing.controls import ARMS, majority_accuracy
-from interp.probing.fits import KINDS, graph_folds, in_parallel, make_probe
+from interp.probing.estimators import ESTIMATORS, Estimator, estimator_of
+from interp.probing.fits import graph_folds, in_parallel
 from interp.probing.grid import ProbeGrid as ProbeGrid
 from interp.probing.rows import ProbeError, Steps, check_folds, chosen_sites, probe_task
 from interp.probing.scoring import common_labels
@@ -39,7 +40,7 @@ def fit_probe_grid(
     steps: Steps = "all",
     status: str | None = None,
     role: str | None = None,
-    kind: str = "logistic",
+    kind: str | Estimator = "logistic",
     folds: int = 5,
     seed: int = 0,
     jobs: int = 1,
@@ -53,7 +54,8 @@ def fit_probe_grid(
         target, status, role, steps: as for :func:`interp.probing.rows.probe_task`.
         untrained: the same rows of an untrained model; without it that control is nan.
         sites: keys of the dataset or short names (``"resid_post"``: every layer); None: all.
-        kind: ``"logistic"`` (multinomial) or ``"ridge"``.
+        kind: ``"logistic"`` (multinomial), ``"ridge"``, or an :class:`interp.probing.estimators.Estimator` of your
+            own.
         folds: cross-validation over graphs.
         jobs: processes, each with one thread, over steps and sites; the numbers do not depend on it.
         controls: False leaves out shuffled labels, untrained model and control task.
@@ -64,10 +66,11 @@ def fit_probe_grid(
         ProbeError: an unknown target, site, status, role, step or kind; one class only; no rows; more folds than
             graphs; an untrained dataset with other rows or sites; ``mdl`` with another kind; no step that has enough.
     """
-    make_probe(kind)
-    if mdl and kind != "logistic":
+    estimator = estimator_of(kind)
+    if mdl and not estimator.online:
+        allowed = ", ".join(repr(name) for name, one in ESTIMATORS.items() if one.online)
         raise ProbeError(
-            f"the online code needs probabilities, which kind {kind!r} has not; allowed is {KINDS[0]!r}"
+            f"the online code needs probabilities, which kind {estimator.name!r} has not; allowed is {allowed}"
         )
     check_folds(data, folds)
     keys = chosen_sites(data, sites)
@@ -87,7 +90,7 @@ def fit_probe_grid(
             task.rows[step],
             data.activations[key][step],
             None if others is None else others.activations[key][step],
-            kind,
+            estimator,
             folds,
             seed,
             controls,
@@ -121,7 +124,7 @@ def fit_probe_grid(
         target=target,
         status=task.status,
         role=task.role,
-        kind=kind,
+        kind=estimator.name,
         seed=seed,
         steps=task.steps,
         sites=keys,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from interp.data.collecting import collect
 from interp.data.datasets import ActivationDataset
 from interp.data.labels import STATUSES
+from interp.probing.estimators import Estimator, estimator_of
 from interp.probing.fits import features_of, fit_probe
 from interp.probing.probes import SITES
 from interp.probing.rows import ALL, ProbeError, chosen_sites, probe_task
@@ -101,7 +102,7 @@ def read_with_probes(
     target: str = "value",
     sites: Sequence[str] = SITES,
     status: str | None = None,
-    kind: str = "logistic",
+    kind: str | Estimator = "logistic",
     n_steps: int | None = None,
 ) -> ProbeReading:
     """Fit probes on ``training`` at every step and site, and read ``graphs`` with them.
@@ -120,6 +121,7 @@ def read_with_probes(
         raise ProbeError(
             f"there are {len(graphs)} graphs to read and {len(training)} to fit probes on; allowed is at least one each"
         )
+    estimator = estimator_of(kind)
     status = None if status == ALL else status
     data = collect(model, list(graphs), sites, "rhs", n_steps)
     fitted = collect(model, list(training), sites, "rhs", data.n_steps)
@@ -133,7 +135,7 @@ def read_with_probes(
             continue
         for place, name in enumerate(names):
             features = features_of(fitted.activations[name][step][rows.index])
-            probe, _ = fit_probe(kind, features, rows.labels)
+            probe, _ = fit_probe(estimator, features, rows.labels)
             own = np.asarray(data.activations[name][step][wanted], dtype=np.float64)
             codes = probe.predict(np.where(features.any(0), own, 0.0))
             read[step, place, wanted] = [str(task.classes[code]) for code in codes]
@@ -141,7 +143,7 @@ def read_with_probes(
         graphs=tuple(graphs),
         target=target,
         status=status,
-        kind=kind,
+        kind=estimator.name,
         sites=tuple(names),
         labels=data.labels,
         true=true,

@@ -19,7 +19,8 @@ from scipy.linalg import subspace_angles  # pyright: ignore[reportMissingTypeStu
 
 from interp.data.datasets import ActivationDataset
 from interp.probing.controls import shuffled_labels
-from interp.probing.fits import features_of, fit_probe, graph_folds, in_parallel, make_probe
+from interp.probing.estimators import Estimator, estimator_of
+from interp.probing.fits import features_of, fit_probe, graph_folds, in_parallel
 from interp.probing.rows import ProbeError, ProbeRows, Steps, check_folds, chosen_sites, probe_task
 from models.one_line import one_line
 
@@ -111,7 +112,7 @@ def probe_transfer(
     steps: Steps = "all",
     status: str | None = None,
     role: str | None = None,
-    kind: str = "logistic",
+    kind: str | Estimator = "logistic",
     folds: int = 5,
     seed: int = 0,
     jobs: int = 1,
@@ -124,7 +125,7 @@ def probe_transfer(
     Raises:
         ProbeError: as :func:`interp.fit_probe_grid`; more than one site.
     """
-    make_probe(kind)
+    estimator = estimator_of(kind)
     check_folds(data, folds)
     keys = chosen_sites(data, site)
     if len(keys) != 1:
@@ -143,7 +144,7 @@ def probe_transfer(
         for source in sources
     ]
     which = [step for step in range(len(rows)) if fitted[step]]
-    arguments = ((step, features, rows, held_out, half, kind, seed) for step in which)
+    arguments = ((step, features, rows, held_out, half, estimator, seed) for step in which)
     found = in_parallel(_from_step, arguments, jobs)
     n = len(rows)
     accuracy, majority = np.full((len(ARMS), n, n), np.nan), np.full((n, n), np.nan)
@@ -159,7 +160,7 @@ def probe_transfer(
         status=task.status,
         role=task.role,
         site=keys[0],
-        kind=kind,
+        kind=estimator.name,
         folds=folds,
         steps=task.steps,
         accuracy=accuracy,
@@ -188,7 +189,7 @@ def _from_step(
     rows: Sequence[ProbeRows],
     held_out: Sequence[NDArray[np.int64]],
     half: NDArray[np.int64],
-    kind: str,
+    kind: Estimator,
     seed: int,
 ) -> _Fits:
     own = rows[step]
@@ -222,7 +223,7 @@ def _from_step(
     return _Fits(mean[:-1], mean[-1], weights, halves)
 
 
-def _weights(kind: str, features: Floats, labels: NDArray[np.int64]) -> Floats:
+def _weights(kind: Estimator, features: Floats, labels: NDArray[np.int64]) -> Floats:
     """Coefficients float [class, d] in the units of the activations, mean 0 over classes."""
     probe: Any = fit_probe(kind, features, labels)[0]
     scaled: Floats = np.atleast_2d(probe[-1].coef_) / probe[0].scale_

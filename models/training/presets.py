@@ -10,30 +10,19 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from models.operations import OPERATIONS
 from models.training import mini, stages
 from models.training.curriculum import Phase
+from models.training.methods import TRAINING_METHODS
 
-Method = Literal[
-    "feedforward",
-    "recurrent",
-    "chain-of-thought",
-    "continuous",
-    "discrete",
-    "discrete-corrected",
-    "lookup",
-    "aligned",
-    "lookup-text",
-]
 Preset = Literal["cpu", "staged", "mini", "paper", "smoke"]
 Supervision = Literal["transitions", "paper"]
 Clock = Literal["wall", "processor"]
-TRAINABLE: tuple[str, ...] = get_args(Method)
-METHODS = TRAINABLE[:-3]
-"""The paper's six. `lookup` is the first stage that they share, `lookup-text` that of chain of thought, whose text is
-another; `aligned` is a second one, of those without a bottleneck."""
+TRAINABLE = tuple(TRAINING_METHODS)
+METHODS = tuple(name for name, method in TRAINING_METHODS.items() if not method.stage)
+"""The paper's six."""
 PRESETS: tuple[str, ...] = get_args(Preset)
 STAGED = {"staged": stages, "mini": mini}
 """Presets whose methods have phases of their own, and most of them the weights of a first stage."""
@@ -67,7 +56,7 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    method: Method
+    method: str
     preset: str = "cpu"
     ops: tuple[str, ...] = ("ADD",)
     seed: int = Field(default=0, ge=0)
@@ -99,6 +88,13 @@ class TrainingConfig(BaseModel):
     checkpoint_minutes: float = Field(default=1.0, gt=0)
     checkpoint_steps: int | None = Field(default=None, gt=0)
     snapshots: int = Field(default=0, ge=0)
+
+    @field_validator("method")
+    @classmethod
+    def _is_known(cls, method: str) -> str:
+        if method not in TRAINING_METHODS:
+            raise ValueError(f"choose one of {', '.join(TRAINING_METHODS)}")
+        return method
 
 
 _SMALL_TO_FULL = (
@@ -159,20 +155,6 @@ _PAPER_MODEL: dict[str, Any] = {
     "dropout": 0.1,
 }
 
-_METHOD_MODELS: dict[str, dict[str, Any]] = {
-    "feedforward": {"default_steps": 1},
-    "recurrent": {"bottleneck": "continuous", "default_steps": 8},
-    "chain-of-thought": {"default_steps": 1},
-    "lookup-text": {"default_steps": 1},
-    "continuous": {"bottleneck": "continuous"},
-    "aligned": {"bottleneck": "continuous"},
-}
-"""What a method asks of the model, under every preset."""
-FEEDFORWARD_DEPTH = 3
-"""The feed-forward model has this many times the layers of the others: it passes through them once."""
-PASSES = {"recurrent": 8, "continuous": 5, "feedforward": FEEDFORWARD_DEPTH, "chain-of-thought": 2}
-"""How often a token passes through the layers in one example; batches shrink by it, so that steps cost alike."""
-
 _PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {
         "decay": 0.5,
@@ -228,8 +210,8 @@ def training_config(
     Raises:
         SettingsError: an unknown method, preset, operation, field, or a value out of range.
     """
-    if method not in TRAINABLE:
-        raise SettingsError(f"unknown method {method!r}; choose one of {', '.join(TRAINABLE)}")
+    if method not in TRAINING_METHODS:
+        raise SettingsError(f"unknown method {method!r}; choose one of {', '.join(TRAINING_METHODS)}")
     if preset not in PRESETS:
         raise SettingsError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
     unknown = [op for op in ops if op not in OPERATIONS]
@@ -241,6 +223,9 @@ def training_config(
     settings = {**_for_task(method, ordered, _PRESETS[preset]), **changes}
     if preset in STAGED:
         staged = STAGED[preset]
+        if method not in staged.SETTINGS:
+            known = ", ".join(staged.SETTINGS)
+            raise SettingsError(f"preset {preset!r} has no phases for {method!r}; it has for {known}")
         model = {**settings["model"], **staged.MODELS.get(method, {}), **changes.get("model", {})}
         settings = {**staged.SETTINGS[method], **settings, "model": model}
     if minutes is not None or steps is not None:
@@ -261,16 +246,17 @@ def faults(error: ValidationError) -> str:
 
 def _for_task(method: str, ops: tuple[str, ...], preset: dict[str, Any]) -> dict[str, Any]:
     """The preset with the model and the batch size that a method and its operations need."""
-    model = {**preset["model"], **_METHOD_MODELS.get(method, {})}
+    own = TRAINING_METHODS[method]
+    model = {**preset["model"], **own.model}
     # Two MLPs after the operands have been fetched learn the pairs of operations on three operands.
     if len(ops) > 1 and preset.get("supervision") != "paper":
         model |= {"n_layers": model["n_layers"] + 1, "d_mlp": model["d_mlp"] * 3 // 2}
-    if method == "feedforward":
-        model["n_layers"] = FEEDFORWARD_DEPTH * model["n_layers"]
+    model["n_layers"] *= own.depth
     if "phases" not in preset:
         return {**preset, "model": model}
-    passes = PASSES.get(method, 1)
     phases: tuple[Phase, ...] = preset["phases"]
     if preset.get("supervision") != "paper":
-        phases = tuple(phase.model_copy(update={"tokens": -(-phase.tokens // passes)}) for phase in phases)
+        phases = tuple(
+            phase.model_copy(update={"tokens": -(-phase.tokens // own.passes)}) for phase in phases
+        )
     return {**preset, "model": model, "phases": phases}

@@ -27,6 +27,7 @@ from models.snapshots import write_snapshot
 from models.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, write_atomically
 from models.training.curriculum import Curriculum
 from models.training.journal import Bar, Journal
+from models.training.methods import TRAINING_METHODS
 from models.training.objectives import make_objective
 from models.training.overrides import flat, model_config
 from models.training.presets import SettingsError, TrainingConfig
@@ -226,7 +227,7 @@ class Trainer:
             )
             kept = self._load_averaged()
             began = time.monotonic()
-            single = config.method in ("discrete", "discrete-corrected", "lookup", "aligned")
+            single = TRAINING_METHODS[config.method].transitions
             measured = validator.measure(self.model, discrete=single)
             journal.write(
                 {

@@ -5,6 +5,8 @@ import pytest
 import models
 from tests.cli.commands import LevelByLevel
 
+LOADERS = ("load", "load_unhooked")
+
 
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -14,9 +16,11 @@ def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
         return LevelByLevel()
 
     # Into the module itself: setattr would first import the real one.
-    monkeypatch.setitem(vars(models), "load", load)
+    for name in LOADERS:
+        monkeypatch.setitem(vars(models), name, load)
 
 
 @pytest.fixture
 def real_models(fake_model: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(vars(models), "load")
+    for name in LOADERS:
+        monkeypatch.delitem(vars(models), name)

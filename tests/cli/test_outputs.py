@@ -42,7 +42,8 @@ def test_where_a_command_writes_is_looked_at_before_the_work(
     def load(name: str) -> None:
         raise AssertionError("the model was loaded first")
 
-    monkeypatch.setitem(vars(models), "load", load)
+    for loader in ("load", "load_unhooked"):
+        monkeypatch.setitem(vars(models), loader, load)
     monkeypatch.chdir(tmp_path)
     command = commands()[name]
     (tmp_path / "file").write_text("kept")

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformer_lens.model_bridge.generalized_components.normalization import NormalizationBridge
 
-from models.hooks import NormHooks
+from models.hook_tree import HookTree
+from models.hooks import StepHookPoint
 from models.norm import LayerNorm
 
 
@@ -25,6 +26,10 @@ def norm() -> LayerNorm:
     return norm
 
 
+def norm_hooks() -> HookTree:
+    return HookTree(["hook_scale", "hook_normalized"], StepHookPoint)
+
+
 def by_hand(x: Tensor, norm: LayerNorm, scale: Tensor | None = None) -> Tensor:
     centred = x - x.mean(-1, keepdim=True)
     scale = ((centred**2).mean(-1, keepdim=True) + norm.eps).sqrt() if scale is None else scale
@@ -34,7 +39,7 @@ def by_hand(x: Tensor, norm: LayerNorm, scale: Tensor | None = None) -> Tensor:
 @pytest.mark.parametrize("gradients", [True, False])
 def test_watching_the_scale_changes_nothing(norm: LayerNorm, gradients: bool) -> None:
     x = 3 * torch.randn(2, 5, 6)
-    hooks, seen = NormHooks(), []
+    hooks, seen = norm_hooks(), []
     with torch.set_grad_enabled(gradients):
         plain = norm(x)
         hooks.hook_scale.add_hook(lambda scale, hook: seen.append(scale))
@@ -48,7 +53,7 @@ def test_watching_the_scale_changes_nothing(norm: LayerNorm, gradients: bool) ->
 @pytest.mark.parametrize("gradients", [True, False])
 def test_a_replaced_scale_is_used(norm: LayerNorm, gradients: bool) -> None:
     x = torch.randn(2, 5, 6)
-    hooks = NormHooks()
+    hooks = norm_hooks()
     hooks.hook_scale.add_hook(lambda scale, hook: 2 * scale)
     with torch.set_grad_enabled(gradients):
         out = norm(x, hooks)
@@ -58,7 +63,7 @@ def test_a_replaced_scale_is_used(norm: LayerNorm, gradients: bool) -> None:
 
 def test_the_gradient_passes_through_the_scale(norm: LayerNorm) -> None:
     x = torch.randn(4, 6, requires_grad=True)
-    hooks, gradients = NormHooks(), []
+    hooks, gradients = norm_hooks(), []
     hooks.hook_scale.add_hook(lambda gradient, hook: gradients.append(gradient), dir="bwd")
     norm(x, hooks).pow(2).sum().backward()
     watched, x.grad = x.grad, None
@@ -90,7 +95,7 @@ def test_the_points_see_and_change_what_those_of_transformer_lens_do(
     norm: LayerNorm, gradients: bool, point: str, edit: int
 ) -> None:
     x = 3 * torch.randn(2, 5, 6)
-    hooks, bridge = NormHooks(), theirs(norm)
+    hooks, bridge = norm_hooks(), theirs(norm)
     seen: dict[str, Tensor] = {}
 
     def keep(whose: str) -> Callable[..., Any]:
@@ -111,7 +116,7 @@ def test_a_change_in_place_acts_as_one_that_is_returned(norm: LayerNorm, point: 
     x = torch.randn(2, 5, 6)
     answers: list[Tensor] = []
     for edit in (lambda value, hook: value.mul_(2), lambda value, hook: 2 * value, lambda value, hook: None):
-        hooks = NormHooks()
+        hooks = norm_hooks()
         getattr(hooks, point).add_hook(edit)
         with torch.inference_mode(inference), torch.no_grad():
             answers.append(norm(x, hooks))
@@ -121,7 +126,7 @@ def test_a_change_in_place_acts_as_one_that_is_returned(norm: LayerNorm, point: 
 
 def test_a_look_changes_no_digit(norm: LayerNorm) -> None:
     x = torch.randn(2, 5, 6)
-    hooks = NormHooks()
+    hooks = norm_hooks()
     for point in (hooks.hook_scale, hooks.hook_normalized):
         point.add_hook(lambda value, hook: value)
     with torch.no_grad():

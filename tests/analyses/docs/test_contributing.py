@@ -123,7 +123,7 @@ def test_every_recipe_is_tried() -> None:
     recipes = blocks((ROOT / "CONTRIBUTING.md").read_text())
     titles = list(dict.fromkeys(one.title for one in recipes))
     assert titles == [
-        *("An operation", "A metric", "A probe", "A hook point", "A position encoding"),
+        *("An operation", "A metric", "A probe", "A hook point", "A position encoding", "A training method"),
         *("An analysis", "A looped model"),
     ]
     assert {one.title for one in recipes if not one.path} == set(titles)
@@ -145,7 +145,9 @@ def test_a_metric_is_one_by_function_and_by_name(printed: dict[str, list[str]]) 
 
 
 def test_a_probe_is_fitted(printed: dict[str, list[str]]) -> None:
-    assert printed["A probe"] == ["discriminant (1, 3)\n"]
+    by_file, by_name = printed["A probe"]
+    assert "value read by perceptron probes" in by_file
+    assert by_name == "discriminant (1, 3)\n"
 
 
 def test_a_hook_point_is_a_site(printed: dict[str, list[str]]) -> None:
@@ -154,6 +156,11 @@ def test_a_hook_point_is_a_site(printed: dict[str, list[str]]) -> None:
 
 def test_a_position_encoding_is_a_configuration(printed: dict[str, list[str]]) -> None:
     assert printed["A position encoding"] == ["[-0.5, -0.25, -0.125, -0.0625] True\n"]
+
+
+def test_a_training_method_is_trained(printed: dict[str, list[str]]) -> None:
+    (said,) = printed["A training method"]
+    assert "Trained model in calm" in said
 
 
 def test_an_analysis_has_command_replay_page_and_section(printed: dict[str, list[str]]) -> None:

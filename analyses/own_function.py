@@ -1,0 +1,39 @@
+"""A function of a user's own file, given as `FILE.py:FUNCTION`."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from analyses.inputs import InputError
+from models.graph_errors import clip
+
+OWN = "FILE.py:FUNCTION"
+
+
+def own_function(text: str, what: str) -> tuple[str, Callable[..., Any], str]:
+    """Name, function and label (the first line of its docstring) of `FILE.py:FUNCTION`.
+
+    what: what the function could be, with an article. Raises InputError for a file that cannot be run or has no such
+    function.
+    """
+    path, _, name = text.rpartition(":")
+    function = _function(Path(path), name, what)
+    label = (function.__doc__ or f"{name} of {Path(path).name}").strip().splitlines()[0].rstrip(".")
+    return name, function, label
+
+
+def _function(path: Path, name: str, what: str) -> Callable[..., Any]:
+    if not path.is_file():
+        raise InputError(f"There is no file {clip(str(path))}, of which {clip(name)!r} could be {what}.")
+    try:
+        found = runpy.run_path(str(path))
+    except Exception as error:  # a user's file can fail in any way
+        raise InputError(f"{path} cannot be run: {type(error).__name__}: {error}.") from error
+    function = found.get(name)
+    if not callable(function):
+        own = [key for key, value in found.items() if callable(value) and not key.startswith("_")]
+        raise InputError(f"{path} has no function {clip(name)!r}; it has {', '.join(own) or 'none'}.")
+    return function
