@@ -132,9 +132,8 @@ def test_states_come_to_rest_when_the_algorithm_does(made: Callable[[str], Any],
     run = run_looped(Bound(loop), inputs, N_STEPS)
     rest = int(CompiledTask(loop).levels(inputs).max())
     assert 1 < rest < N_STEPS
-    factor = {"graphs": "value", "machine": "counter"}.get(name, loop.factors[0])
-    if name in ("graphs", "parity"):
-        assert exact_cycles(run.codes[factor].flatten(2).numpy()).start.tolist() == [rest]
+    if name == "graphs":
+        assert exact_cycles(run.codes["value"].flatten(2).numpy()).start.tolist() == [rest]
     if name != "graphs":
         whole = run.hidden.flatten(2).numpy()
         settled = approximate_cycles(whole, tolerance=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import models.compiled
 from models import GraphError
 from models.compiled import CompiledTask, Digraph, LoopInputError, Program, loops, make
 from models.compiled.circuit import Circuit, PlantedHead
@@ -375,7 +377,9 @@ def test_sites_are_modules_and_rows_can_be_taken(made: Callable[[str], Any], nam
     tokens = loop.tokens(inputs)
     assert [len(row) for row in tokens] == context.real.sum(1).tolist()
     key = loop.key(after, context)
-    assert key.dtype in (torch.int32, torch.int64) and key.shape[:2] == state.shape[:2]
+    assert not key.is_floating_point() and key.shape[:2] == state.shape[:2]
+    assert torch.equal(key, loop.key(after + 0.0, context))
+    assert not torch.equal(key, loop.key(state, context))
 
 
 @pytest.mark.parametrize("name", CODED)
@@ -439,6 +443,28 @@ def test_names_and_errors_of_the_family(made: Callable[[str], Any]) -> None:
     _, context = made("graphs").begin("2 = a")
     with pytest.raises(LoopInputError, match="allowed is none for the graph solver"):
         made("graphs").oracle_step(made("graphs").start(context), context, without={"value:last"})
+
+
+def test_the_examples_of_the_family_are_true() -> None:
+    shown = [
+        example
+        for name in ("Digraph", "Program", "CompiledTask", "GraphLoop", "loops", "make")
+        for example in examples(getattr(models.compiled, name), name)
+    ]
+    shown += [example for name in CODED for example in examples(type(make(name)), name)]
+    runner = doctest.DocTestRunner(verbose=False)
+    report: list[str] = []
+    with torch.enable_grad():
+        for example in shown:
+            runner.run(example, out=report.append)
+    assert runner.summarize(verbose=False).failed == 0, "".join(report)
+    assert len(shown) >= 10
+
+
+def examples(thing: object, name: str) -> list[doctest.DocTest]:
+    """Those in the docstrings of a thing."""
+    found = doctest.DocTestFinder(exclude_empty=True).find(thing, name)
+    return [test for test in found if test.examples]
 
 
 def test_loops_of_one_name_are_alike() -> None:

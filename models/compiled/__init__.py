@@ -11,12 +11,12 @@ from models.compiled.circuit import PlantedMLP as PlantedMLP
 from models.compiled.digraphs import Digraph as Digraph
 from models.compiled.family import loops as loops
 from models.compiled.family import make as make
+from models.compiled.form import LoopInputError as LoopInputError
 from models.compiled.graph_loop import GraphLoop as GraphLoop
 from models.compiled.graphs import READOUT as READOUT
 from models.compiled.graphs import SHARPNESS as SHARPNESS
 from models.compiled.graphs import CompiledTransformer as CompiledTransformer
 from models.compiled.graphs import compile_model as compile_model
 from models.compiled.loop import CompiledLoop as CompiledLoop
-from models.compiled.loop import LoopInputError as LoopInputError
 from models.compiled.machine import Program as Program
 from models.compiled.task import CompiledTask as CompiledTask

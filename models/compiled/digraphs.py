@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from models.compiled.loop import LoopInputError, integers, padded
+from models.compiled.form import LoopInputError
+from models.compiled.loop import integers, padded
 
 N_NODES: Final = 32
 """Nodes of a graph, at most."""
@@ -72,16 +73,6 @@ class Digraph:
         return found
 
 
-def checked(inputs: Any) -> list[Digraph]:
-    """One graph or a list of them as a list; raises LoopInputError for anything else."""
-    graphs: Sequence[Any] = [inputs] if isinstance(inputs, Digraph) else list(inputs)
-    wrong = [graph for graph in graphs if not isinstance(graph, Digraph)]
-    if wrong or not graphs:
-        given = type(wrong[0]).__name__ if wrong else "an empty list"
-        raise LoopInputError(f"got {given}; allowed are Digraphs (models.compiled.Digraph)")
-    return list(graphs)
-
-
 def facts_of(graphs: Sequence[Digraph]) -> dict[str, Tensor]:
     """``kind``, ``node``, ``tail``, ``head``, ``weight``, and ``source`` (0 there), [batch, pos] each, else -1."""
 
@@ -139,7 +130,7 @@ def sample(n: int, seed: int, heaviest: int) -> list[Digraph]:
     return graphs
 
 
-def at_nodes(facts: dict[str, Tensor] | Any, values: Tensor, fill: int) -> Tensor:
+def at_nodes(facts: Mapping[str, Tensor], values: Tensor, fill: int) -> Tensor:
     """``values`` [batch, pos] by name of node instead of by position, [batch, node]; ``fill`` where there is none."""
     by_name = torch.full((len(values), N_NODES + 1), fill, dtype=values.dtype, device=values.device)
     return by_name.scatter(1, facts["node"] % (N_NODES + 1), values)[:, :N_NODES]

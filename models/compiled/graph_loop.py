@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from models.compiled.form import LoopForm, LoopInputError, Symbols
 from models.compiled.graphs import CompiledTransformer, compile_model
-from models.compiled.loop import SITES, LoopInputError, Symbols, integers
+from models.compiled.loop import integers
 from models.components import Block
 from models.graph import ComputationGraph
 from models.one_line import one_line
@@ -33,7 +34,7 @@ class GraphContext:
     real: Bool[Tensor, "batch pos"]
 
 
-class GraphLoop(nn.Module):
+class GraphLoop(LoopForm):
     """The graph solver of :func:`models.compiled.compile_model`, with spare heads, as a loop.
 
     Inputs are graphs or their text; the factors are those of the vocabulary. Hooks, and so sites, are those of step 0:
@@ -49,9 +50,10 @@ class GraphLoop(nn.Module):
         [20, 2, 22]
     """
 
-    name: ClassVar[str] = "graphs"
-    about: ClassVar[str] = "nodes whose operands are known get their value"
-    factors: ClassVar[tuple[str, ...]] = FACTORS
+    name = "graphs"
+    about = "nodes whose operands are known get their value"
+    factors = FACTORS
+    hooks_in = "blocks"
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,20 +71,6 @@ class GraphLoop(nn.Module):
     def layers(self) -> list[Block]:
         """The blocks."""
         return self.model.layers
-
-    @property
-    def n_heads(self) -> int:
-        """Heads per layer."""
-        return self.cfg.n_heads
-
-    @property
-    def sites(self) -> dict[str, str]:
-        """``"0.pattern"`` -> ``"blocks.0.attn.hook_pattern"``, and so on, for every layer."""
-        return {
-            f"{layer}.{site}": f"blocks.{layer}.{hook}"
-            for layer in range(self.cfg.n_layers)
-            for site, hook in SITES.items()
-        }
 
     def begin(self, inputs: Any) -> tuple[Float[Tensor, "batch pos d_model"], GraphContext]:
         """The embedding of the graphs, and the context.
@@ -103,14 +91,6 @@ class GraphLoop(nn.Module):
         """Factor -> logits [batch, pos, size]."""
         logits = self.model.unembed(state)
         return {factor: logits[..., self.model.vocabulary.slice(factor)] for factor in FACTORS}
-
-    def codes(self, state: Float[Tensor, "batch pos d_model"], context: GraphContext) -> dict[str, Tensor]:
-        """Factor -> int [batch, pos], the symbol that is read."""
-        return {factor: logits.argmax(-1) for factor, logits in self.read(state, context).items()}
-
-    def lens(self, hidden: Float[Tensor, "batch pos d_model"], context: GraphContext) -> dict[str, Tensor]:
-        """What :meth:`read` makes of a residual stream within a step."""
-        return self.read(hidden, context)
 
     def key(
         self, state: Float[Tensor, "batch pos d_model"], context: GraphContext

@@ -9,7 +9,7 @@ be begun from.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from models.compiled.form import LoopForm, Symbols
 from models.compiled.wiring import Wiring
 from models.components import AttentionContext, Block, attention_context
 from models.hooks import BlockHooks
@@ -25,13 +26,6 @@ from models.one_line import one_line
 
 READOUT: Final = 30.0
 """Scale of the logits: a symbol leads by half of this or more."""
-
-Symbols = Mapping[str, Tensor]
-"""Factor -> int [batch, pos]; where a position has no such factor, the symbol that is none."""
-
-
-class LoopInputError(ValueError):
-    """An input of a compiled loop that is none; the message says what was given and what is allowed."""
 
 
 @one_line
@@ -67,21 +61,18 @@ class Carry(nn.Module):
         return resid * cast(Tensor, self.mask)
 
 
-class CompiledLoop(nn.Module, ABC):
+class CompiledLoop(LoopForm):
     """A looped Transformer that is built in code, together with its circuit and its symbolic step.
 
     A program says what its slots, heads and neurons are (:meth:`wire`), what of it is read out (:meth:`readouts`), how
     inputs look (:meth:`facts_of`, :meth:`given`, :meth:`start`, :meth:`embed`, :meth:`tokens`), and what a step does to
-    symbols (:meth:`oracle_step`). Sites are named ``{layer}.{what}``; activations [batch, pos, ...].
+    symbols (:meth:`oracle_step`).
     """
 
-    name: ClassVar[str]
-    about: ClassVar[str]
-    """What one step does, in a sentence."""
     carried: ClassVar[tuple[str, ...]]
     """Slots that are state."""
-    factors: ClassVar[tuple[str, ...]]
-    """What :meth:`oracle_step` needs of the symbols; a readout of another name is derived from these."""
+
+    hooks_in = "hooks"
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,20 +105,6 @@ class CompiledLoop(nn.Module, ABC):
         """The blocks."""
         return cast("list[Block]", list(self.blocks))
 
-    @property
-    def n_heads(self) -> int:
-        """Heads per layer."""
-        return self.cfg.n_heads
-
-    @property
-    def sites(self) -> dict[str, str]:
-        """``"0.pattern"`` -> ``"hooks.0.attn.hook_pattern"``, and so on, for every layer."""
-        return {
-            f"{layer}.{site}": f"hooks.{layer}.{hook}"
-            for layer in range(self.cfg.n_layers)
-            for site, hook in SITES.items()
-        }
-
     def begin(self, inputs: Any) -> tuple[Float[Tensor, "batch pos d_model"], LoopContext]:
         """The state that enters step 0, and the context.
 
@@ -150,19 +127,11 @@ class CompiledLoop(nn.Module, ABC):
         """Factor -> logits [batch, pos, size]."""
         return {factor: linear(state) for factor, linear in self.unembed.items()}
 
-    def codes(self, state: Float[Tensor, "batch pos d_model"], context: LoopContext) -> dict[str, Tensor]:
-        """Factor -> int [batch, pos], the symbol that is read."""
-        return {factor: logits.argmax(-1) for factor, logits in self.read(state, context).items()}
-
-    def lens(self, hidden: Float[Tensor, "batch pos d_model"], context: LoopContext) -> dict[str, Tensor]:
-        """What :meth:`read` makes of a residual stream within a step."""
-        return self.read(hidden, context)
-
     def key(
         self, state: Float[Tensor, "batch pos d_model"], context: LoopContext
-    ) -> Int[Tensor, "batch pos d_model"]:
-        """The bits of the state: two that agree here have one continuation. -0.0 counts as 0.0."""
-        return (state.float() + 0.0).contiguous().view(torch.int32)
+    ) -> Int[Tensor, "batch pos byte"]:
+        """The bytes of the state: two that agree here have one continuation. -0.0 counts as 0.0."""
+        return (state + 0.0).contiguous().view(torch.uint8)
 
     def take(self, context: LoopContext, rows: Sequence[int] | Tensor) -> LoopContext:
         """The context of these rows of the batch."""
@@ -239,18 +208,6 @@ class CompiledLoop(nn.Module, ABC):
         stream[..., self.slots[slot]] = (symbols[..., None] == torch.arange(width, device=symbols.device)).to(
             stream
         )
-
-
-SITES: Final = {
-    "resid_pre": "hook_resid_pre",
-    "pattern": "attn.hook_pattern",
-    "z": "attn.hook_z",
-    "attn_out": "hook_attn_out",
-    "resid_mid": "hook_resid_mid",
-    "mlp_post": "mlp.hook_post",
-    "mlp_out": "hook_mlp_out",
-    "resid_post": "hook_resid_post",
-}
 
 
 def nearest_integer(values: Tensor) -> tuple[Tensor, Tensor]:

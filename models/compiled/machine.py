@@ -27,7 +27,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from models.compiled.loop import CompiledLoop, LoopContext, LoopInputError, Symbols, nearest_integer, padded
+from models.compiled.form import LoopInputError, Symbols, listed
+from models.compiled.loop import CompiledLoop, LoopContext, nearest_integer, padded
 from models.compiled.wiring import SHARPNESS, Wiring
 
 N_LINES: Final = 32
@@ -172,7 +173,7 @@ class MachineLoop(CompiledLoop):
 
     def facts_of(self, inputs: Any) -> dict[str, Tensor]:
         """``kind``, ``cell``, ``line``, ``a``, ``b``, ``c``, and ``memory`` (value + 99)."""
-        programs = _checked(inputs)
+        programs = listed(inputs, Program)
 
         def at_cells(of_cells: Callable[[Program], Sequence[int]]) -> Tensor:
             return padded(
@@ -273,7 +274,7 @@ class MachineLoop(CompiledLoop):
                 *(f"[{cell}]" for cell in range(len(program.memory))),
                 *(f"{line}: {a} {b} {c}" for line, (a, b, c) in enumerate(program.lines)),
             ]
-            for program in _checked(inputs)
+            for program in listed(inputs, Program)
         ]
 
     def sample(self, n: int, seed: int = 0) -> list[Program]:
@@ -299,14 +300,5 @@ class MachineLoop(CompiledLoop):
 
     def n_steps(self, inputs: Any) -> int:
         """64: a program need not halt."""
-        _checked(inputs)
+        listed(inputs, Program)
         return 64
-
-
-def _checked(inputs: Any) -> list[Program]:
-    programs: Sequence[Any] = [inputs] if isinstance(inputs, Program) else list(inputs)
-    wrong = [program for program in programs if not isinstance(program, Program)]
-    if wrong or not programs:
-        given = type(wrong[0]).__name__ if wrong else "an empty list"
-        raise LoopInputError(f"got {given}; allowed are Programs (models.compiled.Program)")
-    return list(programs)

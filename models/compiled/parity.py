@@ -19,7 +19,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from models.compiled.loop import CompiledLoop, LoopContext, LoopInputError, Symbols, integers, padded
+from models.compiled.form import LoopInputError, Symbols
+from models.compiled.loop import CompiledLoop, LoopContext, integers, padded
 from models.compiled.wiring import SHARPNESS, Wiring
 
 UNKNOWN: Final = 2

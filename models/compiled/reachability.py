@@ -21,7 +21,8 @@ from torch import Tensor
 
 from models.compiled import digraphs
 from models.compiled.digraphs import N_NODES, REST, Digraph
-from models.compiled.loop import CompiledLoop, LoopContext, Symbols
+from models.compiled.form import Symbols, listed
+from models.compiled.loop import CompiledLoop, LoopContext
 from models.compiled.wiring import SHARPNESS, Wiring
 
 ROOT: Final = N_NODES
@@ -97,7 +98,7 @@ class ReachabilityLoop(CompiledLoop):
 
     def facts_of(self, inputs: Any) -> dict[str, Tensor]:
         """See :func:`models.compiled.digraphs.facts_of`."""
-        return digraphs.facts_of(digraphs.checked(inputs))
+        return digraphs.facts_of(listed(inputs, Digraph))
 
     def given(self, facts: Mapping[str, Tensor]) -> Tensor:
         """Names, edges, the source."""
@@ -148,7 +149,7 @@ class ReachabilityLoop(CompiledLoop):
 
     def tokens(self, inputs: Any) -> list[list[str]]:
         """``@``, nodes, and edges such as ``0>1``."""
-        return digraphs.tokens(digraphs.checked(inputs), weighted=False)
+        return digraphs.tokens(listed(inputs, Digraph), weighted=False)
 
     def sample(self, n: int, seed: int = 0) -> list[Digraph]:
         """Graphs of 1 to 32 nodes, weights 1."""
@@ -156,7 +157,7 @@ class ReachabilityLoop(CompiledLoop):
 
     def n_steps(self, inputs: Any) -> int:
         """As many as the largest graph has nodes."""
-        return max(graph.n_nodes for graph in digraphs.checked(inputs))
+        return max(graph.n_nodes for graph in listed(inputs, Digraph))
 
     def _symbols(self, parent: Tensor) -> Symbols:
         return {"parent": parent, "reached": (parent != UNREACHED).long()}

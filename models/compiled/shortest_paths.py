@@ -21,7 +21,8 @@ from torch import Tensor
 
 from models.compiled import digraphs
 from models.compiled.digraphs import HEAVIEST, N_NODES, NODE, REST, Digraph
-from models.compiled.loop import CompiledLoop, LoopContext, Symbols, nearest_integer
+from models.compiled.form import Symbols, listed
+from models.compiled.loop import CompiledLoop, LoopContext, nearest_integer
 from models.compiled.wiring import SHARPNESS, Wiring
 
 INFINITE: Final = 255
@@ -103,7 +104,7 @@ class ShortestPathsLoop(CompiledLoop):
 
     def facts_of(self, inputs: Any) -> dict[str, Tensor]:
         """See :func:`models.compiled.digraphs.facts_of`."""
-        return digraphs.facts_of(digraphs.checked(inputs))
+        return digraphs.facts_of(listed(inputs, Digraph))
 
     def given(self, facts: Mapping[str, Tensor]) -> Tensor:
         """Names, edges with their weight, the source; an edge's offer leads over its tail."""
@@ -168,7 +169,7 @@ class ShortestPathsLoop(CompiledLoop):
 
     def tokens(self, inputs: Any) -> list[list[str]]:
         """``@``, nodes, and edges such as ``0>1:5``."""
-        return digraphs.tokens(digraphs.checked(inputs), weighted=True)
+        return digraphs.tokens(listed(inputs, Digraph), weighted=True)
 
     def sample(self, n: int, seed: int = 0) -> list[Digraph]:
         """Graphs of 1 to 32 nodes, weights 1 to 7."""
@@ -176,4 +177,4 @@ class ShortestPathsLoop(CompiledLoop):
 
     def n_steps(self, inputs: Any) -> int:
         """As many as the largest graph has nodes."""
-        return max(graph.n_nodes for graph in digraphs.checked(inputs))
+        return max(graph.n_nodes for graph in listed(inputs, Digraph))
