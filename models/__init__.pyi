@@ -1,7 +1,7 @@
 """The public names: read by type checkers, and by `lazy_loader` when one is used for the first time."""
 
 from .cache import StepCache as StepCache
-from .compiled import CompiledTransformer as CompiledTransformer
+from .compiled.graphs import CompiledTransformer as CompiledTransformer
 from .config import RecurrentConfig as RecurrentConfig
 from .graph import ComputationGraph as ComputationGraph
 from .graph import GraphError as GraphError

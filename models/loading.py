@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models import storage
+from models.compiled.weights import compiled_config, write_weights
 from models.compiled_names import COMPILED, compiled_name, compiled_operations
-from models.compiled_weights import compiled_config, write_weights
 from models.config import RecurrentConfig
 from models.network import UnhookedTransformer
 from models.operations import OPERATIONS

@@ -179,3 +179,19 @@ def test_circuit_look_up_errors(compiled: CompiledTransformer) -> None:
         compiled.circuit.head(0, 9)
     with pytest.raises(KeyError, match="there are"):
         compiled.circuit.with_role("induction")
+
+
+# ---- spare heads -------------------------------------------------------------------------------------------
+
+
+def test_spare_heads_are_named_and_no_graph_needs_them() -> None:
+    model = compile_model(spare_heads=True)
+    graphs = [ComputationGraph.sample(n, ops=ALL_OPS, seed=n) for n in (14, 40)]
+    assert_perfect(model, graphs)
+    twins = model.circuit.all_with_role("name:first")
+    assert [(head.head, head.necessity) for head in twins] == [(5, "redundant"), (6, "redundant")]
+    assert model.circuit.head(1, 2).necessity == "decoy"
+    read_by_keys = [W[..., model.circuit.slots["decoy"], :] for W in (model.W_Q, model.W_K, model.W_V)]
+    assert not any(bool(weight.any()) for weight in read_by_keys)
+    assert not model.W_in[:, model.circuit.slots["decoy"]].any()
+    assert not model.W_U[model.circuit.slots["decoy"]].any()

@@ -1,15 +1,12 @@
-"""The compiled ground truth as a model with hooks, which also knows its own mechanism; :mod:`models.compiled_weights`
+"""The compiled ground truth as a model with hooks, which also knows its own mechanism; :mod:`models.compiled.weights`
 writes it down.
 """
 
 from __future__ import annotations
 
+from models.compiled.circuit import Circuit
+from models.compiled.weights import compiled_config, write_weights
 from models.compiled_names import COMPILED_OPERATIONS
-from models.compiled_weights import READOUT as READOUT
-from models.compiled_weights import SHARPNESS as SHARPNESS
-from models.compiled_weights import Circuit, compiled_config, write_weights
-from models.compiled_weights import PlantedHead as PlantedHead
-from models.compiled_weights import PlantedMLP as PlantedMLP
 from models.config import RecurrentConfig
 from models.recurrent import RecurrentTransformer
 
@@ -32,11 +29,15 @@ class CompiledTransformer(RecurrentTransformer):
 
 
 def compile_model(
-    ops: tuple[str, ...] = COMPILED_OPERATIONS, modulus: int = 23, n_variables: int = 128
+    ops: tuple[str, ...] = COMPILED_OPERATIONS,
+    modulus: int = 23,
+    n_variables: int = 128,
+    spare_heads: bool = False,
 ) -> CompiledTransformer:
-    """Build the ground-truth model for a task, in evaluation mode.
+    """Build the ground-truth model for a task, in evaluation mode; with a twin and a decoy, if ``spare_heads``.
 
     Raises:
         ConfigError, VocabularyError: sizes or operations that make no task.
     """
-    return CompiledTransformer(compiled_config(ops, modulus, n_variables)).requires_grad_(True).eval()
+    cfg = compiled_config(ops, modulus, n_variables, spare_heads)
+    return CompiledTransformer(cfg).requires_grad_(True).eval()

@@ -17,102 +17,37 @@ Conventions: the equation is ``first OP middle OP last = rhs``, seen from the rh
 two operands there are only ``middle OP last``, with one only ``last``. Names are +-1 codes of
 ``ceil(log2 n_variables)`` bits. There is no LayerNorm. ``CompiledTransformer.circuit`` states all this as
 data.
+
+With ``spare_heads`` it has two heads more that no graph needs: in layer 0 a twin of the head that copies the name of
+the first operand (either suffices: a name that is written twice is looked up all the same), and in layer 1 a decoy,
+which looks up the last operand and writes its value where nothing reads it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from models.compiled.circuit import Circuit, PlantedHead, PlantedMLP, idle_heads, slots_of
 from models.compiled_names import COMPILED, COMPILED_OPERATIONS
 from models.config import RecurrentConfig
 from models.network import Network
-from models.one_line import one_line
 from models.operations import OPERATIONS
 from models.positions import RelativeBias
 
 SHARPNESS = 60.0
 """Gap between the score of the key that is meant and of the next best; softmax of it is 1.0 in float32."""
 
+N_HEADS = 6
+"""Heads of a layer, without spare ones."""
+
 READOUT = 30.0
 """Scale of the readouts' logits: the smallest margin, 0.5, becomes 15."""
-
-
-@dataclass(frozen=True)
-class PlantedHead:
-    """One attention head and what it is for.
-
-    Attributes:
-        layer: block index.
-        head: head index.
-        kind: ``offset`` attends to a fixed offset before the query; ``lookup`` to the right-hand side that
-            carries a name; ``idle`` has zero output weights.
-        role: ``is_rhs``, ``name:last``, ``operation:late``, ``name:middle``, ``operation:early``,
-            ``name:first``, ``value:first``, ``value:middle``, ``value:last``, or ``idle``.
-        offset: query position minus key position, for ``offset`` heads; None otherwise.
-        reads: slots of the residual stream whose content is moved.
-        writes: slots it is moved to.
-        operands: which operands the head serves, counted from the end of the left-hand side (0 = last).
-    """
-
-    layer: int
-    head: int
-    kind: Literal["offset", "lookup", "idle"]
-    role: str
-    offset: int | None = None
-    reads: tuple[str, ...] = ()
-    writes: tuple[str, ...] = ()
-    operands: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class PlantedMLP:
-    """What the MLP of one layer does: ``idle``, or a table of ``reads`` written to ``writes``."""
-
-    layer: int
-    kind: Literal["table", "idle"]
-    role: str
-    reads: tuple[str, ...] = ()
-    writes: tuple[str, ...] = ()
-
-
-@one_line
-@dataclass(frozen=True)
-class Circuit:
-    """The mechanism of the compiled model, as data for scoring analyses.
-
-    Attributes:
-        heads: every head of every layer, idle ones too.
-        mlps: every layer's MLP.
-        slots: name -> dimensions of the residual stream.
-        arithmetic: ``"lookup"``: a table over value pairs; there is no Fourier structure to find.
-    """
-
-    heads: tuple[PlantedHead, ...]
-    mlps: tuple[PlantedMLP, ...]
-    slots: dict[str, slice]
-    arithmetic: Literal["lookup"] = "lookup"
-
-    def head(self, layer: int, head: int) -> PlantedHead:
-        """The entry of one head; raises KeyError where there is no such head."""
-        for planted in self.heads:
-            if (planted.layer, planted.head) == (layer, head):
-                return planted
-        raise KeyError(f"there is no head {head} in layer {layer}")
-
-    def with_role(self, role: str) -> PlantedHead:
-        """The head with a role; raises KeyError for a role no head has."""
-        for planted in self.heads:
-            if planted.role == role:
-                return planted
-        raise KeyError(
-            f"no head has the role {role!r}; there are {sorted({head.role for head in self.heads})}"
-        )
 
 
 @dataclass(frozen=True)
@@ -122,6 +57,7 @@ class _Sizes:
     n_bits: int
     n_ops: int
     n_values: int
+    spare: bool
 
     @cached_property
     def slots(self) -> dict[str, slice]:
@@ -142,32 +78,32 @@ class _Sizes:
             "value:last": self.n_values,
             "partial": self.n_values,
         }
-        slots: dict[str, slice] = {}
-        start = 0
-        for name, width in widths.items():
-            slots[name] = slice(start, start + width)
-            start += width
-        return slots
+        if self.spare:
+            widths["decoy"] = self.n_values
+        return slots_of(widths)
 
     @property
     def d_model(self) -> int:
-        return self.slots["partial"].stop
+        return max(slot.stop for slot in self.slots.values())
 
 
 def compiled_config(
-    ops: tuple[str, ...] = COMPILED_OPERATIONS, modulus: int = 23, n_variables: int = 128
+    ops: tuple[str, ...] = COMPILED_OPERATIONS,
+    modulus: int = 23,
+    n_variables: int = 128,
+    spare_heads: bool = False,
 ) -> RecurrentConfig:
-    """The configuration of the ground-truth model for a task.
+    """The configuration of the ground-truth model for a task; with room for a twin and a decoy, if ``spare_heads``.
 
     Raises:
         ConfigError, VocabularyError: sizes or operations that make no task.
     """
-    sizes = _Sizes((n_variables - 1).bit_length() or 1, len(ops), modulus + 2)
+    sizes = _Sizes((n_variables - 1).bit_length() or 1, len(ops), modulus + 2, spare_heads)
     pairs = modulus * modulus * len(ops)
     return RecurrentConfig(
         n_layers=3,
         d_model=sizes.d_model,
-        n_heads=6,
+        n_heads=N_HEADS + 2 * spare_heads,
         d_head=max(sizes.n_bits + 1, sizes.n_bits + sizes.n_values, 6),
         d_mlp=pairs + 2 * modulus + sizes.n_values + 1,
         normalization_type=None,
@@ -183,23 +119,20 @@ def compiled_config(
 def write_weights(model: Network) -> Circuit:
     """Write the mechanism into a model of :func:`compiled_config`, and say what was written."""
     cfg = model.cfg
-    sizes = _Sizes((cfg.n_variables - 1).bit_length() or 1, len(cfg.ops), cfg.modulus + 2)
+    sizes = _Sizes(
+        (cfg.n_variables - 1).bit_length() or 1, len(cfg.ops), cfg.modulus + 2, cfg.n_heads > N_HEADS
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
         _write_embedding(model, sizes)
         heads = [*_write_offsets(model, sizes), *_write_lookups(model, sizes)]
+        if sizes.spare:
+            heads = _write_spares(model, sizes, heads)
         _write_first_operation(model, sizes)
         _write_second_operation(model, sizes)
-    known = {(head.layer, head.head) for head in heads}
-    idle = [
-        PlantedHead(layer, head, "idle", "idle")
-        for layer in range(cfg.n_layers)
-        for head in range(cfg.n_heads)
-        if (layer, head) not in known
-    ]
     return Circuit(
-        heads=tuple(sorted([*heads, *idle], key=lambda head: (head.layer, head.head))),
+        heads=idle_heads(tuple(heads), cfg.n_layers, cfg.n_heads),
         mlps=(
             PlantedMLP(0, "idle", "idle"),
             PlantedMLP(
@@ -277,7 +210,17 @@ def _write_offsets(model: Network, sizes: _Sizes) -> list[PlantedHead]:
                 attn.W_O[head, column, out] = 1.0
                 column += 1
         planted.append(
-            PlantedHead(0, head, "offset", role, offset, tuple(moves), tuple(moves.values()), operands)
+            PlantedHead(
+                0,
+                head,
+                "offset",
+                role,
+                offset,
+                tuple(moves),
+                tuple(moves.values()),
+                operands,
+                breaks=("value",),
+            )
         )
     return planted
 
@@ -289,20 +232,61 @@ def _write_lookups(model: Network, sizes: _Sizes) -> list[PlantedHead]:
     slots = sizes.slots
     planted: list[PlantedHead] = []
     for layer, head, which, operand in ((1, 0, "first", 2), (1, 1, "middle", 1), (2, 0, "last", 0)):
-        attn = model.layers[layer].attn
-        query, name, flag = slots[f"name:{which}"], slots["name"], sizes.n_bits
-        # Codes of two names agree in at most n_bits - 1 bits, so the best score leads the next by 2 units or
-        # more.
-        unit = attn.attn_scale * SHARPNESS / 2
-        attn.W_Q[head, query, : sizes.n_bits] = unit * torch.eye(sizes.n_bits)
-        attn.W_K[head, name, : sizes.n_bits] = torch.eye(sizes.n_bits)
-        attn.b_Q[head, flag] = attn.attn_scale * SHARPNESS
-        attn.W_K[head, slots["is_rhs"], flag] = 1.0
-        attn.W_V[head, slots["value"], : sizes.n_values] = torch.eye(sizes.n_values)
-        attn.W_O[head, : sizes.n_values, slots[f"value:{which}"]] = torch.eye(sizes.n_values)
-        reads, writes = ("value",), (f"value:{which}",)
-        planted.append(PlantedHead(layer, head, "lookup", f"value:{which}", None, reads, writes, (operand,)))
+        target = f"value:{which}"
+        _write_lookup(model, sizes, layer, head, slots[f"name:{which}"], slots[target])
+        planted.append(
+            PlantedHead(
+                layer,
+                head,
+                "lookup",
+                target,
+                None,
+                ("value",),
+                (target,),
+                (operand,),
+                (f"name:{which}",),
+                ("name", "is_rhs"),
+                breaks=("value",),
+            )
+        )
     return planted
+
+
+def _write_lookup(model: Network, sizes: _Sizes, layer: int, head: int, query: slice, target: slice) -> None:
+    attn, flag = model.layers[layer].attn, sizes.n_bits
+    # Codes of two names agree in at most n_bits - 1 bits, so the best score leads the next by 2 units or more.
+    unit = attn.attn_scale * SHARPNESS / 2
+    attn.W_Q[head, query, : sizes.n_bits] = unit * torch.eye(sizes.n_bits)
+    attn.W_K[head, sizes.slots["name"], : sizes.n_bits] = torch.eye(sizes.n_bits)
+    attn.b_Q[head, flag] = attn.attn_scale * SHARPNESS
+    attn.W_K[head, sizes.slots["is_rhs"], flag] = 1.0
+    attn.W_V[head, sizes.slots["value"], : sizes.n_values] = torch.eye(sizes.n_values)
+    attn.W_O[head, : sizes.n_values, target] = torch.eye(sizes.n_values)
+
+
+def _write_spares(model: Network, sizes: _Sizes, heads: list[PlantedHead]) -> list[PlantedHead]:
+    """A twin of the head that copies the first operand's name, and a decoy; all heads with them."""
+    attn = model.layers[0].attn
+    (twinned,) = (planted for planted in heads if planted.role == "name:first")
+    first = twinned.head
+    for weight in (attn.W_V, attn.W_O, cast(RelativeBias, attn.pos).bias):
+        weight[N_HEADS] = weight[first]
+    _write_lookup(model, sizes, 1, 2, sizes.slots["name:last"], sizes.slots["decoy"])
+    decoy = PlantedHead(
+        1,
+        2,
+        "lookup",
+        "decoy",
+        None,
+        ("value",),
+        ("decoy",),
+        (0,),
+        ("name:last",),
+        ("name", "is_rhs"),
+        "decoy",
+    )
+    twins = [replace(twinned, head=head, necessity="redundant") for head in (first, N_HEADS)]
+    return [*(planted for planted in heads if planted is not twinned), *twins, decoy]
 
 
 def _write_table(

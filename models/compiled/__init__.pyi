@@ -1,0 +1,15 @@
+from .circuit import Circuit as Circuit
+from .circuit import PlantedHead as PlantedHead
+from .circuit import PlantedMLP as PlantedMLP
+from .digraphs import Digraph as Digraph
+from .family import loops as loops
+from .family import make as make
+from .form import LoopInputError as LoopInputError
+from .graph_loop import GraphLoop as GraphLoop
+from .graphs import CompiledTransformer as CompiledTransformer
+from .graphs import compile_model as compile_model
+from .loop import CompiledLoop as CompiledLoop
+from .machine import Program as Program
+from .task import CompiledTask as CompiledTask
+from .weights import READOUT as READOUT
+from .weights import SHARPNESS as SHARPNESS
