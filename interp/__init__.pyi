@@ -63,10 +63,8 @@ from .engine.interventions import SetFrom as SetFrom
 from .engine.interventions import SetValue as SetValue
 from .engine.interventions import ZeroAblate as ZeroAblate
 from .engine.interventions import record as record
-from .engine.looped import LoopedError as LoopedError
 from .engine.looped import LoopedModel as LoopedModel
 from .engine.looped import LoopedRun as LoopedRun
-from .engine.looped import StepEdit as StepEdit
 from .engine.looped import as_looped as as_looped
 from .engine.looped import run_looped as run_looped
 from .engine.replay import Replay as Replay
@@ -112,6 +110,13 @@ from .lenses.lens import StepLens as StepLens
 from .lenses.lens import step_lens as step_lens
 from .lenses.tuned_lens import TunedLens as TunedLens
 from .lenses.tuned_lens import fit_tuned_lens as fit_tuned_lens
+from .loop.edits import StepEdit as StepEdit
+from .loop.protocol import Loop as Loop
+from .loop.protocol import LoopedError as LoopedError
+from .loop.result import LoopRun as LoopRun
+from .loop.running import run_loop as run_loop
+from .loop.watch import Watched as Watched
+from .loop.watch import watch as watch
 from .mechanism.attention_roles import AttentionTargets as AttentionTargets
 from .mechanism.attention_roles import attention_targets as attention_targets
 from .mechanism.block_change import BlockChange as BlockChange
