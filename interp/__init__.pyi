@@ -16,6 +16,12 @@ from .causal.edges import Edge as Edge
 from .causal.edges import EdgeScores as EdgeScores
 from .causal.edges import edge_attribution as edge_attribution
 from .causal.edges import exact_edges as exact_edges
+from .causal.loop_attribution import loop_attribution as loop_attribution
+from .causal.loop_cross_step import LoopCrossStep as LoopCrossStep
+from .causal.loop_cross_step import loop_cross_step as loop_cross_step
+from .causal.loop_sweep import LoopSweep as LoopSweep
+from .causal.loop_sweep import logit_difference as logit_difference
+from .causal.loop_sweep import loop_patch_sweep as loop_patch_sweep
 from .causal.mlp_places import MlpPlaces as MlpPlaces
 from .causal.mlp_places import mlp_places as mlp_places
 from .causal.overwrite import Overwrite as Overwrite
@@ -47,12 +53,14 @@ from .codebook.codes import code_usage as code_usage
 from .codebook.codes import code_usage_of as code_usage_of
 from .codebook.due import DueWrites as DueWrites
 from .codebook.due import due_writes as due_writes
+from .codebook.loop_codes import loop_code_usage as loop_code_usage
 from .codebook.margins import SnapMargins as SnapMargins
 from .codebook.margins import snap_margins as snap_margins
 from .codebook.transitions import Transitions as Transitions
 from .data.collecting import collect as collect
 from .data.datasets import ActivationDataset as ActivationDataset
 from .data.datasets import DatasetError as DatasetError
+from .data.loop_collecting import collect_loop as collect_loop
 from .data.rhs_patterns import RhsPattern as RhsPattern
 from .data.rhs_patterns import rhs_pattern as rhs_pattern
 from .engine.interventions import MeanAblate as MeanAblate
@@ -108,6 +116,8 @@ from .lenses.direct_attribution import DirectAttribution as DirectAttribution
 from .lenses.direct_attribution import direct_logit_attribution as direct_logit_attribution
 from .lenses.lens import StepLens as StepLens
 from .lenses.lens import step_lens as step_lens
+from .lenses.loop_lens import LoopLens as LoopLens
+from .lenses.loop_lens import loop_lens as loop_lens
 from .lenses.tuned_lens import TunedLens as TunedLens
 from .lenses.tuned_lens import fit_tuned_lens as fit_tuned_lens
 from .loop.edits import StepEdit as StepEdit
@@ -115,6 +125,8 @@ from .loop.protocol import Loop as Loop
 from .loop.protocol import LoopedError as LoopedError
 from .loop.result import LoopRun as LoopRun
 from .loop.running import run_loop as run_loop
+from .loop.task import GraphTask as GraphTask
+from .loop.task import Task as Task
 from .loop.watch import Watched as Watched
 from .loop.watch import watch as watch
 from .mechanism.attention_roles import AttentionTargets as AttentionTargets
@@ -128,6 +140,8 @@ from .mechanism.grouping import head_groups as head_groups
 from .mechanism.heads import HeadRole as HeadRole
 from .mechanism.heads import HeadRoles as HeadRoles
 from .mechanism.heads import head_roles as head_roles
+from .mechanism.loop_attention import LoopAttention as LoopAttention
+from .mechanism.loop_attention import loop_attention as loop_attention
 from .mechanism.perturbed import Controlled as Controlled
 from .mechanism.perturbed import ControlledError as ControlledError
 from .mechanism.perturbed import append_equation as append_equation
@@ -163,6 +177,9 @@ from .state_dynamics.dynamics import dynamics as dynamics
 from .state_dynamics.dynamics import dynamics_of as dynamics_of
 from .state_dynamics.frontier import Frontier as Frontier
 from .state_dynamics.frontier import frontier_of as frontier_of
+from .state_dynamics.loop_dynamics import LoopDynamics as LoopDynamics
+from .state_dynamics.loop_dynamics import dynamics_of_run as dynamics_of_run
+from .state_dynamics.loop_dynamics import loop_dynamics as loop_dynamics
 from .state_dynamics.pca import PCATrajectories as PCATrajectories
 from .state_dynamics.pca import pca_trajectories as pca_trajectories
 from .state_dynamics.violations import Violations as Violations
