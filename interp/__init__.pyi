@@ -16,6 +16,8 @@ from .causal.edges import Edge as Edge
 from .causal.edges import EdgeScores as EdgeScores
 from .causal.edges import edge_attribution as edge_attribution
 from .causal.edges import exact_edges as exact_edges
+from .causal.loop_ablation import LoopAblation as LoopAblation
+from .causal.loop_ablation import loop_ablate as loop_ablate
 from .causal.loop_attribution import loop_attribution as loop_attribution
 from .causal.loop_cross_step import LoopCrossStep as LoopCrossStep
 from .causal.loop_cross_step import loop_cross_step as loop_cross_step

@@ -19,6 +19,7 @@ from interp import (
     dynamics_of_run,
     fit_probe_grid,
     logit_difference,
+    loop_ablate,
     loop_attention,
     loop_attribution,
     loop_code_usage,
@@ -231,6 +232,18 @@ def test_attribution_is_exact_on_a_linear_loop_and_near_on_a_foreign_one() -> No
         correlations.append(float(torch.corrcoef(moved)[0, 1]))
     print(f"ALBERT, random weights: attribution and exact patching correlate by {correlations} (near, far)")
     assert correlations[0] > 0.99 > correlations[1]  # and far away it is not
+
+
+def test_ablation_in_one_step_and_in_all() -> None:
+    """Worked out in test_loop: H = 1, 8, 81; L is 2, 6, 28, 72 in its four calls."""
+    from tests.test_loop import TwoLevels
+
+    high = lambda logits: logits["large"][:, 0, 1]  # noqa: E731
+    arguments = TwoLevels(), torch.ones(1, 1, 1), ["L.out"], high
+    zero = loop_ablate(*arguments, n_steps=2, value="zero").to_frame()
+    assert zero.step.tolist() == [0, 1, "all"] and zero.ablated.tolist() == [15, 9, 3]
+    mean = loop_ablate(*arguments, n_steps=2)  # 27 for L: H = 29, then L = 112, 282
+    assert mean.plain.tolist() == [81] and mean.ablated[:, 0].tolist() == [312, 36, 57]
 
 
 # The others ------------------------------------------------------------------------------------------------------
