@@ -29,34 +29,14 @@ from interp import (
     loop_patch_sweep,
     run_loop,
 )
-from interp.loop.task import need_of
-from models import ComputationGraph, RecurrentConfig, RecurrentTransformer, as_loop
+from interp.loop.protocol import need
+from interp.loop.task import OPTIONAL
+from models import RecurrentTransformer, as_loop
 from models.compiled import compile_model
 from tests.parity import UNKNOWN, ParityLoop, ParityTask
+from tests.test_looped import graphs, small
 
 BITS = torch.tensor([[1, 0, 1, 1, 0, 1], [0, 1, 1, 0, 1, 1]])
-
-
-def small(bottleneck: str, **options: object) -> RecurrentTransformer:
-    sizes = {
-        "d_model": 32,
-        "n_heads": 4,
-        "d_head": 8,
-        "d_mlp": 64,
-        "n_layers": 2,
-        "n_variables": 16,
-        "modulus": 5,
-    }
-    method = "continuous" if bottleneck == "continuous" else "discrete"
-    cfg = RecurrentConfig.from_dict(sizes | {"bottleneck": bottleneck, "method": method, "seed": 3} | options)
-    return RecurrentTransformer(cfg).eval()
-
-
-def graphs(*n_nodes: int) -> list[ComputationGraph]:
-    return [
-        ComputationGraph.sample(n, n_leaves=3, modulus=5, n_variables=16, seed=seed)
-        for seed, n in enumerate(n_nodes)
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +117,7 @@ def test_two_tasks_have_one_form(compiled: RecurrentTransformer) -> None:
         assert max(map(len, task.tokens(inputs))) == run.codes[factor].shape[2]
     assert bool(GraphTask(compiled.vocabulary).answers(graphs(5)).sum() == 5)
     with pytest.raises(LoopedError, match="due writes needs `answers`, which ParityTask does not have"):
-        need_of(ParityTask(), "answers", "due writes")
+        need(ParityTask(), "answers", "due writes", OPTIONAL)
 
 
 # Patch sweeps ----------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ class LoopAblation:
 
     def to_frame(self) -> pd.DataFrame:
         """A line an ablation, means over the batch: ``site``, ``step`` (or ``"all"``), ``ablated``, ``change``."""
-        frame = pd.DataFrame(self.cells, columns=["site", "step"])
+        frame: Any = pd.DataFrame(self.cells, columns=["site", "step"])
         frame["step"] = ["all" if step == EVERY_STEP else step for _, step in self.cells]
         change = (self.ablated - self.plain).mean(1).numpy()
         return frame.assign(ablated=self.ablated.mean(1).numpy(), change=change)

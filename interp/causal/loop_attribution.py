@@ -10,7 +10,7 @@ snapping there are none, so of a discrete model only the last step has estimates
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -55,7 +55,7 @@ def loop_attribution(
     edits = [StepEdit(site, "all", _marking(site, leaves[site])) for site in sites]
     run = run_loop(loop, corrupt, count, edits=edits, keep_logits=True, grad=True)
     scores = metric({factor: logits[-1] for factor, logits in run.logits.items()})
-    scores.sum().backward()
+    cast(Any, scores.sum()).backward()
     cells: list[tuple[str, int, int, int]] = []
     estimates: list[Tensor] = []
     base = metric({factor: logits[-1] for factor, logits in plain.logits.items()})

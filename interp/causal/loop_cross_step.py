@@ -14,7 +14,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from torch import Tensor
 
-from interp.causal.loop_sweep import Metric, patched_score
+from interp.causal.loop_sweep import Metric, effect_of, patched_score
 from interp.loop.edits import StepEdit
 from interp.loop.protocol import STATE, Loop, LoopedError, steps_of
 from interp.loop.running import run_loop
@@ -36,8 +36,8 @@ class LoopCrossStep:
 
     @property
     def effect(self) -> Tensor:
-        """Float [source, target, batch]: (patched - corrupt) / (clean - corrupt)."""
-        return (self.patched - self.corrupt) / (self.clean - self.corrupt)
+        """Float [source, target, batch]: as of a patch sweep."""
+        return effect_of(self.patched, self.clean, self.corrupt)
 
     def to_frame(self) -> pd.DataFrame:
         """A line a pair of steps, means over the batch: ``source``, ``target``, ``patched``, ``effect``."""

@@ -36,6 +36,11 @@ def logit_difference(factor: str, pos: int, clean: int, corrupt: int) -> Metric:
     return lambda logits: logits[factor][:, pos, clean] - logits[factor][:, pos, corrupt]
 
 
+def effect_of(patched: Tensor, clean: Tensor, corrupt: Tensor) -> Tensor:
+    """This module's formula; nan or infinite where clean and corrupt are equal."""
+    return (patched - corrupt) / (clean - corrupt)
+
+
 @one_line
 @dataclass(frozen=True, eq=False)
 class LoopSweep:
@@ -53,12 +58,12 @@ class LoopSweep:
 
     @property
     def effect(self) -> Tensor:
-        """Float [cell, batch]; nan or infinite where clean and corrupt are equal."""
-        return (self.patched - self.corrupt) / (self.clean - self.corrupt)
+        """Float [cell, batch]: :func:`effect_of`."""
+        return effect_of(self.patched, self.clean, self.corrupt)
 
     def to_frame(self) -> pd.DataFrame:
         """A line a patch, means over the batch: ``site``, ``step``, ``call``, ``pos``, ``patched``, ``effect``."""
-        frame = pd.DataFrame(self.cells, columns=["site", "step", "call", "pos"])
+        frame: Any = pd.DataFrame(self.cells, columns=["site", "step", "call", "pos"])
         means = {"patched": self.patched.mean(1).numpy(), "effect": self.effect.mean(1).numpy()}
         return frame.assign(**means)
 
@@ -150,7 +155,7 @@ def _each(
     edit = StepEdit(site, step, _to(value[rows], mask, axis), call)
     taken: Any = loop
     scores = patched_score(loop, (step, state, taken.take(context, rows)), count, metric, edit)
-    return list(scores.unflatten(0, (n_pos, n_rows)))
+    return list(scores.reshape(n_pos, n_rows))
 
 
 def _to(value: Tensor, mask: Tensor | None = None, axis: int = 1) -> Callable[[Tensor], Tensor]:

@@ -51,7 +51,8 @@ class LoopLens:
 
     def summary(self) -> pd.DataFrame:
         """A line a step and point, over positions: where the target is ``best``, mean ``log_prob`` and ``kl``."""
-        frame: Any = self.to_frame().assign(best=lambda lines: lines["rank"] == 1)
+        frame: Any = self.to_frame()
+        frame["best"] = frame["rank"] == 1
         return (
             frame.groupby(["step", "site", "call"], sort=False)[["best", "log_prob", "kl"]]
             .mean()

@@ -63,16 +63,16 @@ def has(loop: Loop, member: str) -> bool:
     return getattr(loop, member, None) is not None
 
 
-def need(loop: Loop, member: str, what: str) -> Any:
-    """An optional member of the loop; ``what`` needs it.
+def need(owner: object, member: str, what: str, known: Mapping[str, str] = OPTIONAL) -> Any:
+    """An optional member of a loop, or of what else has such members; ``what`` needs it.
 
     Raises:
         LoopedError: it is missing; the message names it, and says what it would have to be.
     """
-    found = getattr(loop, member, None)
+    found = getattr(owner, member, None)
     if found is None:
         raise LoopedError(
-            f"{what} needs `{member}`, which {type(loop).__name__} does not have: {OPTIONAL[member]}"
+            f"{what} needs `{member}`, which {type(owner).__name__} does not have: {known[member]}"
         )
     return found
 
@@ -85,8 +85,8 @@ def steps_of(loop: Loop, inputs: Any, n_steps: int | None, what: str) -> int:
     """
     if n_steps is not None:
         return n_steps
-    own = need(loop, "n_steps", f"{what} without a number of steps")
-    return int(own(inputs)) if callable(own) else int(own)
+    own: Any = need(loop, "n_steps", f"{what} without a number of steps")
+    return own if isinstance(own, int) else int(own(inputs))
 
 
 def sites_of(loop: Loop, kind: str, what: str) -> list[str]:

@@ -14,7 +14,6 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from torch import Tensor
 
-from interp.loop.protocol import LoopedError
 from interp.oracle_step import oracle_step
 from models.graph import ComputationGraph
 from models.one_line import one_line
@@ -25,7 +24,7 @@ OPTIONAL: Final = {
     "levels": "levels(inputs) -> int [batch, pos], the step that first shows an answer, -1 where there is none",
     "answers": "answers(inputs) -> bool [batch, pos], the positions that answer",
 }
-"""Members of a task that switch things on, and what each is."""
+"""Members of a task that switch things on, and what each is (:func:`interp.loop.protocol.need`)."""
 
 
 class Task(Protocol):
@@ -42,20 +41,6 @@ class Task(Protocol):
     def labels(self, inputs: Any) -> pd.DataFrame:
         """One line a position: ``row``, ``pos``, and whatever is known of it, numbers or text."""
         ...
-
-
-def need_of(task: Task, member: str, what: str) -> Any:
-    """An optional member of a task.
-
-    Raises:
-        LoopedError: it is missing; the message names it, and says what it would have to be.
-    """
-    found = getattr(task, member, None)
-    if found is None:
-        raise LoopedError(
-            f"{what} needs `{member}`, which {type(task).__name__} does not have: {OPTIONAL[member]}"
-        )
-    return found
 
 
 @one_line
@@ -103,8 +88,8 @@ class GraphTask:
         """The depth of the node at its right-hand side."""
         encoded = self._encoded(inputs)
         levels = torch.full(encoded.factors.shape[:2], -1)
-        for line in self.labels(encoded).itertuples():
-            levels[line.row, line.pos] = line.depth  # pyright: ignore[reportArgumentType]
+        row, node = (encoded.rhs >= 0).nonzero(as_tuple=True)
+        levels[row, encoded.rhs[row, node]] = encoded.depths[row, node]
         return levels
 
     def answers(self, inputs: Any) -> Tensor:

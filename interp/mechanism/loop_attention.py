@@ -39,7 +39,7 @@ class LoopAttention:
         lines: list[dict[str, Any]] = []
         for site, pattern in self.patterns.items():
             before: Tensor | None = None
-            for step, call in self.calls[site].nonzero().tolist():
+            for step, call in (map(int, place) for place in self.calls[site].nonzero()):
                 now = pattern[step, call].float()
                 for head, measures in enumerate(_measures(now, before)):
                     lines.append({"site": site, "step": step, "call": call, "head": head} | measures)
@@ -70,7 +70,8 @@ def _measures(now: Tensor, before: Tensor | None) -> list[dict[str, float]]:
     """Of every head of a pattern [batch, head, destination, source]."""
     place = torch.arange(now.shape[-1])
     distance = (place[:, None] - place).abs().float() if now.shape[-1] == now.shape[-2] else None
-    found = {"entropy": torch.special.entr(now).sum(-1) / torch.tensor(2.0).log()}
+    bits: Tensor = torch.where(now > 0, -now * now.clamp_min(1e-38).log2(), 0)
+    found: dict[str, Tensor] = {"entropy": bits.sum(-1)}
     if distance is not None:
         found |= {"distance": (now * distance).sum(-1), "own": now.diagonal(dim1=-2, dim2=-1)}
     found["change"] = (

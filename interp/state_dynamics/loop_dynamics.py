@@ -122,7 +122,10 @@ def dynamics_of_run(run: LoopRun) -> LoopDynamics:
 
 
 def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    return float(np.median(np.linalg.norm(one - other, axis=-1) / np.linalg.norm(one, axis=-1)))
+    """Over the positions where ``one`` is not 0."""
+    size = np.linalg.norm(one, axis=-1)
+    distance = np.linalg.norm(one - other, axis=-1)
+    return float(np.median(distance[size > 0] / size[size > 0])) if (size > 0).any() else float("nan")
 
 
 def _numpy(tensor: Tensor) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from torch import Tensor, nn
@@ -37,11 +38,11 @@ class AlbertLoop:
 
     def begin(self, inputs: Tensor | Mapping[str, Tensor]) -> tuple[Tensor, Any]:
         """``inputs``: ids [batch, pos], or what a tokenizer gives; the context is the attention mask."""
-        from transformers.masking_utils import create_bidirectional_mask
+        masks: Any = import_module("transformers.masking_utils")
 
         given = {"input_ids": inputs} if isinstance(inputs, Tensor) else inputs
         embedded = self.albert.embeddings(given["input_ids"], token_type_ids=given.get("token_type_ids"))
-        mask: Any = create_bidirectional_mask(
+        mask = masks.create_bidirectional_mask(
             self.config, embedded, attention_mask=given.get("attention_mask")
         )
         return self.albert.encoder.embedding_hidden_mapping_in(embedded), mask

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
 from models.adapters.layer_sites import layer_sites
 
@@ -21,7 +23,7 @@ class HrmTextLoop:
     """
 
     def __init__(self, model: Any) -> None:
-        self.module: nn.Module = model
+        self.module = model
         self.hrm, self.config = model.model, model.config
         self.n_steps: int = self.config.H_cycles
         self.n_heads: int = self.config.num_attention_heads
@@ -33,8 +35,7 @@ class HrmTextLoop:
 
     def begin(self, inputs: Tensor | Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """``inputs``: ids [batch, pos], or what a tokenizer gives; the context is what both levels are called with."""
-        import torch
-        from transformers.masking_utils import create_causal_mask
+        masks: Any = import_module("transformers.masking_utils")
 
         given = {"input_ids": inputs} if isinstance(inputs, Tensor) else inputs
         high = self.hrm.embed_tokens(given["input_ids"]) * self.hrm.embedding_scale
@@ -42,7 +43,7 @@ class HrmTextLoop:
         prefix: dict[str, Any] = {}
         if self.config.prefix_lm and "token_type_ids" in given:
             prefix["block_sequence_ids"] = torch.where(given["token_type_ids"] == 1, 0, -1)
-        mask: Any = create_causal_mask(
+        mask = masks.create_causal_mask(
             self.config, high, given.get("attention_mask"), None, position_ids=positions, **prefix
         )
         low = self.hrm.z_L_init.to(high).expand_as(high).contiguous()

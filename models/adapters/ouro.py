@@ -6,6 +6,7 @@ Its code comes with its checkpoint: the model is asked for the members that ``Ou
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -33,11 +34,11 @@ class OuroLoop:
 
     def begin(self, inputs: Tensor) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """``inputs``: ids [batch, pos]; the context is what every layer is called with."""
-        from transformers.masking_utils import create_causal_mask
+        masks: Any = import_module("transformers.masking_utils")
 
         hidden = self.ouro.embed_tokens(inputs)
         positions = torch.arange(inputs.shape[1], device=inputs.device)[None]
-        mask: Any = create_causal_mask(self.config, hidden, None, None, position_ids=positions)
+        mask = masks.create_causal_mask(self.config, hidden, None, None, position_ids=positions)
         none = torch.zeros_like(hidden[..., 0])
         rotary = self.ouro.rotary_emb(hidden, positions)
         context = {"attention_mask": mask, "position_ids": positions, "position_embeddings": rotary}
