@@ -164,6 +164,11 @@ def test_gradients_go_through_steps_and_edits() -> None:
     assert factor.grad is not None and float(factor.grad) == 7
     assert run["scale"].requires_grad
     assert not run_loop(loop, start, 2)["state"].requires_grad
+    grown: list[bool] = []
+    loop.begin = lambda inputs: (grown.append(torch.is_grad_enabled()) or inputs, None)  # type: ignore[method-assign]
+    run_loop(loop, start, 1)
+    run_loop(loop, start, 1, grad=True)
+    assert grown == [False, True]
 
 
 def test_precision_may_change_from_step_to_step() -> None:

@@ -74,7 +74,8 @@ def run_loop(
         >>> run_loop(Doubling(), None, 3, edits=[off], start=run.at(1))["state"].flatten().tolist()
         [2.0, 0.0, 0.0]
     """
-    first, state, context = start if start is not None else (0, *loop.begin(inputs))
+    with torch.set_grad_enabled(grad):
+        first, state, context = start if start is not None else (0, *loop.begin(inputs))
     halted = (
         need(loop, "halted", 'n_steps="halted"') if n_steps == "halted" else getattr(loop, "halted", None)
     )
