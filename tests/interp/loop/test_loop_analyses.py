@@ -31,12 +31,22 @@ from interp import (
 )
 from interp.loop.protocol import need
 from interp.loop.task import OPTIONAL
-from models import RecurrentTransformer, as_loop
+from models import ComputationGraph, RecurrentConfig, RecurrentTransformer, as_loop
 from models.compiled import compile_model
 from tests.parity import UNKNOWN, ParityLoop, ParityTask
-from tests.test_looped import graphs, small
 
 BITS = torch.tensor([[1, 0, 1, 1, 0, 1], [0, 1, 1, 0, 1, 1]])
+
+
+def small(bottleneck: str, **options: object) -> RecurrentTransformer:
+    cfg: dict[str, object] = {"d_model": 32, "n_heads": 4, "d_head": 8, "d_mlp": 64, "n_layers": 2, "seed": 3}
+    cfg |= {"n_variables": 16, "modulus": 5, "bottleneck": bottleneck, "method": bottleneck}
+    return RecurrentTransformer(RecurrentConfig.from_dict(cfg | options)).eval()
+
+
+def graphs(*n_nodes: int) -> list[ComputationGraph]:
+    sizes = {"n_leaves": 3, "modulus": 5, "n_variables": 16}
+    return [ComputationGraph.sample(n, seed=seed, **sizes) for seed, n in enumerate(n_nodes)]
 
 
 @pytest.fixture(scope="module")
@@ -186,8 +196,8 @@ def test_across_steps_only_the_parity_that_is_due_counts() -> None:
 
 
 def test_attribution_is_exact_on_a_linear_loop_and_near_on_a_foreign_one() -> None:
-    from tests.test_adapters import IDS, albert
-    from tests.test_loop import TwoLevels
+    from tests.interp.loop.test_loop import TwoLevels
+    from tests.models.adapters.test_adapters import IDS, albert
 
     last = lambda logits: logits["large"][:, -1, 1]  # noqa: E731
     inputs = torch.tensor([[[1.0], [2.0]]]), torch.tensor([[[4.0], [2.5]]])
@@ -215,8 +225,8 @@ def test_attribution_is_exact_on_a_linear_loop_and_near_on_a_foreign_one() -> No
 
 
 def test_ablation_in_one_step_and_in_all() -> None:
-    """Worked out in test_loop: H = 1, 8, 81; L is 2, 6, 28, 72 in its four calls."""
-    from tests.test_loop import TwoLevels
+    """Worked out in `test_loop`: H = 1, 8, 81; L is 2, 6, 28, 72 in its four calls."""
+    from tests.interp.loop.test_loop import TwoLevels
 
     high = lambda logits: logits["large"][:, 0, 1]  # noqa: E731
     arguments = TwoLevels(), torch.ones(1, 1, 1), ["L.out"], high
@@ -347,7 +357,7 @@ def test_what_a_loop_lacks_is_named(analysis: str) -> None:
 
 def test_the_analyses_work_on_a_foreign_model() -> None:
     """HRM-Text with random weights: two levels, three calls a step."""
-    from tests.test_adapters import IDS, hrm_text
+    from tests.models.adapters.test_adapters import IDS, hrm_text
 
     loop = as_loop(hrm_text())
     attention = loop_attention(loop, IDS).to_frame()
