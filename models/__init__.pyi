@@ -1,5 +1,6 @@
 """The public names: read by type checkers, and by `lazy_loader` when one is used for the first time."""
 
+from .adapters.records import as_loop as as_loop
 from .cache import StepCache as StepCache
 from .compiled.graphs import CompiledTransformer as CompiledTransformer
 from .config import RecurrentConfig as RecurrentConfig

@@ -1,27 +1,27 @@
-"""Any looped torch model, run step by step: three functions and a module are all that is asked of it.
+"""The first way to run a looped model: three functions and a module, and hidden states that are one tensor.
 
-The loop is ours (:func:`models.stepper.run_steps`), so every forward hook knows in which step it fires: an activation
-gets a step axis, an edit a step. Nothing is asked of the model's modules but that they are named; TransformerLens's
-HookPoints are modules too.
+Still valid, and now a narrow door to :func:`interp.run_loop`, which new code uses: there a run has a context, several
+states, calls within a step, a start in the middle and gradients.
 
 Conventions. ``hidden[t]`` enters step t, ``hidden[n_steps]`` leaves the last. Hooks live inside ``step`` alone: what
-``begin`` and ``read`` call is seen by none. A recorded or edited module must be called exactly once in every step (one
-that is shared within a step has no single activation there: an error). Of a module that returns a tuple the first item
-is meant. What is recorded at a place that is edited is the edited tensor. ``"hidden"`` names the state entering a step.
+``begin`` and ``read`` call is seen by none. A recorded or edited module must be called exactly once in every step. Of a
+module that returns a tuple the first item is meant. What is recorded at a place that is edited is the edited tensor.
+``"hidden"`` names the state entering a step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import torch
 from torch import Tensor, nn
 
+from interp.loop.edits import StepEdit as StepEdit
+from interp.loop.protocol import STATE
+from interp.loop.protocol import LoopedError as LoopedError
+from interp.loop.running import run_loop
 from models.one_line import one_line
-from models.stepper import run_steps
 
 if TYPE_CHECKING:
     from models.recurrent import RecurrentTransformer
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 
 HIDDEN: Final = "hidden"
 """The name under which the state entering a step is edited."""
-
-
-class LoopedError(ValueError):
-    """A looped model, name, step or edit that cannot be used; the message says what is allowed."""
 
 
 class LoopedModel(Protocol):
@@ -56,25 +52,6 @@ class LoopedModel(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class StepEdit:
-    """Replace what module ``name`` gives in ``step`` by ``edit(what it gives)``; also ``name="hidden"``.
-
-    ``edit`` is given a copy, and must return a tensor of the same shape.
-
-    Examples:
-        >>> import torch
-        >>> from interp import StepEdit
-        >>> off = StepEdit("mlp", step=2, edit=torch.zeros_like)
-        >>> off.edit(torch.ones(1, 2)).tolist()
-        [[0.0, 0.0]]
-    """
-
-    name: str
-    step: int
-    edit: Callable[[Tensor], Tensor]
-
-
 @one_line
 @dataclass(frozen=True, eq=False)
 class LoopedRun:
@@ -96,7 +73,6 @@ class LoopedRun:
         return len(self.hidden) - 1
 
 
-@torch.no_grad()
 def run_looped(
     model: LoopedModel,
     inputs: Any,
@@ -121,148 +97,45 @@ def run_looped(
         >>> run.hidden.shape, run.activations["blocks.1.attn.hook_z"].shape  # [step, batch, pos, ...]
         (torch.Size([3, 1, 13, 194]), torch.Size([2, 1, 13, 6, 32]))
     """
-    if n_steps < 1:
-        raise LoopedError(f"n_steps is {n_steps}; allowed is 1 or more")
-    watchers = _watchers(model.module, n_steps, names, edits)
-    entering = watchers.pop(HIDDEN, None)
-    hidden = model.begin(inputs)
-    states: list[Tensor] = []
-    codes: dict[str, list[Tensor]] = {}
-
-    def kept(hidden: Tensor) -> Tensor:
-        states.append(hidden.detach().clone())
-        _read_into(codes, model.read(hidden))
-        return hidden
-
-    def enter(hidden: Tensor, step: int) -> Tensor:
-        return kept(hidden if entering is None else entering.edited(hidden, step))
-
-    with ExitStack() as stack:
-        for watcher in watchers.values():
-            stack.enter_context(watcher.hook(model.module.get_submodule(watcher.name)))
-        for step in run_steps(_Watched(model, watchers.values()), hidden, None, n_steps, enter=enter):
-            hidden = step.state
-        kept(hidden)
-    return LoopedRun(
-        hidden=torch.stack(states),
-        codes={factor: torch.stack(read) for factor, read in codes.items()},
-        activations={name: torch.stack(watchers[name].kept) for name in names},
-    )
+    edits = [replace(edit, name=STATE) if edit.name == HIDDEN else edit for edit in edits]
+    run = run_loop(_WithoutContext(model), inputs, n_steps, record=names, edits=edits)
+    for name, called in run.calls.items():
+        _check_once(name, called.sum(1))
+    return LoopedRun(run[STATE], run.codes, {name: run.once(name) for name in names})
 
 
-@dataclass(frozen=True, eq=False)
-class _Watched:
-    """A looped model whose steps are watched: what :func:`models.stepper.run_steps` runs."""
+@dataclass(frozen=True)
+class _WithoutContext:
+    """A :class:`LoopedModel` as a :class:`interp.Loop`: there is no context."""
 
     model: LoopedModel
-    watchers: Collection[_Watcher]
+
+    @property
+    def module(self) -> nn.Module:
+        return self.model.module
+
+    def begin(self, inputs: Any) -> tuple[Tensor, None]:
+        return self.model.begin(inputs), None
 
     def step(self, state: Tensor, step: int, context: None) -> Tensor:
-        for watcher in self.watchers:
-            watcher.begin(step)
-        following = self.model.step(state, step)
-        for watcher in self.watchers:
-            watcher.end()
-        if following.shape != state.shape:
+        return self.model.step(state, step)
+
+    def read(self, state: Tensor, context: None) -> Mapping[str, Tensor]:
+        return self.model.read(state)
+
+
+def _check_once(name: str, times: Tensor) -> None:
+    """Of every step how often it called a module."""
+    for step, calls in enumerate(map(int, times)):
+        if calls > 1:
             raise LoopedError(
-                f"step {step} made {tuple(following.shape)} of a hidden state {tuple(state.shape)}; allowed is a step "
-                "that keeps the shape"
+                f"module {name!r} is called more than once in step {step}, so its name means no one activation; "
+                "allowed are modules that every step calls once (`interp.run_loop` has a call axis)"
             )
-        return following
-
-
-def _read_into(codes: dict[str, list[Tensor]], logits: Mapping[str, Tensor]) -> None:
-    for factor, scores in logits.items():
-        codes.setdefault(factor, []).append(scores.argmax(-1))
-
-
-class _Watcher:
-    """Records and edits what one module gives, in the step that was begun last; outside of steps it does nothing."""
-
-    def __init__(self, name: str, records: bool) -> None:
-        self.name = name
-        self.records = records
-        self.edits: dict[int, list[Callable[[Tensor], Tensor]]] = {}
-        self.kept: list[Tensor] = []
-        self._step: int | None = None
-        self._calls = 0
-
-    def hook(self, module: nn.Module) -> Any:
-        """The handle of the module's forward hook, a context manager that removes it."""
-        return module.register_forward_hook(self._called)
-
-    def begin(self, step: int) -> None:
-        self._step, self._calls = step, 0
-
-    def end(self) -> None:
-        if self._calls == 0:
+        if calls == 0:
             raise LoopedError(
-                f"module {self.name!r} was not called in step {self._step}; allowed are modules that "
-                "every step calls once"
+                f"module {name!r} was not called in step {step}; allowed are modules that every step calls once"
             )
-        self._step = None
-
-    def edited(self, tensor: Tensor, step: int) -> Tensor:
-        for edit in self.edits.get(step, ()):
-            given = cast(Any, edit(tensor.detach().clone()))
-            if not isinstance(given, Tensor) or given.shape != tensor.shape:
-                what = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
-                raise LoopedError(
-                    f"the edit of {self.name!r} at step {step} gave {what}; allowed is a tensor of the "
-                    f"shape it was given, {tuple(tensor.shape)}"
-                )
-            tensor = given
-        return tensor
-
-    def _called(self, module: nn.Module, arguments: Any, output: Any) -> Any:
-        if self._step is None:
-            return None
-        self._calls += 1
-        if self._calls > 1:
-            raise LoopedError(
-                f"module {self.name!r} is called more than once in step {self._step}, so its name means no one "
-                "activation; allowed are modules that every step calls once (give every use a module of its own, "
-                "such as an nn.Identity around it)"
-            )
-        several = isinstance(output, tuple)
-        parts: tuple[Any, ...] = cast("tuple[Any, ...]", output) if several else (output,)
-        first = parts[0] if parts else None
-        if not isinstance(first, Tensor):
-            raise LoopedError(
-                f"module {self.name!r} gives {type(first).__name__}; allowed are modules that give a tensor, or a "
-                "tuple that begins with one"
-            )
-        edited = self.edited(first, self._step)
-        if self.records:
-            self.kept.append(edited.detach().clone())
-        if edited is first:
-            return None
-        return (edited, *parts[1:]) if several else edited
-
-
-def _watchers(
-    module: nn.Module, n_steps: int, names: Sequence[str], edits: Sequence[StepEdit]
-) -> dict[str, _Watcher]:
-    """One for every name that is recorded or edited; a module that has several names may be watched under each."""
-    if isinstance(names, str):
-        raise LoopedError(f"names is the text {names!r}; allowed is a list of names, such as [{names!r}]")
-    named = cast("Iterator[tuple[str, nn.Module]]", module.named_modules(remove_duplicate=False))
-    modules = [name for name, _ in named if name]
-    for name in [*names, *(edit.name for edit in edits if edit.name != HIDDEN)]:
-        if name not in modules:
-            raise LoopedError(
-                f"there is no module {name!r}; there are {', '.join(modules)} (and {HIDDEN!r} for edits)"
-            )
-    for edit in edits:
-        if not 0 <= edit.step < n_steps:
-            raise LoopedError(
-                f"an edit of {edit.name!r} is at step {edit.step}; allowed are 0..{n_steps - 1}"
-            )
-    watchers = {name: _Watcher(name, records=True) for name in names}
-    for edit in edits:
-        watcher = watchers.setdefault(edit.name, _Watcher(edit.name, records=False))
-        watcher.edits.setdefault(edit.step, []).append(edit.edit)
-    return watchers
 
 
 @dataclass(frozen=True, eq=False)

@@ -122,6 +122,10 @@ MAKE: dict[str, Callable[[Model, Graphs], Any]] = {
         model, model.run(graphs[0]), interp.Overwrite(node=0, step=1, value=3)
     ),
     "looped": lambda model, graphs: interp.run_looped(interp.as_looped(model), graphs, 3),
+    "loop run": lambda model, graphs: interp.run_loop(models.as_loop(model), graphs, 2, keep_logits=True),
+    "loop lens": lambda model, graphs: interp.loop_lens(models.as_loop(model), graphs, 2, "value"),
+    "loop attention": lambda model, graphs: interp.loop_attention(models.as_loop(model), graphs, 2),
+    "loop dynamics": lambda model, graphs: interp.loop_dynamics(models.as_loop(model), graphs, 3),
     "symmetry": lambda model, graphs: interp.Symmetry(
         *[1 / 3] * 2, 7, 1 / 3, 1 / 7, interp.Symmetry(*[1 / 3] * 5)
     ),

@@ -1,0 +1,92 @@
+"""Cross-step patching on any loop: what an activation of one step does in another.
+
+Entry [i, j] is the metric of the corrupt run with the clean run's activation of step i in place of its own at step j:
+whether a step reads what another would, or whether the loop has moved on. Its diagonal is that of the patch sweep.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
+import torch
+from torch import Tensor
+
+from interp.causal.loop_sweep import Metric, effect_of, patched_score
+from interp.loop.edits import StepEdit
+from interp.loop.protocol import STATE, Loop, LoopedError, steps_of
+from interp.loop.running import run_loop
+from models.one_line import one_line
+
+
+@one_line
+@dataclass(frozen=True, eq=False)
+class LoopCrossStep:
+    """Metrics: ``patched`` float [source step, target step, batch], nan where the module was not called; ``clean`` and
+    ``corrupt`` float [batch].
+    """
+
+    site: str
+    call: int
+    patched: Tensor
+    clean: Tensor
+    corrupt: Tensor
+
+    @property
+    def effect(self) -> Tensor:
+        """Float [source, target, batch]: as of a patch sweep."""
+        return effect_of(self.patched, self.clean, self.corrupt)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A line a pair of steps, means over the batch: ``source``, ``target``, ``patched``, ``effect``."""
+        source, target = (axis.ravel() for axis in np.indices(self.patched.shape[:2]))
+        means = {"patched": self.patched.mean(-1), "effect": self.effect.mean(-1)}
+        columns = {name: values.flatten().numpy() for name, values in means.items()}
+        return pd.DataFrame({"source": source, "target": target, **columns})
+
+
+@torch.no_grad()
+def loop_cross_step(
+    loop: Loop,
+    clean: Any,
+    corrupt: Any,
+    site: str,
+    metric: Metric,
+    n_steps: int | None = None,
+    call: int = 0,
+) -> LoopCrossStep:
+    """Put the clean run's activation of every step into the corrupt run at every step.
+
+    Args:
+        site: a site, an address, or a state; ``call``: which call within the steps.
+
+    Raises:
+        LoopedError: as :func:`interp.run_loop`; a call that no step has.
+
+    Examples:
+        >>> from interp import logit_difference, loop_cross_step
+        >>> from models import as_loop, load
+        >>> loop = as_loop(load("compiled"))
+        >>> texts = "20 = a; 2 = b; a + b = c", "20 = a; 5 = b; a + b = c"
+        >>> metric = logit_difference("value", pos=12, clean=22, corrupt=2)
+        >>> found = loop_cross_step(loop, *texts, "2.z", metric, n_steps=2)
+        >>> found.effect[:, :, 0].round().tolist()  # only step 1 has it, and only step 1 shows it
+        [[0.0, 0.0], [0.0, 1.0]]
+    """
+    count = steps_of(loop, clean, n_steps, "cross-step patching")
+    is_state = site.partition(".")[0] == STATE
+    whole = run_loop(loop, clean, count, record=[] if is_state else [site], keep_logits=True)
+    base = run_loop(loop, corrupt, count, keep_logits=True)
+    called = torch.ones(count, 1, dtype=torch.bool) if is_state else whole.calls[site]
+    if not 0 <= call < called.shape[1]:
+        raise LoopedError(f"call is {call}; allowed are 0..{called.shape[1] - 1}")
+    ends = [metric({factor: logits[-1] for factor, logits in run.logits.items()}) for run in (whole, base)]
+    patched = torch.full((count, count, len(ends[0])), torch.nan)
+    for source, target in np.ndindex(count, count):
+        if bool(called[source, call] and called[target, call]):
+            value = whole[site][source] if is_state else whole[site][source, call]
+            edit = StepEdit(site, target, lambda _, value=value: value, call)
+            patched[source, target] = patched_score(loop, base.at(target), count, metric, edit)
+    return LoopCrossStep(site, call, patched, *ends)

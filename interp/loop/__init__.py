@@ -1,0 +1,1 @@
+"""Any looped model, step by step: the protocol, and the two ways of running it."""
