@@ -16,7 +16,6 @@ import typer
 from analyses import terminal
 from analyses.ablation import ablation_command
 from analyses.catalogue import CATALOGUE
-from analyses.cross_step import cross_step_command
 from analyses.framework.command import command
 from analyses.inputs import (
     PAPER_LEAVES,
@@ -202,7 +201,6 @@ def evaluate_command(
 
 app.command("train")(train_command)
 app.command("patch")(patch_command)
-app.command("cross-step")(cross_step_command)
 app.command("ablate")(ablation_command)
 for record in CATALOGUE:
     app.command(record.name)(command(record))

@@ -12,40 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from analyses.inputs import InputError, Outputs, load_model
-from analyses.kept import forget
-from analyses.options import (
-    MOST_GRAPHS,
-    AddressOption,
-    BackendOption,
-    ConfigOption,
-    GraphArgument,
-    GraphOption,
-    GraphsFileOption,
-    JobsOption,
-    JsonOption,
-    ModelOption,
-    NNodesOption,
-    OpsOption,
-    OutOption,
-    QuietOption,
-    ResumeOption,
-    SeedOption,
-    StepsOption,
-    at_least,
-    check_resume,
-    graph_source,
-    reports_bad_input,
-    run_alone,
-)
-from analyses.patch_command import read_pairs
-from analyses.patching import TextPair, text_of_pair
-from analyses.studies import plain, tell, used_options, write_files
-from models.bounds import index_of
+from analyses.framework.pairs import TextPair, text_of_pair
+from analyses.inputs import InputError, load_model
+from analyses.studies import plain
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -53,12 +24,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from rich.table import Table
 
-    from interp.causal.cross_step import CrossStep
+    from interp.causal.cross_step import CrossStep, Positions
     from models.recurrent import RecurrentTransformer
-
-
-MOST_LAG = 256
-"""Twice the depth of the deepest graph of the paper's vocabulary; every step j is run anew for it."""
 
 
 @one_line
@@ -173,7 +140,7 @@ class CrossStepStudy:
 
 def study_cross_step(
     pairs: Sequence[TextPair],
-    name: str,
+    name: str = "state",
     model: str = "compiled",
     n_steps: int | None = None,
     jobs: int = 1,
@@ -181,12 +148,17 @@ def study_cross_step(
     address: str | None = None,
     out: Path | None = None,
     resume: bool = False,
-    **options: Any,
+    layer: int | None = None,
+    head: int | None = None,
+    pos: Positions = "all",
+    metric: str = "accuracy",
+    lag: int | None = None,
+    carries: str | None = None,
 ) -> CrossStepStudy:
     """The matrix of every pair, with the model of a name or path.
 
-    name: the site. n_steps: side of the matrices; None: as many steps as the longest of all runs has. options: as for
-    `interp.cross_step_matrix`. jobs, backend, address: as for `analyses.sweeps`.
+    name, layer, head, pos: the site. n_steps: side of the matrices; None: as many steps as the longest of all runs has.
+    metric, lag, carries: as for `interp.cross_step_matrix`. jobs, backend, address: as for `analyses.sweeps`.
     out, resume: a folder that keeps every result as it is there, and whether to go on with those that it has
     (`analyses.kept`); the caller writes the table and then calls `analyses.kept.forget(out)`.
 
@@ -203,6 +175,7 @@ def study_cross_step(
     if n_steps is None:
         n_steps = load_model(model).run([graph for pair in pairs for graph in pair]).n_steps
     texts = [text_of_pair(pair) for pair in pairs]
+    options = {"layer": layer, "head": head, "pos": pos, "metric": metric, "lag": lag, "carries": carries}
     kept = keep_results(
         out, resume, CrossStep, model, texts, study="cross-step", name=name, n_steps=n_steps, options=options
     )
@@ -222,93 +195,12 @@ def cross_step_of(
     return cross_step_matrix(model, *pair, name, n_steps=n_steps, **options)
 
 
-@reports_bad_input
-def cross_step_command(
-    context: typer.Context,
-    text: GraphArgument = None,
-    graph: GraphOption = None,
-    graphs_file: GraphsFileOption = None,
-    n_nodes: NNodesOption = None,
-    pair_kind: Annotated[
-        str, typer.Option("--pair-kind", help="leaf-value, operand, operation or leaf-swap.")
-    ] = "leaf-value",
-    node: Annotated[
-        str | None, typer.Option("--node", help="The node that is edited.  [default: drawn]")
-    ] = None,
-    n_pairs: Annotated[
-        int,
-        typer.Option(
-            "--n-pairs", callback=at_least(1, MOST_GRAPHS), help="Sampled pairs, of seed, seed + 1, ..."
-        ),
-    ] = 1,
-    seed: SeedOption = 0,
-    ops: OpsOption = "ADD",
-    model: ModelOption = "compiled",
-    site: Annotated[
-        str, typer.Option("--site", help="Hook point, such as state, resid_post or z.")
-    ] = "state",
-    layer: Annotated[int | None, typer.Option("--layer", help="Its layer, where it has one.")] = None,
-    head: Annotated[int | None, typer.Option("--head", help="One head.  [default: all]")] = None,
-    pos: Annotated[
-        str,
-        typer.Option("--pos", help="all, rhs (all right-hand sides), an index, rhs:NODE, operand:NODE:J."),
-    ] = "all",
-    metric: Annotated[str, typer.Option("--metric", help="accuracy, logit_diff or prob.")] = "accuracy",
-    lag: Annotated[
-        int | None,
-        typer.Option(
-            "--lag",
-            callback=at_least(0, MOST_LAG),
-            help="Read it this many steps later.  [default: at the end]",
-        ),
-    ] = None,
-    carries: Annotated[
-        str | None,
-        typer.Option("--carries", help="What to predict: entering, output or operand:K (-1: the last)."),
-    ] = None,
-    steps: StepsOption = None,
-    jobs: JobsOption = 1,
-    backend: BackendOption = "loky",
-    address: AddressOption = None,
-    resume: ResumeOption = False,
-    json_file: JsonOption = None,
-    out: OutOption = None,
-    quiet: QuietOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Put what a site held at step i into step j of another run, for all i and j, and compare with the prediction."""
-    source = graph_source(context)
-    check_resume(resume, out)
-    outputs = Outputs("cross_step", json_file, out)
-    outputs.check()
-    model = source.fitting(model)
-    pairs = read_pairs(load_model(model), source, pair_kind, node, n_pairs)
-    study = study_cross_step(
-        pairs,
-        site,
-        model,
-        steps,
-        jobs,
-        backend,
-        address,
-        out,
-        resume,
-        layer=layer,
-        head=head,
-        pos=pos if index_of(pos) is None else int(pos),
-        metric=metric,
-        lag=lag,
-        carries=carries,
-    )
-    written = write_files(outputs, "cross-step", study, used_options(context))
-    if out is not None:
-        forget(out)
-    tell(study, written, quiet)
-
-
 def main() -> None:
     """Entry point of `python -m analyses.cross_step`."""
-    run_alone(cross_step_command)
+    from analyses.catalogue.cross_step import CROSS_STEP
+    from analyses.framework.command import run_record
+
+    run_record(CROSS_STEP)
 
 
 if __name__ == "__main__":

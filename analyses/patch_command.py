@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analyses.framework.pairs import TextPair, read_pairs
 from analyses.inputs import GraphSource, InputError, Outputs, load_model
 from analyses.options import (
     MOST_GRAPHS,
@@ -29,7 +29,6 @@ from analyses.options import (
     SeedOption,
     StepsOption,
     at_least,
-    check_resume,
     fitting_model,
     graph_source,
     only_one,
@@ -38,12 +37,11 @@ from analyses.options import (
     run_alone,
 )
 from analyses.own_metric import OWN, metric_name
-from analyses.patching import DIRECTIONS, TOGETHER, TextPair, Where, patch
-from analyses.studies import tell
+from analyses.patching import DIRECTIONS, TOGETHER, Where, patch
+from analyses.studies import tell, write_files
 from interp.causal.metric_records import METRICS
 from models.bounds import index_of
 from models.graph_errors import clip
-from models.printable import printable
 
 if TYPE_CHECKING:
     from models.recurrent import RecurrentTransformer
@@ -127,7 +125,8 @@ def patch_command(
     metric_name(metric)
     _check_choice("--direction", direction, DIRECTIONS)
     check_backend(backend, address)
-    check_resume(resume, out)
+    if resume and out is None:
+        raise InputError("--resume goes on with the sweep in the folder of --out: give --out DIR.")
     where = Where(
         names=tuple(name.strip() for name in sites.split(",")),
         steps=_parse_numbers("--step", step, ("all", TOGETHER)),
@@ -151,15 +150,8 @@ def patch_command(
     result = patch(
         pairs, where, metric, direction, model, nodes, steps, jobs, backend, quiet, address, out, resume
     )
-    written = outputs.write(result.to_dict(), result.rows())
+    written = write_files(outputs, "patch", result, _repeatable(context, chosen))
     if out is not None:
-        from analyses.export import write_study
-
-        used = _repeatable(context, chosen)
-        more, problem = write_study(out, "patching", result.frame, result.figure(), "patch", used)
-        written += more
-        if problem is not None:
-            typer.echo(printable(f"No {out / 'patching.png'} was written: {problem}"), err=True)
         forget(out)
     tell(result, written, quiet)
 
@@ -167,34 +159,6 @@ def patch_command(
 def main() -> None:
     """Entry point of `python -m analyses.patching`."""
     run_alone(patch_command)
-
-
-def read_pairs(
-    model: RecurrentTransformer, source: GraphSource, kind: str, node: str | None, n_pairs: int
-) -> list[TextPair]:
-    """Pairs made of the graphs of `source`; of sampled ones pair i has the graph and the edit of seed + i.
-
-    Raises InputError where a graph admits no edit of the kind.
-    """
-    from interp.causal.pairs import PairError, make_pair
-
-    if n_pairs > 1 and source.n_nodes is None:
-        raise InputError(f"--n-pairs {n_pairs} draws graphs, so it needs --n-nodes.")
-    if source.n_nodes is None:
-        graphs = source.graphs(model)
-    else:
-        graphs = [
-            graph for i in range(n_pairs) for graph in replace(source, seed=source.seed + i).graphs(model)
-        ]
-    ops = source.ops if kind == "operation" and source.n_nodes is not None else None
-    pairs: list[TextPair] = []
-    for index, graph in enumerate(graphs):
-        try:
-            pair = make_pair(graph, kind, source.seed + index, node=node, ops=ops)
-        except PairError as error:
-            raise InputError(f"Graph {index}: {error}" if len(graphs) > 1 else str(error)) from error
-        pairs.append((pair.clean, pair.corrupt))
-    return pairs
 
 
 def _parse_numbers(flag: str, text: str, words: Sequence[str]) -> Any:

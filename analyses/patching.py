@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
+from analyses.framework.pairs import TextPair, text_of_pair
 from analyses.inputs import InputError
 from analyses.studies import records
 from models.one_line import one_line
@@ -34,8 +35,6 @@ STRONGEST = 12
 """Patches that the table shows."""
 
 Numbers = Literal["all", "together"] | tuple[int, ...]
-TextPair: TypeAlias = "tuple[ComputationGraph, ComputationGraph]"
-"""Clean, corrupt."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +120,9 @@ class Patching:
             "half_in": int(np.searchsorted(sizes.cumsum(), total / 2)) + 1 if total > 0 else 0,
         }
 
-    def rows(self) -> list[dict[str, Any]]:
-        """`frame` as plain records; None where there is no number."""
-        return records(self.frame)
+    def to_frame(self) -> pd.DataFrame:
+        """`frame`."""
+        return self.frame
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: every pair and its two unpatched runs, the strongest patches, the summary."""
@@ -276,11 +275,6 @@ def patch(
             "nothing can come back: give another metric, or other pairs."
         )
     return Patching(model, tuple(sweeps))
-
-
-def text_of_pair(pair: TextPair) -> str:
-    """All that a pair is, as one line."""
-    return " ".join(graph.to_json() for graph in pair)
 
 
 def sweep_pair(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_NOT_WHAT_WAS_RUN = {"out", "json_file", "quiet", "config", "jobs", "backend", "address", "resume"}
+_NOT_WHAT_WAS_RUN = {"out", "json_file", "quiet", "config", "resume"}
 
 
 class Told(Protocol):
@@ -29,16 +29,6 @@ class Told(Protocol):
     def table(self) -> Table: ...
 
     def verdict(self) -> str: ...
-
-
-class Study(Protocol):
-    """A result that can be written."""
-
-    def to_dict(self) -> dict[str, Any]: ...
-
-    def to_frame(self) -> pd.DataFrame: ...
-
-    def figure(self) -> go.Figure: ...
 
 
 def plain(value: Any) -> Any:
@@ -59,34 +49,47 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def used_options(context: typer.Context) -> dict[str, Any]:
-    """The options that say what was run, under the names that --config takes; GRAPH becomes --graph."""
+    """The options that say what was run and on which workers, under the names that --config takes, in the order of
+    `--help`; GRAPH becomes --graph.
+    """
     used = {name: value for name, value in context.params.items() if name not in _NOT_WHAT_WAS_RUN}
     text = used.pop("text", None)
     if "graph" in used:
         used["graph"] = repeated_graphs(text, used["graph"])
     if used.get("graphs_file") is not None:
         used["graphs_file"] = str(Path(used["graphs_file"]).resolve())
-    options = {param.name: param for param in context.command.params}
-    flags = {name: options[name].opts[0].removeprefix("--") for name in used}
-    return {flags[name]: value for name, value in used.items()}
+    return {
+        param.opts[0].removeprefix("--"): used[param.name]
+        for param in context.command.params
+        if param.name in used
+    }
 
 
-def write_files(outputs: Outputs, command: str, study: Study, options: Mapping[str, Any]) -> list[Path]:
+def write_files(
+    outputs: Outputs, command: str, study: Any, options: Mapping[str, Any], drawn: bool = True
+) -> list[Path]:
     """NAME.json and .csv, .parquet, .html, .png and config.yaml into the folder asked for; says on stderr where no PNG
     can be made. Returns the paths.
-    """
-    frame = study.to_frame()
-    plain = frame.astype(object).where(frame.notna(), None)
-    written = outputs.write(study.to_dict(), plain.to_dict("records"))
-    if outputs.folder is None:
-        return written
-    from analyses.export import write_study
 
-    more, problem = write_study(outputs.folder, outputs.name, frame, study.figure(), command, options)
-    if problem is not None:
-        said = printable(f"No {outputs.folder / outputs.name}.png was written: {problem}")
-        typer.echo(said, err=True)
-    return [*written, *more]
+    drawn: whether the study has `to_frame` and `figure`; otherwise it has `rows`, and neither parquet nor figure.
+    """
+    if drawn:
+        frame = study.to_frame()
+        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    else:
+        rows = study.rows()
+    written = outputs.write(study.to_dict(), rows)
+    folder, name = outputs.folder, outputs.name
+    if folder is None:
+        return written
+    from analyses.export import write_config, write_study
+
+    if drawn:
+        more, problem = write_study(folder, name, study.to_frame(), study.figure())
+        written += more
+        if problem is not None:
+            typer.echo(printable(f"No {folder / name}.png was written: {problem}"), err=True)
+    return [*written, write_config(folder, command, options)]
 
 
 def write_more(

@@ -20,6 +20,7 @@ from distributed import LocalCluster
 from analyses import kept, patching
 from analyses.ablation import study_ablation
 from analyses.cross_step import study_cross_step
+from analyses.framework.pairs import TextPair
 from analyses.inputs import InputError
 from analyses.patching import Where, patch
 from analyses.sweeps import sweep_graphs
@@ -42,7 +43,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def pairs() -> list[patching.TextPair]:
+def pairs() -> list[TextPair]:
     sampled = sample_pairs(5, "leaf-value", 6, modulus=5, n_variables=16)
     return [(pair.clean, pair.corrupt) for pair in sampled]
 

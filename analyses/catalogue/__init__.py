@@ -4,6 +4,7 @@ A record names its function by a text, so that nothing heavy is imported for `--
 """
 
 from analyses.catalogue.codes import CODES
+from analyses.catalogue.cross_step import CROSS_STEP
 from analyses.catalogue.dynamics import DYNAMICS
 from analyses.catalogue.failures import FAILURES
 from analyses.catalogue.lens import LENS
@@ -14,6 +15,7 @@ from analyses.catalogue.story import STORY
 from analyses.framework.record import Analysis
 
 CATALOGUE: tuple[Analysis, ...] = (
+    CROSS_STEP,
     PROBING,
     PROBE_READING,
     CODES,
@@ -23,4 +25,4 @@ CATALOGUE: tuple[Analysis, ...] = (
     MECHANISM,
     STORY,
 )
-"""In the order of the navigation."""
+"""In the order of `recurlens --help` and, where they have a page, of the navigation."""

@@ -48,7 +48,7 @@ LENS = Analysis(
         count("kl_steps", "With --tuned: Adam steps on the KL divergence.", 0),
         STEPS,
     ),
-    seeded=True,
+    passes=("seed",),
     check=check,
     frames=lambda study: study.frames(),
     figures=lambda study: study.figures(),

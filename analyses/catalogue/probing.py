@@ -31,7 +31,7 @@ PROBING = Analysis(
         STEPS,
         JOBS,
     ),
-    seeded=True,
+    passes=("seed",),
     frames=lambda study: study.frames(),
     figures=lambda study: study.figures(),
     page=Page(

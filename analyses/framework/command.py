@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -20,11 +20,29 @@ from analyses.options import (
     run_alone,
     wide_console,
 )
-from analyses.studies import say_written, tell, used_options, write_files, write_more
+from analyses.studies import say_written, used_options, write_files, write_more
 from models.files import write_text
 
 if TYPE_CHECKING:
     from models.graph import ComputationGraph
+
+TAKEN: Final = {
+    "text": (options.GraphArgument, None),
+    "graph": (options.GraphOption, None),
+    "graphs_file": (options.GraphsFileOption, None),
+    "n_nodes": (options.NNodesOption, None),
+    "seed": (options.SeedOption, 0),
+    "ops": (options.OpsOption, "ADD"),
+    "model": (options.ModelOption, "compiled"),
+}
+"""Options that say which graphs and which model, each with its default; a record names those that it takes."""
+WRITTEN: Final = {
+    "json_file": (options.JsonOption, None),
+    "out": (options.OutOption, None),
+    "quiet": (options.QuietOption, False),
+    "config": (options.ConfigOption, None),
+}
+"""Options of every command."""
 
 
 def command(record: Analysis) -> Callable[..., None]:
@@ -34,25 +52,15 @@ def command(record: Analysis) -> Callable[..., None]:
     def run(context: typer.Context, **given: Any) -> None:
         run_command(record, context)
 
-    shared = [
-        _parameter("text", options.GraphArgument, None),
-        _parameter("graph", options.GraphOption, None),
-        _parameter("graphs_file", options.GraphsFileOption, None),
-        _parameter("n_nodes", options.NNodesOption, None),
-        _parameter("seed", options.SeedOption, 0),
-        _parameter("ops", options.OpsOption, "ADD"),
-        _parameter("model", options.ModelOption, "compiled"),
-    ]
+    taken = {name: TAKEN[name] for name in record.takes}
     if record.graphs is not None:
-        shared.insert(4, _parameter("n_graphs", options.GraphCountOption, record.graphs))
-    written = [
-        _parameter("json_file", options.JsonOption, None),
-        _parameter("out", options.OutOption, None),
-        _parameter("quiet", options.QuietOption, False),
-        _parameter("config", options.ConfigOption, None),
+        taken["n_graphs"] = (options.GraphCountOption, record.graphs)
+    parameters = [
+        _parameter("context", (typer.Context, inspect.Parameter.empty)),
+        *(_parameter(name, option) for name, option in taken.items()),
+        *(setting.parameter() for setting in record.settings),
+        *(_parameter(name, option) for name, option in WRITTEN.items()),
     ]
-    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    parameters = [context, *shared, *(setting.parameter() for setting in record.settings), *written]
     run.__name__ = run.__qualname__ = f"{record.stem}_command"
     run.__doc__ = record.about
     run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
@@ -71,6 +79,8 @@ def run_command(record: Analysis, context: typer.Context) -> None:
     settings = {setting.name: setting.read(given[setting.name]) for setting in record.settings}
     if record.check is not None:
         record.check(settings)
+    if settings.get("resume") and given["out"] is None:
+        raise InputError("--resume goes on with the sweep in the folder of --out: give --out DIR.")
     outputs = Outputs(record.stem, given["json_file"], given["out"])
     outputs.check()
     model, graphs = (record.source or usual_source)(context, settings)
@@ -79,20 +89,12 @@ def run_command(record: Analysis, context: typer.Context) -> None:
         for setting in record.settings
         if setting.of_study and settings[setting.name] is not None
     }
-    if record.seeded:
-        arguments["seed"] = given["seed"]
-    study = record.function(_one(record, graphs) if record.graphs is None else graphs, model, **arguments)
-    written = write_files(outputs, record.name, study, used_options(context))
-    if outputs.folder is not None:
-        written += write_more(outputs.folder, record.stem, record.frames(study), record.figures(study))
-        if record.as_text:
-            written.append(_write_text(outputs.folder / f"{record.stem}.txt", study.text()))
-    if not record.as_text:
-        tell(study, written, given["quiet"], record.tables(study))
-        return
+    arguments |= {name: given[name] for name in record.passes}
+    study = record.function(_alone(record, graphs) if record.alone else graphs, model=model, **arguments)
+    written = _write(record, study, outputs, context)
     console = wide_console()
     if not given["quiet"]:
-        console.print(study.text(), soft_wrap=True)
+        record.shows(study, console)
         say_written(console, written)
     console.print(study.verdict(), soft_wrap=True)
 
@@ -105,17 +107,30 @@ def usual_source(context: typer.Context, settings: object) -> tuple[str, list[Co
     return model, graph_source(context).graphs(load_model(model))
 
 
-def _one(record: Analysis, graphs: list[ComputationGraph]) -> ComputationGraph:
+def _alone(record: Analysis, graphs: Sequence[Any]) -> Any:
     if len(graphs) != 1:
         raise InputError(f"{record.name} is about one graph, and {len(graphs)} were given.")
     return graphs[0]
 
 
-def _write_text(path: Path, text: str) -> Path:
-    with writing():
-        write_text(path, text + "\n")
-    return path
+def _write(record: Analysis, study: Any, outputs: Outputs, context: typer.Context) -> list[Path]:
+    """All files that are asked for; returns the paths."""
+    written = write_files(outputs, record.name, study, used_options(context), record.drawn)
+    folder = outputs.folder
+    if folder is None:
+        return written
+    written += write_more(folder, record.stem, record.frames(study), record.figures(study))
+    if record.as_text:
+        written.append(folder / f"{record.stem}.txt")
+        with writing():
+            write_text(written[-1], study.text() + "\n")
+    if record.swept(study):
+        from analyses.kept import forget
+
+        forget(folder)
+    return written
 
 
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+def _parameter(name: str, option: tuple[Any, Any]) -> inspect.Parameter:
+    annotation, default = option
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
