@@ -13,38 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from analyses.head_sets import ByTokenStudy, SufficiencyStudy, study_by_token, study_sufficiency
-from analyses.inputs import InputError, Outputs, load_model
-from analyses.kept import forget
-from analyses.options import (
-    MOST_GRAPHS,
-    AddressOption,
-    BackendOption,
-    ConfigOption,
-    GraphArgument,
-    GraphOption,
-    GraphsFileOption,
-    JobsOption,
-    JsonOption,
-    ModelOption,
-    NNodesOption,
-    OpsOption,
-    OutOption,
-    QuietOption,
-    ResumeOption,
-    SeedOption,
-    StepsOption,
-    at_least,
-    check_resume,
-    graph_source,
-    reports_bad_input,
-    run_alone,
-)
-from analyses.studies import tell, used_options, write_files
+from analyses.inputs import InputError, bad_input, load_model
 from models.bounds import index_of
 from models.one_line import one_line
 
@@ -56,9 +28,6 @@ if TYPE_CHECKING:
     from interp.causal.ablation import Ablation, Component
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
-
-MOST_DRAWS = 1000
-"""Random sets of heads."""
 
 
 @one_line
@@ -187,10 +156,8 @@ def study_ablation(
         seed=seed,
     )
     task = partial(ablation_of, graphs=graphs, method=method, at_steps=at_steps, n_steps=n_steps, seed=seed)
-    try:
+    with bad_input():
         parts = list(sweep_graphs(task, wanted, model, jobs, backend, address, kept))
-    except ValueError as error:
-        raise InputError(str(error)) from error
     joined = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("nodes", "solved", "lost", "damaged_for")
@@ -213,8 +180,36 @@ def ablation_of(
     return ablate(model, graphs, [component], method, at_steps, n_steps, seed)
 
 
-def _components(text: str | None, option: str = "--components") -> list[Component] | None:
-    """ "0.3,mlp1" as head 3 of layer 0 and the MLP of layer 1; None stands for all."""
+def study_heads(
+    graphs: Sequence[ComputationGraph],
+    model: str = "compiled",
+    which: Sequence[Component] | None = None,
+    method: str = "zero",
+    keep: Sequence[Component] | None = None,
+    draws: int = 8,
+    by_token: bool = False,
+    n_steps: int | None = None,
+    seed: int = 0,
+    jobs: int = 1,
+    backend: str = "loky",
+    address: str | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+) -> AblationStudy | SufficiencyStudy | ByTokenStudy:
+    """What `recurlens ablate` asks: with `keep` `study_sufficiency`, with `by_token` `study_by_token`, else
+    `study_ablation`, which alone is spread over workers.
+    """
+    if keep is not None:
+        return study_sufficiency(graphs, keep, method, model, draws, n_steps, seed)
+    if by_token:
+        return study_by_token(graphs, which, method, model, n_steps, seed)
+    return study_ablation(
+        graphs, which, method, model, None, n_steps, seed, jobs, backend, address, out, resume
+    )
+
+
+def components_of(text: str | None, option: str = "--components") -> list[Component] | None:
+    """ "0.3,mlp1" as head 3 of layer 0 and the MLP of layer 1; None stands for all. Raises InputError."""
     from interp.causal.ablation import Component
 
     if text is None:
@@ -230,87 +225,12 @@ def _components(text: str | None, option: str = "--components") -> list[Componen
     return found
 
 
-@reports_bad_input
-def ablation_command(
-    context: typer.Context,
-    text: GraphArgument = None,
-    graph: GraphOption = None,
-    graphs_file: GraphsFileOption = None,
-    n_nodes: NNodesOption = None,
-    n_graphs: Annotated[
-        int,
-        typer.Option(
-            "--n-graphs", callback=at_least(1, MOST_GRAPHS), help="Sampled graphs, of seed, seed + 1, ..."
-        ),
-    ] = 1,
-    seed: SeedOption = 0,
-    ops: OpsOption = "ADD",
-    model: ModelOption = "compiled",
-    components: Annotated[
-        str | None,
-        typer.Option("--components", help="Such as 0.3,mlp1.  [default: every head and every MLP]"),
-    ] = None,
-    method: Annotated[str, typer.Option("--method", help="zero, mean or resample.")] = "zero",
-    keep: Annotated[
-        str | None,
-        typer.Option(
-            "--keep", metavar="HEADS", help="Keep these heads alone, such as 0.2,1.7, and all MLPs."
-        ),
-    ] = None,
-    draws: Annotated[
-        int,
-        typer.Option("--draws", callback=at_least(0, MOST_DRAWS), help="With --keep: random sets beside it."),
-    ] = 8,
-    by_token: Annotated[
-        bool,
-        typer.Option("--by-token", help="What heads are for at every kind of token, instead."),
-    ] = False,
-    steps: StepsOption = None,
-    jobs: JobsOption = 1,
-    backend: BackendOption = "loky",
-    address: AddressOption = None,
-    resume: ResumeOption = False,
-    json_file: JsonOption = None,
-    out: OutOption = None,
-    quiet: QuietOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Take out heads and MLPs at every step, and at one step at a time, and see what is lost and what heals."""
-    source = graph_source(context)
-    check_resume(resume, out)
-    outputs = Outputs("ablation", json_file, out)
-    outputs.check()
-    which, kept = _components(components), _components(keep, "--keep")
-    if (kept is not None) + by_token + (kept is not None and which is not None) > 1:
-        raise InputError(
-            "--keep, --components and --by-token: --keep stands alone, the other two can go together."
-        )
-    if (kept is not None or by_token) and (jobs > 1 or resume or backend != "loky" or address is not None):
-        raise InputError(
-            "--keep and --by-token run in one process: leave out --jobs, --backend, --address, --resume."
-        )
-    model = source.fitting(model)
-    loaded = load_model(model)
-    if source.n_nodes is None and n_graphs > 1:
-        raise InputError(f"--n-graphs {n_graphs} draws graphs, so it needs --n-nodes.")
-    drawn = source.many(loaded, n_graphs)
-    study: SufficiencyStudy | ByTokenStudy | AblationStudy
-    spread = {"jobs": jobs, "backend": backend, "address": address, "out": out, "resume": resume}
-    if kept is not None:
-        study = study_sufficiency(drawn, kept, method, model, draws, steps, seed)
-    elif by_token:
-        study = study_by_token(drawn, which, method, model, steps, seed)
-    else:
-        study = study_ablation(drawn, which, method, model, n_steps=steps, seed=seed, **spread)
-    written = write_files(outputs, "ablate", study, used_options(context))
-    if out is not None and isinstance(study, AblationStudy):
-        forget(out)
-    tell(study, written, quiet)
-
-
 def main() -> None:
     """Entry point of `python -m analyses.ablation`."""
-    run_alone(ablation_command)
+    from analyses.catalogue.ablation import ABLATION
+    from analyses.framework.command import run_record
+
+    run_record(ABLATION)
 
 
 if __name__ == "__main__":

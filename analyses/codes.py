@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import InputError, load_model
+from analyses.inputs import InputError, bad_input, load_model
 from analyses.studies import plain, records
 
 if TYPE_CHECKING:
@@ -221,11 +221,9 @@ def study_codes(
     if not graphs:
         raise InputError("There are no graphs to run: give at least one.")
     loaded = load_model(model)
-    try:
+    with bad_input():
         run = loaded.run(list(graphs), n_steps)
         usage, margins = code_usage(loaded, run), snap_margins(loaded, run)
-    except ValueError as error:
-        raise InputError(str(error)) from error
     interventions, reason = None, "none were asked for"
     if edits:
         try:

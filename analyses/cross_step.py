@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyses.framework.pairs import TextPair, text_of_pair
-from analyses.inputs import InputError, load_model
+from analyses.inputs import InputError, bad_input, load_model
 from analyses.studies import plain
 from models.one_line import one_line
 
@@ -180,10 +180,8 @@ def study_cross_step(
         out, resume, CrossStep, model, texts, study="cross-step", name=name, n_steps=n_steps, options=options
     )
     task = partial(cross_step_of, name=name, n_steps=n_steps, options=options)
-    try:
+    with bad_input():
         return CrossStepStudy(model, tuple(sweep_graphs(task, pairs, model, jobs, backend, address, kept)))
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def cross_step_of(

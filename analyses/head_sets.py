@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import InputError, load_model
+from analyses.inputs import bad_input, load_model
 from analyses.studies import plain, records
 from models.one_line import one_line
 
@@ -171,10 +171,8 @@ def study_sufficiency(
     from interp.causal.sufficiency import keep_only
 
     loaded = load_model(model)
-    try:
+    with bad_input():
         return SufficiencyStudy(model, keep_only(loaded, graphs, heads, method, draws, n_steps, seed))
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def study_by_token(
@@ -194,7 +192,5 @@ def study_by_token(
 
     loaded = load_model(model)
     wanted = all_heads(loaded) if heads is None else heads
-    try:
+    with bad_input():
         return ByTokenStudy(model, by_token(loaded, graphs, wanted, method, n_steps, seed))
-    except ValueError as error:
-        raise InputError(str(error)) from error

@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,15 @@ PAPER_LEAVES, PAPER_OPERANDS = 6, 3
 
 class InputError(ValueError):
     """What the user gave cannot be used; the message says what was given and what is allowed."""
+
+
+@contextmanager
+def bad_input(*others: type[Exception]) -> Iterator[None]:
+    """Where what the user gave is used: a ValueError, or one of `others`, becomes an InputError with its message."""
+    try:
+        yield
+    except (ValueError, *others) as error:
+        raise InputError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -256,8 +266,30 @@ def _graph_of_line(line: str, model: RecurrentTransformer) -> ComputationGraph:
     return graph
 
 
+_loaded: ContextVar[dict[str, RecurrentTransformer] | None] = ContextVar("models that are kept", default=None)
+
+
+@contextmanager
+def loading_once() -> Iterator[None]:
+    """While one command runs in this thread, `load_model` gives the same model for the same name."""
+    token = _loaded.set({})
+    try:
+        yield
+    finally:
+        _loaded.reset(token)
+
+
 def load_model(name: str) -> RecurrentTransformer:
     """`models.load(name)`; raises InputError for a name or folder that holds no model."""
+    kept = _loaded.get()
+    if kept is None:
+        return _load(name)
+    if name not in kept:
+        kept[name] = _load(name)
+    return kept[name]
+
+
+def _load(name: str) -> RecurrentTransformer:
     import models
 
     try:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import InputError, load_model
+from analyses.inputs import InputError, bad_input, load_model
 from analyses.studies import records
 from models.one_line import one_line
 
@@ -207,7 +207,7 @@ def study_lens(
     if not graphs:
         raise InputError("There are no graphs to read.")
     loaded = load_model(model)
-    try:
+    with bad_input():
         lens = step_lens(loaded, graphs, n_steps, factor, positions)
         # As many steps in all parts, of models too that take as many as a graph needs.
         direct = direct_logit_attribution(loaded, graphs, lens.n_steps, factor) if attribution else None
@@ -216,8 +216,6 @@ def study_lens(
             fitted = fit_tuned_lens(
                 loaded, graphs, lens.n_steps, factor, positions, kl_steps=kl_steps, seed=seed
             )
-    except ValueError as error:
-        raise InputError(str(error)) from error
     return LensStudy(model, lens, direct, fitted, positions)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from analyses.inputs import InputError, load_model
+from analyses.inputs import InputError, bad_input, load_model
 from analyses.studies import records
 from models.one_line import one_line
 
@@ -121,12 +121,10 @@ def study_mechanism(
     known = loaded.vocabulary.ops
     (operation,) = check_operations(loaded, (operation or next(iter(with_characters(known)), known[0]),))
     needed = {"heads": need_levels, "fourier": need_states, "ablation": need_states, "changes": need_steps}
-    try:
+    with bad_input(NotApplicableError):
         if part in needed:
             needed[part](loaded)
         return MechanismStudy(model, part, *_MAKERS[part](loaded, graphs, operation, seed))
-    except (NotApplicableError, ValueError) as error:
-        raise InputError(str(error)) from error
 
 
 _Found = tuple[str, "pd.DataFrame", "pd.DataFrame", dict[str, "go.Figure"]]

@@ -203,23 +203,6 @@ STEPS_HELP = "Recurrence steps to run.  [default: until the state is stable, or 
 StepsOption = Annotated[
     int | None, typer.Option("--steps", callback=at_least(1, MOST_STEPS), help=STEPS_HELP)
 ]
-AnyStepsOption = Annotated[
-    int | None, typer.Option("--steps", callback=at_least(1, MOST_SETTLED_STEPS), help=STEPS_HELP)
-]
-"""For runs alone: steps that change nothing cost nothing."""
-TargetOption = Annotated[
-    str,
-    typer.Option(
-        "--target", help="What is read: value, depth, operand_1, operand_value_2, operation, shown, ..."
-    ),
-]
-SitesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--sites", help="Such as resid_post,blocks.1.attn.hook_z.  [default: all of the residual stream]"
-    ),
-]
-ProbeOption = Annotated[str, typer.Option("--kind", help="logistic or ridge.")]
 JobsOption = Annotated[
     int, typer.Option("--jobs", callback=at_least(1, MOST_WORKERS), help="Workers, each with one thread.")
 ]
@@ -317,15 +300,16 @@ def fitting_model(context: typer.Context) -> str:
 
 
 def many_graphs(context: typer.Context, model: RecurrentTransformer) -> list[ComputationGraph]:
-    """The graphs that `graph_source` and the parameter `n_graphs` (a GraphCountOption) ask for; fit for `model`.
+    """The graphs that `graph_source` and the parameter `n_graphs`, where there is one, ask for; fit for `model`.
 
-    Raises InputError as `graph_source`, and where --graphs is given and nothing is sampled.
+    Raises InputError as `graph_source`, and where their number is given and nothing is sampled.
     """
-    source = graph_source(context)
+    source, count = graph_source(context), context.params.get("n_graphs", 1)
     asked = context.get_parameter_source("n_graphs")
     if source.n_nodes is None and asked is not None and asked.name == "COMMANDLINE":
-        raise InputError(f"--graphs {context.params['n_graphs']} samples graphs, so it needs --n-nodes.")
-    return source.many(model, context.params["n_graphs"])
+        flag = next(param.opts[0] for param in context.command.params if param.name == "n_graphs")
+        raise InputError(f"{flag} {count} samples graphs, so it needs --n-nodes.")
+    return source.many(model, count)
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from analyses.framework.pairs import TextPair, text_of_pair
-from analyses.inputs import InputError
+from analyses.inputs import InputError, bad_input
 from analyses.studies import records
 from models.one_line import one_line
 
@@ -263,12 +263,10 @@ def patch(
             n_steps=n_steps,
             progress=report if len(pairs) == 1 and jobs == 1 else None,
         )
-        try:
+        with bad_input():
             for sweep in sweep_graphs(task, pairs, model, jobs, backend, address, kept):
                 sweeps.append(sweep)
                 report(len(sweeps), len(pairs))
-        except ValueError as error:
-            raise InputError(str(error)) from error
     if len(sweeps) > 1 and all(sweep.clean == sweep.corrupt for sweep in sweeps):
         raise InputError(
             f"{sweeps[0].metric} is the same in the clean and the corrupt run of all {len(sweeps)} pairs, so that "

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import GraphSource, InputError, load_model
+from analyses.inputs import GraphSource, InputError, bad_input, load_model
 from analyses.studies import records
 from models.one_line import one_line
 
@@ -119,12 +119,10 @@ def study_reading(
     used = {name for graph in graphs for name in graph.ops}
     ops = tuple(name for name in loaded.vocabulary.ops if name in used) or loaded.vocabulary.ops[:1]
     training = GraphSource(n_nodes=n_nodes, seed=seed, ops=ops).many(loaded, n_training)
-    try:
+    with bad_input():
         reading = read_with_probes(
             loaded, graphs, training=training, target=target, sites=sites or SITES, status=status, kind=kind
         )
-    except ValueError as error:
-        raise InputError(str(error)) from error
     return ProbeReadingStudy(model, reading, n_training)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import InputError, load_model
+from analyses.inputs import InputError, bad_input, load_model
 from analyses.studies import records
 from models.one_line import one_line
 
@@ -169,7 +169,7 @@ def study_probes(
     transfers: list[ProbeTransfer] = []
     circles: list[CircularProbe] = []
     left_out: list[str] = []
-    try:
+    with bad_input():
         if not 2 <= folds <= len(graphs):
             raise InputError(
                 f"{folds} folds need {folds} graphs or more, since no graph is split, and 2 folds at least; "
@@ -194,8 +194,6 @@ def study_probes(
                 transfers.append(probe_transfer(data, transfer, target, untrained, kind=kind, **common))
             if circular:
                 circles.append(circular_probe(data, target, untrained, **common))
-    except ValueError as error:
-        raise InputError(str(error)) from error
     return ProbingStudy(model, tuple(grids), tuple(transfers), tuple(circles), tuple(left_out), len(graphs))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import InputError, check_fits, load_model
+from analyses.inputs import bad_input, check_fits, load_model
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -115,10 +115,8 @@ def study_story(
     loaded = load_model(model)
     check_fits(graph, loaded)
     chosen = list(nodes) or [len(graph) - 1]
-    try:
+    with bad_input():
         stories = tuple(story(loaded, graph, node, n_steps, n, least, seed) for node in chosen)
-    except ValueError as error:
-        raise InputError(str(error)) from error
     return StoryStudy(model, stories)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analyses.inputs import GraphSource, InputError, Outputs, load_model, parse_operations
+from analyses.inputs import GraphSource, InputError, Outputs, bad_input, load_model, parse_operations
 from analyses.options import (
     MOST_GRAPHS,
     OPS_METAVAR,
@@ -160,11 +160,9 @@ def study_training(graphs: Sequence[ComputationGraph], model: str = "discrete-co
     from models.snapshots import snapshots
     from models.storage import CheckpointError
 
-    try:
+    with bad_input(CheckpointError):
         dynamics = training_dynamics(snapshots(model), graphs)
         return TrainingStudy(model, dynamics, born_distances(snapshots(model), graphs))
-    except (CheckpointError, ValueError) as error:
-        raise InputError(str(error)) from error
 
 
 @reports_bad_input

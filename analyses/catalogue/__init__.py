@@ -3,19 +3,25 @@
 A record names its function by a text, so that nothing heavy is imported for `--help`.
 """
 
+from analyses.catalogue.ablation import ABLATION
 from analyses.catalogue.codes import CODES
 from analyses.catalogue.cross_step import CROSS_STEP
 from analyses.catalogue.dynamics import DYNAMICS
+from analyses.catalogue.evaluate import EVALUATE
 from analyses.catalogue.failures import FAILURES
 from analyses.catalogue.lens import LENS
 from analyses.catalogue.mechanism import MECHANISM
 from analyses.catalogue.probe_reading import PROBE_READING
 from analyses.catalogue.probing import PROBING
+from analyses.catalogue.solve import SOLVE
 from analyses.catalogue.story import STORY
 from analyses.framework.record import Analysis
 
 CATALOGUE: tuple[Analysis, ...] = (
+    SOLVE,
+    EVALUATE,
     CROSS_STEP,
+    ABLATION,
     PROBING,
     PROBE_READING,
     CODES,

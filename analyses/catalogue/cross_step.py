@@ -41,7 +41,6 @@ CROSS_STEP = Analysis(
     graphs=None,
     passes=("out",),
     source=pair_source,
-    figures=lambda study: {},
     swept=lambda study: True,
 )
 """Functions: `analyses.cross_step`."""

@@ -11,10 +11,9 @@ import typer
 
 from analyses import options
 from analyses.framework.record import Analysis
-from analyses.inputs import InputError, Outputs, load_model, writing
+from analyses.inputs import InputError, Outputs, load_model, loading_once, writing
 from analyses.options import (
     fitting_model,
-    graph_source,
     many_graphs,
     reports_bad_input,
     run_alone,
@@ -50,7 +49,8 @@ def command(record: Analysis) -> Callable[..., None]:
 
     @reports_bad_input
     def run(context: typer.Context, **given: Any) -> None:
-        run_command(record, context)
+        with loading_once():
+            run_command(record, context)
 
     taken = {name: TAKEN[name] for name in record.takes}
     if record.graphs is not None:
@@ -102,9 +102,7 @@ def run_command(record: Analysis, context: typer.Context) -> None:
 def usual_source(context: typer.Context, settings: object) -> tuple[str, list[ComputationGraph]]:
     """The model, which knows the operations of the graphs where it is a compiled one, and the graphs."""
     model = fitting_model(context)
-    if "n_graphs" in context.params:
-        return model, many_graphs(context, load_model(model))
-    return model, graph_source(context).graphs(load_model(model))
+    return model, many_graphs(context, load_model(model))
 
 
 def _alone(record: Analysis, graphs: Sequence[Any]) -> Any:

@@ -71,7 +71,7 @@ class Section:
 
 
 def _figures(study: Any) -> Mapping[str, go.Figure]:
-    return dict(list(study.figures().items())[1:])
+    return dict(list(study.figures().items())[1:]) if hasattr(study, "figures") else {}
 
 
 def _shows(study: Any, console: Console) -> None:
@@ -86,7 +86,8 @@ class Analysis:
         name: of the command. files: what names of its files begin with; default: the name, with `_` for dashes.
         about: what the command does, a sentence.
         study: `module:function`. The function takes the graphs (one where `graphs` is None), the name of a model and
-            the settings, and returns a study (`analyses.studies.Study`) with `table`, `verdict` and `figures` too.
+            the settings, and returns a study: `to_dict`, `to_frame`, `table`, `verdict`, `figure`, and, where there are
+            several, `figures`.
         settings: its other arguments.
         graphs: sampled where none are given in full, unless `--graphs` says otherwise; None: there is no such option.
         alone: whether it is about one graph, which the function gets alone.

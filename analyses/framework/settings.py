@@ -166,9 +166,11 @@ SWEEP = (
 """Of an analysis that is spread over workers (`analyses.sweeps`) and keeps its parts (`analyses.kept`)."""
 
 
-def count(name: str, help: str, default: int, least: int = 0, argument: str = "") -> Setting:
+def count(
+    name: str, help: str, default: int, least: int = 0, argument: str = "", of_study: bool = True
+) -> Setting:
     """A setting that counts something."""
-    return Setting(name, help, default, int, argument, least=least, most=MOST_GRAPHS)
+    return Setting(name, help, default, int, argument, least=least, most=MOST_GRAPHS, of_study=of_study)
 
 
 PAIRS = (
@@ -179,6 +181,6 @@ PAIRS = (
         of_study=False,
     ),
     Setting("node", "The node that is edited.  [default: drawn]", of_study=False),
-    replace(count("n_pairs", "Sampled pairs, of seed, seed + 1, ...", 1, 1), of_study=False),
+    count("n_pairs", "Sampled pairs, of seed, seed + 1, ...", 1, 1, of_study=False),
 )
 """Of an analysis of pairs of graphs (`analyses.framework.pairs`)."""
