@@ -12,19 +12,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from analyses.head_sets import ByTokenStudy, SufficiencyStudy, study_by_token, study_sufficiency
-from analyses.inputs import InputError, bad_input, load_model
+from analyses.inputs import InputError, load_model
+from analyses.studies import StudyOf
+from analyses.tables import table_of
 from models.bounds import index_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import plotly.graph_objects as go
     from rich.table import Table
 
+    from analyses.sweeps import Spread
     from interp.causal.ablation import Ablation, Component
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
@@ -32,19 +32,8 @@ if TYPE_CHECKING:
 
 @one_line
 @dataclass(frozen=True)
-class AblationStudy:
+class AblationStudy(StudyOf["Ablation"]):
     """What ablations do to `model` (its name)."""
-
-    model: str
-    result: Ablation
-
-    def to_frame(self) -> pd.DataFrame:
-        """`interp.Ablation.to_frame`."""
-        return self.result.to_frame()
-
-    def figure(self) -> go.Figure:
-        """`interp.causal.ablation_figure`."""
-        return self.result.figure()
 
     def records(self) -> list[dict[str, Any]]:
         """A record a component: the change of right nodes and solved graphs at the end, off at every step; the largest
@@ -82,13 +71,9 @@ class AblationStudy:
 
     def table(self) -> Table:
         """A rich table of `records`."""
-        from rich.table import Table
-
         title = f"{self.model}: {self.result.method} ablation, change of accuracy"
-        table = Table(title=title, title_justify="left")
         columns = ("component", "nodes, tied", "graphs, tied", "nodes, one step", "steps damaged")
-        for column in columns:
-            table.add_column(column, justify="left" if column == "component" else "right")
+        table = table_of(title, columns, ("component",))
         for record in self.records():
             lasting = "to the end" if record["damaged_for"] is None else str(record["damaged_for"])
             shares = [
@@ -116,18 +101,11 @@ def study_ablation(
     at_steps: Sequence[int] | None = None,
     n_steps: int | None = None,
     seed: int = 0,
-    jobs: int = 1,
-    backend: str = "loky",
-    address: str | None = None,
-    out: Path | None = None,
-    resume: bool = False,
+    **spread: Unpack[Spread],
 ) -> AblationStudy:
     """Ablate components of the model of a name or path, one component an item of `analyses.sweeps`.
 
-    Other arguments as for `interp.ablate`.
-
-    out, resume: a folder that keeps every result as it is there, and whether to go on with those that it has
-    (`analyses.kept`); the caller writes the table and then calls `analyses.kept.forget(out)`.
+    Other arguments as for `interp.ablate`. spread: `analyses.sweeps.Spread`.
 
     Raises:
         InputError: no graph, or a component, method, step or backend that cannot be used; with `out`, an interrupted
@@ -135,29 +113,22 @@ def study_ablation(
     """
     import numpy as np
 
-    from analyses.kept import keep_results
-    from analyses.sweeps import sweep_graphs
+    from analyses.sweeps import kept_sweep
     from interp.causal.ablation import Ablation, components
 
     wanted = list(components(load_model(model)) if which is None else which)
     if not wanted:
         raise InputError("There is nothing to ablate: give at least one component.")
-    kept = keep_results(
-        out,
-        resume,
-        Ablation,
-        model,
-        [str(component) for component in wanted],
-        study="ablation",
-        graphs=[graph.to_json() for graph in graphs],
-        method=method,
-        at_steps=None if at_steps is None else list(at_steps),
-        n_steps=n_steps,
-        seed=seed,
-    )
-    task = partial(ablation_of, graphs=graphs, method=method, at_steps=at_steps, n_steps=n_steps, seed=seed)
-    with bad_input():
-        parts = list(sweep_graphs(task, wanted, model, jobs, backend, address, kept))
+    asked: dict[str, Any] = {
+        "method": method,
+        "at_steps": None if at_steps is None else list(at_steps),
+        "n_steps": n_steps,
+        "seed": seed,
+    }
+    texts = [str(component) for component in wanted]
+    about = {"study": "ablation", "graphs": [graph.to_json() for graph in graphs], **asked}
+    task = partial(ablation_of, graphs=graphs, **asked)
+    parts = list(kept_sweep(task, wanted, model, Ablation, texts, about, **spread))
     joined = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("nodes", "solved", "lost", "damaged_for")
@@ -190,11 +161,7 @@ def study_heads(
     by_token: bool = False,
     n_steps: int | None = None,
     seed: int = 0,
-    jobs: int = 1,
-    backend: str = "loky",
-    address: str | None = None,
-    out: Path | None = None,
-    resume: bool = False,
+    **spread: Unpack[Spread],
 ) -> AblationStudy | SufficiencyStudy | ByTokenStudy:
     """What `recurlens ablate` asks: with `keep` `study_sufficiency`, with `by_token` `study_by_token`, else
     `study_ablation`, which alone is spread over workers.
@@ -203,9 +170,7 @@ def study_heads(
         return study_sufficiency(graphs, keep, method, model, draws, n_steps, seed)
     if by_token:
         return study_by_token(graphs, which, method, model, n_steps, seed)
-    return study_ablation(
-        graphs, which, method, model, None, n_steps, seed, jobs, backend, address, out, resume
-    )
+    return study_ablation(graphs, which, method, model, None, n_steps, seed, **spread)
 
 
 def components_of(text: str | None, option: str = "--components") -> list[Component] | None:
@@ -225,13 +190,7 @@ def components_of(text: str | None, option: str = "--components") -> list[Compon
     return found
 
 
-def main() -> None:
-    """Entry point of `python -m analyses.ablation`."""
-    from analyses.catalogue.ablation import ABLATION
-    from analyses.framework.command import run_record
-
-    run_record(ABLATION)
-
-
 if __name__ == "__main__":
-    main()
+    from analyses.framework.command import run_named
+
+    run_named("ablate")

@@ -19,10 +19,8 @@ from analyses.framework.command import command
 from analyses.inputs import InputError
 from analyses.options import ConfigOption, at_least, reports_bad_input
 from analyses.own_metric import OWN, metric_name
-from analyses.patch_command import patch_command
 from analyses.report import report_command
 from analyses.train import train_command
-from analyses.training_dynamics import training_command
 
 HOST = "127.0.0.1"
 APP = Path(__file__).resolve().parent.parent / "dashboards" / "app.py"
@@ -37,12 +35,10 @@ app = typer.Typer(
 )
 
 
-app.command("train")(train_command)
-app.command("patch")(patch_command)
 for record in CATALOGUE:
     app.command(record.name)(command(record))
+app.command("train")(train_command)
 app.command("report")(report_command)
-app.command("training-dynamics")(training_command)
 
 
 @app.command("dashboard")

@@ -11,12 +11,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from analyses.framework.pairs import TextPair, text_of_pair
-from analyses.inputs import InputError, bad_input, load_model
+from analyses.inputs import InputError, load_model
 from analyses.studies import plain
+from analyses.tables import table_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from rich.table import Table
 
+    from analyses.sweeps import Spread
     from interp.causal.cross_step import CrossStep, Positions
     from models.recurrent import RecurrentTransformer
 
@@ -78,13 +79,9 @@ class CrossStepStudy:
 
     def table(self) -> Table:
         """A rich table, a row a pair."""
-        from rich.table import Table
-
-        table = Table(title=f"{self.model}: cross-step patching", title_justify="left")
         columns = ("pair", "nodes read", "clean", "corrupt", "cells", "with an effect predicted", "as predicted",
                    "by no effect", "others as without", "correlation")  # fmt: skip
-        for column in columns:
-            table.add_column(column, justify="right")
+        table = table_of(f"{self.model}: cross-step patching", columns)
         for index, result in enumerate(self.results):
             found = (result.matched(), result.matched_by_nothing(), result.silent_matched())
             shares = ["" if math.isnan(share) else f"{share:.1%}" for share in found]
@@ -143,31 +140,24 @@ def study_cross_step(
     name: str = "state",
     model: str = "compiled",
     n_steps: int | None = None,
-    jobs: int = 1,
-    backend: str = "loky",
-    address: str | None = None,
-    out: Path | None = None,
-    resume: bool = False,
     layer: int | None = None,
     head: int | None = None,
     pos: Positions = "all",
     metric: str = "accuracy",
     lag: int | None = None,
     carries: str | None = None,
+    **spread: Unpack[Spread],
 ) -> CrossStepStudy:
     """The matrix of every pair, with the model of a name or path.
 
     name, layer, head, pos: the site. n_steps: side of the matrices; None: as many steps as the longest of all runs has.
-    metric, lag, carries: as for `interp.cross_step_matrix`. jobs, backend, address: as for `analyses.sweeps`.
-    out, resume: a folder that keeps every result as it is there, and whether to go on with those that it has
-    (`analyses.kept`); the caller writes the table and then calls `analyses.kept.forget(out)`.
+    metric, lag, carries: as for `interp.cross_step_matrix`. spread: `analyses.sweeps.Spread`.
 
     Raises:
         InputError: no pair, or a pair, site, metric or backend that cannot be used; with `out`, an interrupted sweep
             of other settings.
     """
-    from analyses.kept import keep_results
-    from analyses.sweeps import sweep_graphs
+    from analyses.sweeps import kept_sweep
     from interp.causal.cross_step import CrossStep
 
     if not pairs:
@@ -176,12 +166,10 @@ def study_cross_step(
         n_steps = load_model(model).run([graph for pair in pairs for graph in pair]).n_steps
     texts = [text_of_pair(pair) for pair in pairs]
     options = {"layer": layer, "head": head, "pos": pos, "metric": metric, "lag": lag, "carries": carries}
-    kept = keep_results(
-        out, resume, CrossStep, model, texts, study="cross-step", name=name, n_steps=n_steps, options=options
-    )
-    task = partial(cross_step_of, name=name, n_steps=n_steps, options=options)
-    with bad_input():
-        return CrossStepStudy(model, tuple(sweep_graphs(task, pairs, model, jobs, backend, address, kept)))
+    asked: dict[str, Any] = {"name": name, "n_steps": n_steps, "options": options}
+    about = {"study": "cross-step", **asked}
+    task = partial(cross_step_of, **asked)
+    return CrossStepStudy(model, tuple(kept_sweep(task, pairs, model, CrossStep, texts, about, **spread)))
 
 
 def cross_step_of(
@@ -193,13 +181,7 @@ def cross_step_of(
     return cross_step_matrix(model, *pair, name, n_steps=n_steps, **options)
 
 
-def main() -> None:
-    """Entry point of `python -m analyses.cross_step`."""
-    from analyses.catalogue.cross_step import CROSS_STEP
-    from analyses.framework.command import run_record
-
-    run_record(CROSS_STEP)
-
-
 if __name__ == "__main__":
-    main()
+    from analyses.framework.command import run_named
+
+    run_named("cross-step")

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from analyses.inputs import PAPER_LEAVES, PAPER_OPERANDS, bad_input, load_model, n_tokens, sample_graph
+from analyses.tables import table_of
 from interp.statistics.shares import wilson_interval
 from models.one_line import one_line
 
@@ -115,22 +116,9 @@ class Evaluation:
 
     def table(self) -> Table:
         """A rich table, a row for each size."""
-        from rich.table import Table
-
-        table = Table(title=self.model, title_justify="left")
-        for name in (
-            "nodes",
-            "graphs",
-            "fully solved",
-            "95 % interval",
-            "node accuracy",
-            "at depth + 1",
-            "best step",
-            "mean steps",
-            "max steps",
-            "mean levels",
-        ):
-            table.add_column(name, justify="right")
+        columns = ["nodes", "graphs", "fully solved", "95 % interval", "node accuracy", "at depth + 1"]
+        columns += ["best step", "mean steps", "max steps", "mean levels"]
+        table = table_of(self.model, columns)
         for size in self.sizes:
             table.add_row(
                 str(size.n_nodes),

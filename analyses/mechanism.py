@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analyses.inputs import InputError, bad_input, load_model
 from analyses.studies import records
+from analyses.tables import table_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -64,11 +65,8 @@ class MechanismStudy:
 
     def table(self) -> Table:
         """A rich table of the summary."""
-        from rich.table import Table
-
-        table = Table(
-            *map(str, self.summary.columns), title=f"{self.model}: {self.part}", title_justify="left"
-        )
+        columns = list(map(str, self.summary.columns))
+        table = table_of(f"{self.model}: {self.part}", columns, left=columns)
         for row in self.summary.itertuples(index=False):
             table.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row))
         return table
@@ -291,13 +289,7 @@ _MAKERS: Final[Mapping[str, Callable[..., _Found]]] = {
 }
 
 
-def main() -> None:
-    """Entry point of `python -m analyses.mechanism`."""
-    from analyses.catalogue.mechanism import MECHANISM
-    from analyses.framework.command import run_record
-
-    run_record(MECHANISM)
-
-
 if __name__ == "__main__":
-    main()
+    from analyses.framework.command import run_named
+
+    run_named("mechanism")

@@ -16,7 +16,6 @@ from rich.console import Console
 
 from analyses import terminal
 from analyses.inputs import GraphSource, InputError, parse_operations, writing
-from models.bounds import MOST_STEPS
 from models.files import check_file
 from models.graph_errors import clip
 from models.operations import OPERATIONS
@@ -200,24 +199,6 @@ GraphCountOption = Annotated[
     ),
 ]
 STEPS_HELP = "Recurrence steps to run.  [default: until the state is stable, or as many as the method fixes]"
-StepsOption = Annotated[
-    int | None, typer.Option("--steps", callback=at_least(1, MOST_STEPS), help=STEPS_HELP)
-]
-JobsOption = Annotated[
-    int, typer.Option("--jobs", callback=at_least(1, MOST_WORKERS), help="Workers, each with one thread.")
-]
-BackendOption = Annotated[str, typer.Option("--backend", help="Of joblib: loky, threading, ray or dask.")]
-AddressOption = Annotated[
-    str | None,
-    typer.Option(
-        "--address",
-        metavar="ADDRESS",
-        help="A running cluster, with --backend dask (tcp://host:8786) or ray (ray://host:10001, auto).",
-    ),
-]
-ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on with the sweep that was interrupted in the folder of --out.")
-]
 JsonOption = Annotated[
     Path | None,
     typer.Option(
@@ -227,6 +208,10 @@ JsonOption = Annotated[
 OutOption = Annotated[
     Path | None,
     typer.Option("--out", callback=a_path, metavar="DIR", help="Write the results into this folder."),
+]
+QuickOption = Annotated[bool, typer.Option("--quick", help="A few small graphs: a look, not a result.")]
+SectionJobsOption = Annotated[
+    int, typer.Option("--jobs", callback=at_least(1, MOST_WORKERS), help="Sections made at the same time.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the last line only.")]
 ConfigOption = Annotated[
@@ -243,12 +228,6 @@ ConfigOption = Annotated[
 
 GRAPH_SOURCES = {"text": "GRAPH", "graph": "--graph", "graphs_file": "--graphs-file", "n_nodes": "--n-nodes"}
 """Parameters that ask for graphs, and how a user writes them."""
-
-
-def check_resume(resume: bool, out: Path | None) -> None:
-    """Raises InputError for --resume without the folder that it is about."""
-    if resume and out is None:
-        raise InputError("--resume goes on with the sweep in the folder of --out: give --out DIR.")
 
 
 def only_one(context: typer.Context, names: dict[str, str]) -> str:

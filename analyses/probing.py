@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyses.inputs import InputError, bad_input, load_model
 from analyses.studies import records
+from analyses.tables import table_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -81,16 +82,11 @@ class ProbingStudy:
 
     def table(self) -> Table:
         """A rich table, a row a status and site: means over steps, weighted by rows; and the best step."""
-        from rich.table import Table
-
         first = self.grids[0]
         title = f"{self.model}: {first.target} read by {first.kind} probes, {self.n_graphs} graphs"
-        table = Table(title=title, title_justify="left")
-        for name in ("nodes", "site"):
-            table.add_column(name)
         shown = ("accuracy", "majority", "shuffled", "untrained", "control_task", "selectivity")
-        for name in (*shown, "best (step)"):
-            table.add_column(name.replace("_", " "), justify="right")
+        columns = ("nodes", "site", *(name.replace("_", " ") for name in shown), "best (step)")
+        table = table_of(title, columns, ("nodes", "site"))
         for grid in self.grids:
             for row in grid.by_site().to_dict("records"):
                 means = [f"{row[name]:.3f}" for name in shown]
@@ -197,13 +193,7 @@ def study_probes(
     return ProbingStudy(model, tuple(grids), tuple(transfers), tuple(circles), tuple(left_out), len(graphs))
 
 
-def main() -> None:
-    """Entry point of `python -m analyses.probing`."""
-    from analyses.catalogue.probing import PROBING
-    from analyses.framework.command import run_record
-
-    run_record(PROBING)
-
-
 if __name__ == "__main__":
-    main()
+    from analyses.framework.command import run_named
+
+    run_named("probe")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import typer
 
 from analyses.inputs import Outputs, writing
-from analyses.options import repeated_graphs, wide_console
+from analyses.options import repeated_graphs
 from models.files import write_text
 from models.printable import printable
 
@@ -18,17 +19,35 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
     from rich.console import Console
-    from rich.table import Table
 
 _NOT_WHAT_WAS_RUN = {"out", "json_file", "quiet", "config", "resume"}
 
 
-class Told(Protocol):
-    """A result that can be printed."""
+class Result(Protocol):
+    """A result that is a table and a figure."""
 
-    def table(self) -> Table: ...
+    def to_frame(self) -> pd.DataFrame: ...
 
-    def verdict(self) -> str: ...
+    def figure(self) -> go.Figure: ...
+
+
+R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True)
+class StudyOf(Generic[R]):
+    """What was found in `model` (its name), with the table and the figure of the result."""
+
+    model: str
+    result: R
+
+    def to_frame(self) -> pd.DataFrame:
+        """That of the result."""
+        return self.result.to_frame()
+
+    def figure(self) -> go.Figure:
+        """That of the result."""
+        return self.result.figure()
 
 
 def plain(value: Any) -> Any:
@@ -110,16 +129,6 @@ def write_more(
             written.append(folder / f"{name}_{title}.html")
             write_html(figure, written[-1])
     return written
-
-
-def tell(study: Told, written: Iterable[Path], quiet: bool, tables: Iterable[Table] | None = None) -> None:
-    """Print what was found: tables (the study's), the files written, and last the verdict; quiet: that alone."""
-    console = wide_console()
-    if not quiet:
-        for table in [study.table()] if tables is None else tables:
-            console.print(table)
-        say_written(console, written)
-    console.print(study.verdict(), soft_wrap=True)
 
 
 def say_written(console: Console, paths: Iterable[Path]) -> None:

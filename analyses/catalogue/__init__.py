@@ -11,15 +11,18 @@ from analyses.catalogue.evaluate import EVALUATE
 from analyses.catalogue.failures import FAILURES
 from analyses.catalogue.lens import LENS
 from analyses.catalogue.mechanism import MECHANISM
+from analyses.catalogue.patching import PATCHING
 from analyses.catalogue.probe_reading import PROBE_READING
 from analyses.catalogue.probing import PROBING
 from analyses.catalogue.solve import SOLVE
 from analyses.catalogue.story import STORY
+from analyses.catalogue.training_dynamics import TRAINING_DYNAMICS
 from analyses.framework.record import Analysis
 
 CATALOGUE: tuple[Analysis, ...] = (
     SOLVE,
     EVALUATE,
+    PATCHING,
     CROSS_STEP,
     ABLATION,
     PROBING,
@@ -30,5 +33,6 @@ CATALOGUE: tuple[Analysis, ...] = (
     FAILURES,
     MECHANISM,
     STORY,
+    TRAINING_DYNAMICS,
 )
 """In the order of `recurlens --help` and, where they have a page, of the navigation."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,9 +68,11 @@ def command(record: Analysis) -> Callable[..., None]:
     return run
 
 
-def run_record(record: Analysis) -> None:
-    """Run the command by itself, as `python -m analyses.NAME` does."""
-    run_alone(command(record))
+def run_named(name: str) -> None:
+    """Run the command of a name by itself, as `python -m analyses.MODULE` does."""
+    from analyses.catalogue import CATALOGUE
+
+    run_alone(next(command(record) for record in CATALOGUE if record.name == name))
 
 
 def run_command(record: Analysis, context: typer.Context) -> None:
@@ -79,8 +81,8 @@ def run_command(record: Analysis, context: typer.Context) -> None:
     settings = {setting.name: setting.read(given[setting.name]) for setting in record.settings}
     if record.check is not None:
         record.check(settings)
-    if settings.get("resume") and given["out"] is None:
-        raise InputError("--resume goes on with the sweep in the folder of --out: give --out DIR.")
+    if "resume" in settings:
+        _check_sweep(settings, given["out"])
     outputs = Outputs(record.stem, given["json_file"], given["out"])
     outputs.check()
     model, graphs = (record.source or usual_source)(context, settings)
@@ -89,6 +91,7 @@ def run_command(record: Analysis, context: typer.Context) -> None:
         for setting in record.settings
         if setting.of_study and settings[setting.name] is not None
     }
+    arguments |= record.arguments(settings)
     arguments |= {name: given[name] for name in record.passes}
     study = record.function(_alone(record, graphs) if record.alone else graphs, model=model, **arguments)
     written = _write(record, study, outputs, context)
@@ -103,6 +106,15 @@ def usual_source(context: typer.Context, settings: object) -> tuple[str, list[Co
     """The model, which knows the operations of the graphs where it is a compiled one, and the graphs."""
     model = fitting_model(context)
     return model, many_graphs(context, load_model(model))
+
+
+def _check_sweep(settings: Mapping[str, Any], out: Path | None) -> None:
+    """Raises InputError for workers that there cannot be, and for what cannot be resumed."""
+    from analyses.sweeps import check_backend
+
+    check_backend(settings["backend"], settings["address"])
+    if settings["resume"] and out is None:
+        raise InputError("--resume goes on with the sweep in the folder of --out: give --out DIR.")
 
 
 def _alone(record: Analysis, graphs: Sequence[Any]) -> Any:

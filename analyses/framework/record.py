@@ -93,6 +93,7 @@ class Analysis:
         alone: whether it is about one graph, which the function gets alone.
         takes: options that say which graphs and which model, by the names of `analyses.framework.command`.
         passes: names of options that are no settings and that the function takes too: seed, out, quiet.
+        arguments: of the settings, further arguments of the function, which several of them make together.
         check: called with all settings before anything is done; raises InputError where they do not go together.
         source: of the command's context and settings, the model to load and the graphs, or whatever the function takes
             in their place; None: the usual options.
@@ -111,6 +112,7 @@ class Analysis:
     alone: bool = False
     takes: tuple[str, ...] = ("text", "graph", "graphs_file", "n_nodes", "seed", "ops", "model")
     passes: tuple[str, ...] = ()
+    arguments: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda settings: {}
     check: Callable[[Mapping[str, Any]], None] | None = None
     source: Callable[[typer.Context, Mapping[str, Any]], tuple[str, Sequence[Any]]] | None = None
     frames: Callable[[Any], Mapping[str, Any]] = lambda study: {}
