@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 @one_line
 @dataclass(frozen=True)
-class AblationStudy(StudyOf["Ablation"]):
+class AblationStudy(StudyOf):
     """What ablations do to `model` (its name)."""
+
+    result: Ablation
 
     def records(self) -> list[dict[str, Any]]:
         """A record a component: the change of right nodes and solved graphs at the end, off at every step; the largest

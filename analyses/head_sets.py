@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from interp.causal.ablation import Component
+    from interp.causal.by_token import ByToken
+    from interp.causal.sufficiency import Sufficiency
     from models.graph import ComputationGraph
 
 LEAST_BROKEN = 0.1
@@ -26,8 +28,10 @@ LEAST_BROKEN = 0.1
 
 @one_line
 @dataclass(frozen=True)
-class SufficiencyStudy(StudyOf["Sufficiency"]):
+class SufficiencyStudy(StudyOf):
     """What a set of heads of `model` (its name) solves alone."""
+
+    result: Sufficiency
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: what was run, and a record for every set."""
@@ -71,8 +75,10 @@ class SufficiencyStudy(StudyOf["Sufficiency"]):
 
 @one_line
 @dataclass(frozen=True)
-class ByTokenStudy(StudyOf["ByToken"]):
+class ByTokenStudy(StudyOf):
     """What heads of `model` (its name) are for, by kind of token."""
+
+    result: ByToken
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
@@ -31,15 +31,12 @@ class Result(Protocol):
     def figure(self) -> go.Figure: ...
 
 
-R = TypeVar("R", bound=Result)
-
-
 @dataclass(frozen=True)
-class StudyOf(Generic[R]):
+class StudyOf:
     """What was found in `model` (its name), with the table and the figure of the result."""
 
     model: str
-    result: R
+    result: Result
 
     def to_frame(self) -> pd.DataFrame:
         """That of the result."""

@@ -151,6 +151,7 @@ SITES = Setting(
     "Such as resid_post,blocks.1.attn.hook_z.  [default: all of the residual stream]",
     names=True,
 )
+POSITIONS = Setting("positions", "Tokens: rhs, operands or all.", "rhs")
 PROBE = Setting("kind", "logistic or ridge.", "logistic")
 JOBS = Setting("jobs", "Workers, each with one thread.", 1, int, least=1, most=MOST_WORKERS)
 SWEEP = (
