@@ -12,70 +12,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any, Unpack
 
 from analyses.head_sets import ByTokenStudy, SufficiencyStudy, study_by_token, study_sufficiency
-from analyses.inputs import InputError, Outputs, load_model
-from analyses.kept import forget
-from analyses.options import (
-    MOST_GRAPHS,
-    AddressOption,
-    BackendOption,
-    ConfigOption,
-    GraphArgument,
-    GraphOption,
-    GraphsFileOption,
-    JobsOption,
-    JsonOption,
-    ModelOption,
-    NNodesOption,
-    OpsOption,
-    OutOption,
-    QuietOption,
-    ResumeOption,
-    SeedOption,
-    StepsOption,
-    at_least,
-    check_resume,
-    graph_source,
-    reports_bad_input,
-    run_alone,
-)
-from analyses.studies import tell, used_options, write_files
+from analyses.inputs import InputError, load_model
+from analyses.studies import StudyOf
+from analyses.tables import table_of
 from models.bounds import index_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import plotly.graph_objects as go
     from rich.table import Table
 
+    from analyses.sweeps import Spread
     from interp.causal.ablation import Ablation, Component
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
 
-MOST_DRAWS = 1000
-"""Random sets of heads."""
-
 
 @one_line
 @dataclass(frozen=True)
-class AblationStudy:
+class AblationStudy(StudyOf):
     """What ablations do to `model` (its name)."""
 
-    model: str
     result: Ablation
-
-    def to_frame(self) -> pd.DataFrame:
-        """`interp.Ablation.to_frame`."""
-        return self.result.to_frame()
-
-    def figure(self) -> go.Figure:
-        """`interp.causal.ablation_figure`."""
-        return self.result.figure()
 
     def records(self) -> list[dict[str, Any]]:
         """A record a component: the change of right nodes and solved graphs at the end, off at every step; the largest
@@ -113,13 +73,9 @@ class AblationStudy:
 
     def table(self) -> Table:
         """A rich table of `records`."""
-        from rich.table import Table
-
         title = f"{self.model}: {self.result.method} ablation, change of accuracy"
-        table = Table(title=title, title_justify="left")
         columns = ("component", "nodes, tied", "graphs, tied", "nodes, one step", "steps damaged")
-        for column in columns:
-            table.add_column(column, justify="left" if column == "component" else "right")
+        table = table_of(title, columns, ("component",))
         for record in self.records():
             lasting = "to the end" if record["damaged_for"] is None else str(record["damaged_for"])
             shares = [
@@ -147,18 +103,11 @@ def study_ablation(
     at_steps: Sequence[int] | None = None,
     n_steps: int | None = None,
     seed: int = 0,
-    jobs: int = 1,
-    backend: str = "loky",
-    address: str | None = None,
-    out: Path | None = None,
-    resume: bool = False,
+    **spread: Unpack[Spread],
 ) -> AblationStudy:
     """Ablate components of the model of a name or path, one component an item of `analyses.sweeps`.
 
-    Other arguments as for `interp.ablate`.
-
-    out, resume: a folder that keeps every result as it is there, and whether to go on with those that it has
-    (`analyses.kept`); the caller writes the table and then calls `analyses.kept.forget(out)`.
+    Other arguments as for `interp.ablate`. spread: `analyses.sweeps.Spread`.
 
     Raises:
         InputError: no graph, or a component, method, step or backend that cannot be used; with `out`, an interrupted
@@ -166,31 +115,22 @@ def study_ablation(
     """
     import numpy as np
 
-    from analyses.kept import keep_results
-    from analyses.sweeps import sweep_graphs
+    from analyses.sweeps import kept_sweep
     from interp.causal.ablation import Ablation, components
 
     wanted = list(components(load_model(model)) if which is None else which)
     if not wanted:
         raise InputError("There is nothing to ablate: give at least one component.")
-    kept = keep_results(
-        out,
-        resume,
-        Ablation,
-        model,
-        [str(component) for component in wanted],
-        study="ablation",
-        graphs=[graph.to_json() for graph in graphs],
-        method=method,
-        at_steps=None if at_steps is None else list(at_steps),
-        n_steps=n_steps,
-        seed=seed,
-    )
-    task = partial(ablation_of, graphs=graphs, method=method, at_steps=at_steps, n_steps=n_steps, seed=seed)
-    try:
-        parts = list(sweep_graphs(task, wanted, model, jobs, backend, address, kept))
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    asked: dict[str, Any] = {
+        "method": method,
+        "at_steps": None if at_steps is None else list(at_steps),
+        "n_steps": n_steps,
+        "seed": seed,
+    }
+    texts = [str(component) for component in wanted]
+    about = {"study": "ablation", "graphs": [graph.to_json() for graph in graphs], **asked}
+    task = partial(ablation_of, graphs=graphs, **asked)
+    parts = list(kept_sweep(task, wanted, model, Ablation, texts, about, **spread))
     joined = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("nodes", "solved", "lost", "damaged_for")
@@ -213,8 +153,30 @@ def ablation_of(
     return ablate(model, graphs, [component], method, at_steps, n_steps, seed)
 
 
-def _components(text: str | None, option: str = "--components") -> list[Component] | None:
-    """ "0.3,mlp1" as head 3 of layer 0 and the MLP of layer 1; None stands for all."""
+def study_heads(
+    graphs: Sequence[ComputationGraph],
+    model: str = "compiled",
+    which: Sequence[Component] | None = None,
+    method: str = "zero",
+    keep: Sequence[Component] | None = None,
+    draws: int = 8,
+    by_token: bool = False,
+    n_steps: int | None = None,
+    seed: int = 0,
+    **spread: Unpack[Spread],
+) -> AblationStudy | SufficiencyStudy | ByTokenStudy:
+    """What `recurlens ablate` asks: with `keep` `study_sufficiency`, with `by_token` `study_by_token`, else
+    `study_ablation`, which alone is spread over workers.
+    """
+    if keep is not None:
+        return study_sufficiency(graphs, keep, method, model, draws, n_steps, seed)
+    if by_token:
+        return study_by_token(graphs, which, method, model, n_steps, seed)
+    return study_ablation(graphs, which, method, model, None, n_steps, seed, **spread)
+
+
+def components_of(text: str | None, option: str = "--components") -> list[Component] | None:
+    """ "0.3,mlp1" as head 3 of layer 0 and the MLP of layer 1; None stands for all. Raises InputError."""
     from interp.causal.ablation import Component
 
     if text is None:
@@ -230,88 +192,7 @@ def _components(text: str | None, option: str = "--components") -> list[Componen
     return found
 
 
-@reports_bad_input
-def ablation_command(
-    context: typer.Context,
-    text: GraphArgument = None,
-    graph: GraphOption = None,
-    graphs_file: GraphsFileOption = None,
-    n_nodes: NNodesOption = None,
-    n_graphs: Annotated[
-        int,
-        typer.Option(
-            "--n-graphs", callback=at_least(1, MOST_GRAPHS), help="Sampled graphs, of seed, seed + 1, ..."
-        ),
-    ] = 1,
-    seed: SeedOption = 0,
-    ops: OpsOption = "ADD",
-    model: ModelOption = "compiled",
-    components: Annotated[
-        str | None,
-        typer.Option("--components", help="Such as 0.3,mlp1.  [default: every head and every MLP]"),
-    ] = None,
-    method: Annotated[str, typer.Option("--method", help="zero, mean or resample.")] = "zero",
-    keep: Annotated[
-        str | None,
-        typer.Option(
-            "--keep", metavar="HEADS", help="Keep these heads alone, such as 0.2,1.7, and all MLPs."
-        ),
-    ] = None,
-    draws: Annotated[
-        int,
-        typer.Option("--draws", callback=at_least(0, MOST_DRAWS), help="With --keep: random sets beside it."),
-    ] = 8,
-    by_token: Annotated[
-        bool,
-        typer.Option("--by-token", help="What heads are for at every kind of token, instead."),
-    ] = False,
-    steps: StepsOption = None,
-    jobs: JobsOption = 1,
-    backend: BackendOption = "loky",
-    address: AddressOption = None,
-    resume: ResumeOption = False,
-    json_file: JsonOption = None,
-    out: OutOption = None,
-    quiet: QuietOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Take out heads and MLPs at every step, and at one step at a time, and see what is lost and what heals."""
-    source = graph_source(context)
-    check_resume(resume, out)
-    outputs = Outputs("ablation", json_file, out)
-    outputs.check()
-    which, kept = _components(components), _components(keep, "--keep")
-    if (kept is not None) + by_token + (kept is not None and which is not None) > 1:
-        raise InputError(
-            "--keep, --components and --by-token: --keep stands alone, the other two can go together."
-        )
-    if (kept is not None or by_token) and (jobs > 1 or resume or backend != "loky" or address is not None):
-        raise InputError(
-            "--keep and --by-token run in one process: leave out --jobs, --backend, --address, --resume."
-        )
-    model = source.fitting(model)
-    loaded = load_model(model)
-    if source.n_nodes is None and n_graphs > 1:
-        raise InputError(f"--n-graphs {n_graphs} draws graphs, so it needs --n-nodes.")
-    drawn = source.many(loaded, n_graphs)
-    study: SufficiencyStudy | ByTokenStudy | AblationStudy
-    spread = {"jobs": jobs, "backend": backend, "address": address, "out": out, "resume": resume}
-    if kept is not None:
-        study = study_sufficiency(drawn, kept, method, model, draws, steps, seed)
-    elif by_token:
-        study = study_by_token(drawn, which, method, model, steps, seed)
-    else:
-        study = study_ablation(drawn, which, method, model, n_steps=steps, seed=seed, **spread)
-    written = write_files(outputs, "ablate", study, used_options(context))
-    if out is not None and isinstance(study, AblationStudy):
-        forget(out)
-    tell(study, written, quiet)
-
-
-def main() -> None:
-    """Entry point of `python -m analyses.ablation`."""
-    run_alone(ablation_command)
-
-
 if __name__ == "__main__":
-    main()
+    from analyses.framework.command import run_named
+
+    run_named("ablate")

@@ -23,13 +23,13 @@ import typer
 
 from analyses.inputs import InputError, Outputs, load_model, parse_operations, writing
 from analyses.options import (
-    MOST_WORKERS,
     ConfigOption,
     JsonOption,
     OpsOption,
+    QuickOption,
     QuietOption,
+    SectionJobsOption,
     SeedOption,
-    at_least,
     reports_bad_input,
     run_alone,
     split_names,
@@ -203,11 +203,8 @@ def main(
     ] = ",".join(MODELS),
     seed: SeedOption = 0,
     ops: OpsOption = "ADD",
-    quick: Annotated[bool, typer.Option("--quick", help="A few small graphs: a look, not a result.")] = False,
-    jobs: Annotated[
-        int,
-        typer.Option("--jobs", callback=at_least(1, MOST_WORKERS), help="Sections made at the same time."),
-    ] = 1,
+    quick: QuickOption = False,
+    jobs: SectionJobsOption = 1,
     json_file: JsonOption = None,
     quiet: QuietOption = False,
     config: ConfigOption = None,

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import InputError, load_model
+from analyses.inputs import InputError, bad_input, load_model
 from analyses.studies import plain, records
+from analyses.tables import table_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,7 +124,6 @@ class CodesStudy:
     def table(self) -> Table:
         """A rich table of the value factor at right-hand sides, a row a state."""
         import numpy as np
-        from rich.table import Table
 
         from interp.figures.template import state_label
 
@@ -132,12 +132,10 @@ class CodesStudy:
         rows = records(rhs.to_frame().query("factor == 'value'"))
         boundary = np.quantile(self.margins.at_rhs("boundary"), [0.05, 0.5], axis=1)
         title = f"{self.model}: value codes at {len(rhs)} right-hand sides of {self.n_graphs} graphs"
-        table = Table(title=title, title_justify="left")
-        for name in (
+        table = table_of(title, (
             "written by", "used", "perplexity", "corrected", "information", "corrected", "shuffled", "purity",
             "JS to last", "illegal", "idempotent", "boundary 5 %", "median",
-        ):  # fmt: skip
-            table.add_column(name, justify="right")
+        ))  # fmt: skip
         illegal, idempotent = transitions.illegal_share(), transitions.idempotence()
         for state, row in enumerate(rows):
             cells = [state_label(state), str(row["used"])]
@@ -221,11 +219,9 @@ def study_codes(
     if not graphs:
         raise InputError("There are no graphs to run: give at least one.")
     loaded = load_model(model)
-    try:
+    with bad_input():
         run = loaded.run(list(graphs), n_steps)
         usage, margins = code_usage(loaded, run), snap_margins(loaded, run)
-    except ValueError as error:
-        raise InputError(str(error)) from error
     interventions, reason = None, "none were asked for"
     if edits:
         try:
@@ -236,13 +232,7 @@ def study_codes(
     return CodesStudy(model, usage, margins, interventions, reason, solved, len(graphs))
 
 
-def main() -> None:
-    """Entry point of `python -m analyses.codes`."""
-    from analyses.catalogue.codes import CODES
-    from analyses.framework.command import run_record
-
-    run_record(CODES)
-
-
 if __name__ == "__main__":
-    main()
+    from analyses.framework.command import run_named
+
+    run_named("codes")

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from analyses.evaluate import batches
+from analyses.tables import table_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -89,12 +90,9 @@ class Correction:
 
     def table(self) -> Table:
         """A rich table, a row for each size."""
-        from rich.table import Table
-
-        table = Table(title=f"{self.model}, {self.fraction:.0%} corrupted", title_justify="left")
         columns = ("nodes", "graphs", "corrupted", "right after 1", "2", "3 steps", "after 1, operands clean")
-        for column in (*columns, "collateral", "fully solved"):
-            table.add_column(column, justify="right")
+        columns = (*columns, "collateral", "fully solved")
+        table = table_of(f"{self.model}, {self.fraction:.0%} corrupted", columns)
         for size in self.sizes:
             table.add_row(
                 str(size.n_nodes),

@@ -11,41 +11,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-import typer
-
-from analyses.inputs import InputError, Outputs, load_model
-from analyses.kept import forget
-from analyses.options import (
-    MOST_GRAPHS,
-    AddressOption,
-    BackendOption,
-    ConfigOption,
-    GraphArgument,
-    GraphOption,
-    GraphsFileOption,
-    JobsOption,
-    JsonOption,
-    ModelOption,
-    NNodesOption,
-    OpsOption,
-    OutOption,
-    QuietOption,
-    ResumeOption,
-    SeedOption,
-    StepsOption,
-    at_least,
-    check_resume,
-    graph_source,
-    reports_bad_input,
-    run_alone,
-)
-from analyses.patch_command import read_pairs
-from analyses.patching import TextPair, text_of_pair
-from analyses.studies import plain, tell, used_options, write_files
-from models.bounds import index_of
+from analyses.framework.pairs import TextPair, text_of_pair
+from analyses.inputs import InputError, load_model
+from analyses.studies import plain
+from analyses.tables import table_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -53,12 +24,9 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from rich.table import Table
 
-    from interp.causal.cross_step import CrossStep
+    from analyses.sweeps import Spread
+    from interp.causal.cross_step import CrossStep, Positions
     from models.recurrent import RecurrentTransformer
-
-
-MOST_LAG = 256
-"""Twice the depth of the deepest graph of the paper's vocabulary; every step j is run anew for it."""
 
 
 @one_line
@@ -111,13 +79,9 @@ class CrossStepStudy:
 
     def table(self) -> Table:
         """A rich table, a row a pair."""
-        from rich.table import Table
-
-        table = Table(title=f"{self.model}: cross-step patching", title_justify="left")
         columns = ("pair", "nodes read", "clean", "corrupt", "cells", "with an effect predicted", "as predicted",
                    "by no effect", "others as without", "correlation")  # fmt: skip
-        for column in columns:
-            table.add_column(column, justify="right")
+        table = table_of(f"{self.model}: cross-step patching", columns)
         for index, result in enumerate(self.results):
             found = (result.matched(), result.matched_by_nothing(), result.silent_matched())
             shares = ["" if math.isnan(share) else f"{share:.1%}" for share in found]
@@ -173,29 +137,27 @@ class CrossStepStudy:
 
 def study_cross_step(
     pairs: Sequence[TextPair],
-    name: str,
+    name: str = "state",
     model: str = "compiled",
     n_steps: int | None = None,
-    jobs: int = 1,
-    backend: str = "loky",
-    address: str | None = None,
-    out: Path | None = None,
-    resume: bool = False,
-    **options: Any,
+    layer: int | None = None,
+    head: int | None = None,
+    pos: Positions = "all",
+    metric: str = "accuracy",
+    lag: int | None = None,
+    carries: str | None = None,
+    **spread: Unpack[Spread],
 ) -> CrossStepStudy:
     """The matrix of every pair, with the model of a name or path.
 
-    name: the site. n_steps: side of the matrices; None: as many steps as the longest of all runs has. options: as for
-    `interp.cross_step_matrix`. jobs, backend, address: as for `analyses.sweeps`.
-    out, resume: a folder that keeps every result as it is there, and whether to go on with those that it has
-    (`analyses.kept`); the caller writes the table and then calls `analyses.kept.forget(out)`.
+    name, layer, head, pos: the site. n_steps: side of the matrices; None: as many steps as the longest of all runs has.
+    metric, lag, carries: as for `interp.cross_step_matrix`. spread: `analyses.sweeps.Spread`.
 
     Raises:
         InputError: no pair, or a pair, site, metric or backend that cannot be used; with `out`, an interrupted sweep
             of other settings.
     """
-    from analyses.kept import keep_results
-    from analyses.sweeps import sweep_graphs
+    from analyses.sweeps import kept_sweep
     from interp.causal.cross_step import CrossStep
 
     if not pairs:
@@ -203,14 +165,11 @@ def study_cross_step(
     if n_steps is None:
         n_steps = load_model(model).run([graph for pair in pairs for graph in pair]).n_steps
     texts = [text_of_pair(pair) for pair in pairs]
-    kept = keep_results(
-        out, resume, CrossStep, model, texts, study="cross-step", name=name, n_steps=n_steps, options=options
-    )
-    task = partial(cross_step_of, name=name, n_steps=n_steps, options=options)
-    try:
-        return CrossStepStudy(model, tuple(sweep_graphs(task, pairs, model, jobs, backend, address, kept)))
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    options = {"layer": layer, "head": head, "pos": pos, "metric": metric, "lag": lag, "carries": carries}
+    asked: dict[str, Any] = {"name": name, "n_steps": n_steps, "options": options}
+    about = {"study": "cross-step", **asked}
+    task = partial(cross_step_of, **asked)
+    return CrossStepStudy(model, tuple(kept_sweep(task, pairs, model, CrossStep, texts, about, **spread)))
 
 
 def cross_step_of(
@@ -222,94 +181,7 @@ def cross_step_of(
     return cross_step_matrix(model, *pair, name, n_steps=n_steps, **options)
 
 
-@reports_bad_input
-def cross_step_command(
-    context: typer.Context,
-    text: GraphArgument = None,
-    graph: GraphOption = None,
-    graphs_file: GraphsFileOption = None,
-    n_nodes: NNodesOption = None,
-    pair_kind: Annotated[
-        str, typer.Option("--pair-kind", help="leaf-value, operand, operation or leaf-swap.")
-    ] = "leaf-value",
-    node: Annotated[
-        str | None, typer.Option("--node", help="The node that is edited.  [default: drawn]")
-    ] = None,
-    n_pairs: Annotated[
-        int,
-        typer.Option(
-            "--n-pairs", callback=at_least(1, MOST_GRAPHS), help="Sampled pairs, of seed, seed + 1, ..."
-        ),
-    ] = 1,
-    seed: SeedOption = 0,
-    ops: OpsOption = "ADD",
-    model: ModelOption = "compiled",
-    site: Annotated[
-        str, typer.Option("--site", help="Hook point, such as state, resid_post or z.")
-    ] = "state",
-    layer: Annotated[int | None, typer.Option("--layer", help="Its layer, where it has one.")] = None,
-    head: Annotated[int | None, typer.Option("--head", help="One head.  [default: all]")] = None,
-    pos: Annotated[
-        str,
-        typer.Option("--pos", help="all, rhs (all right-hand sides), an index, rhs:NODE, operand:NODE:J."),
-    ] = "all",
-    metric: Annotated[str, typer.Option("--metric", help="accuracy, logit_diff or prob.")] = "accuracy",
-    lag: Annotated[
-        int | None,
-        typer.Option(
-            "--lag",
-            callback=at_least(0, MOST_LAG),
-            help="Read it this many steps later.  [default: at the end]",
-        ),
-    ] = None,
-    carries: Annotated[
-        str | None,
-        typer.Option("--carries", help="What to predict: entering, output or operand:K (-1: the last)."),
-    ] = None,
-    steps: StepsOption = None,
-    jobs: JobsOption = 1,
-    backend: BackendOption = "loky",
-    address: AddressOption = None,
-    resume: ResumeOption = False,
-    json_file: JsonOption = None,
-    out: OutOption = None,
-    quiet: QuietOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Put what a site held at step i into step j of another run, for all i and j, and compare with the prediction."""
-    source = graph_source(context)
-    check_resume(resume, out)
-    outputs = Outputs("cross_step", json_file, out)
-    outputs.check()
-    model = source.fitting(model)
-    pairs = read_pairs(load_model(model), source, pair_kind, node, n_pairs)
-    study = study_cross_step(
-        pairs,
-        site,
-        model,
-        steps,
-        jobs,
-        backend,
-        address,
-        out,
-        resume,
-        layer=layer,
-        head=head,
-        pos=pos if index_of(pos) is None else int(pos),
-        metric=metric,
-        lag=lag,
-        carries=carries,
-    )
-    written = write_files(outputs, "cross-step", study, used_options(context))
-    if out is not None:
-        forget(out)
-    tell(study, written, quiet)
-
-
-def main() -> None:
-    """Entry point of `python -m analyses.cross_step`."""
-    run_alone(cross_step_command)
-
-
 if __name__ == "__main__":
-    main()
+    from analyses.framework.command import run_named
+
+    run_named("cross-step")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyses.inputs import InputError, check_fits, load_model
 from analyses.studies import plain, records
+from analyses.tables import table_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -131,13 +132,10 @@ class DynamicsStudy:
 
     def table(self) -> Table:
         """A rich table of `model`, a row a step (as many as figures show) and status: medians over nodes."""
-        from rich.table import Table
-
         title = f"{self.model}: {int(self.run.exists.sum())} nodes of {len(self.run.graphs)} graphs, medians"
-        table = Table(title=title, title_justify="left")
         columns = ("residual", "relative", "angle", "acceleration", "to_limit")
-        for name in ("step", "status", "nodes", "right", "unmoved", *columns):
-            table.add_column(name.replace("_", " "), justify="left" if name == "status" else "right")
+        shown = ("step", "status", "nodes", "right", "unmoved", *columns[:-1], "to limit")
+        table = table_of(title, shown, ("status",))
         for row in records(self.run.summary()):
             if row["step"] > self.run.shown_until:
                 break
@@ -150,9 +148,6 @@ class DynamicsStudy:
 
     def drift_table(self) -> Table:
         """A rich table, a row a model and multiple of the steps that a graph needs."""
-        from rich.table import Table
-
-        table = Table(title="Drift over long runs", title_justify="left")
         columns = {
             "accuracy": "nodes right",
             "computed": "without leaves",
@@ -161,9 +156,7 @@ class DynamicsStudy:
             "changed": "symbol changed",
             "distance": "hidden moved",
         }
-        table.add_column("model")
-        for name in ("steps", *columns.values()):
-            table.add_column(name, justify="right")
+        table = table_of("Drift over long runs", ("model", "steps", *columns.values()), ("model",))
         for name, drift in self.drifts.items():
             for row in records(drift.summary()):
                 cells = ["" if row[column] is None else f"{row[column]:.2%}" for column in columns]
@@ -270,13 +263,7 @@ def _settled(settling: Settling) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Entry point of `python -m analyses.dynamics`."""
-    from analyses.catalogue.dynamics import DYNAMICS
-    from analyses.framework.command import run_record
-
-    run_record(DYNAMICS)
-
-
 if __name__ == "__main__":
-    main()
+    from analyses.framework.command import run_named
+
+    run_named("dynamics")

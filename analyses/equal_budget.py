@@ -20,6 +20,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from analyses.tables import table_of
 from interp.figures.generalisation import Curve
 from interp.statistics.shares import wilson_interval
 from models.loading import ZOO
@@ -172,12 +173,8 @@ class Ablation:
 
     def table(self) -> Table:
         """`wide` as a rich table."""
-        from rich.table import Table
-
         frame = self.wide()
-        table = Table(title="Graphs fully solved, at the best step", title_justify="left")
-        for column in frame.columns:
-            table.add_column(column, justify="left" if column == "method" else "right")
+        table = table_of("Graphs fully solved, at the best step", frame.columns, ("method",))
         for row in frame.itertuples(index=False):
             table.add_row(*row)
         return table

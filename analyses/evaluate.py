@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import PAPER_LEAVES, PAPER_OPERANDS, n_tokens, sample_graph
+from analyses.inputs import PAPER_LEAVES, PAPER_OPERANDS, bad_input, load_model, n_tokens, sample_graph
+from analyses.tables import table_of
 from interp.statistics.shares import wilson_interval
 from models.one_line import one_line
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
+    from analyses.correction import Correction
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
 
@@ -114,22 +116,9 @@ class Evaluation:
 
     def table(self) -> Table:
         """A rich table, a row for each size."""
-        from rich.table import Table
-
-        table = Table(title=self.model, title_justify="left")
-        for name in (
-            "nodes",
-            "graphs",
-            "fully solved",
-            "95 % interval",
-            "node accuracy",
-            "at depth + 1",
-            "best step",
-            "mean steps",
-            "max steps",
-            "mean levels",
-        ):
-            table.add_column(name, justify="right")
+        columns = ["nodes", "graphs", "fully solved", "95 % interval", "node accuracy", "at depth + 1"]
+        columns += ["best step", "mean steps", "max steps", "mean levels"]
+        table = table_of(self.model, columns)
         for size in self.sizes:
             table.add_row(
                 str(size.n_nodes),
@@ -221,6 +210,27 @@ def evaluate(
     by_level = not fixed and not model.cfg.writes_text and fixed_steps(model.cfg) is None
     sizes = tuple(_summary(n_nodes, outcomes[n_nodes], by_level) for n_nodes in sorted(outcomes))
     return Evaluation(model=name, sizes=sizes)
+
+
+def study_evaluation(
+    graphs: Sequence[ComputationGraph],
+    model: str = "compiled",
+    corrupt: float | None = None,
+    at_step: int | None = None,
+    n_steps: int | None = None,
+    seed: int = 0,
+) -> Evaluation | Correction:
+    """`evaluate` with the model of a name or path, or with `corrupt` `analyses.correction.measure_correction`.
+
+    Raises InputError for graphs, a share or steps that cannot be used.
+    """
+    loaded = load_model(model)
+    with bad_input():
+        if corrupt is None:
+            return evaluate(loaded, graphs, n_steps, model)
+        from analyses.correction import measure_correction
+
+        return measure_correction(loaded, graphs, corrupt, at_step, seed, model)
 
 
 @dataclass(frozen=True)

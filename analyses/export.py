@@ -18,21 +18,30 @@ CONFIG_NAME = "config.yaml"
 
 
 def write_study(
-    folder: Path, name: str, frame: pd.DataFrame, figure: go.Figure, command: str, options: Mapping[str, Any]
+    folder: Path, name: str, frame: pd.DataFrame, figure: go.Figure
 ) -> tuple[list[Path], str | None]:
-    """Write NAME.parquet, NAME.html, NAME.png and config.yaml; returns the paths, and why there is no PNG, if so.
+    """Write NAME.parquet, NAME.html and NAME.png; returns the paths, and why there is no PNG, if so.
 
-    `options` (name -> value, None left out) become the config that `recurlens COMMAND --config` repeats the run from.
     Raises InputError where the folder cannot be written.
     """
-    paths = [folder / f"{name}.parquet", folder / f"{name}.html", folder / CONFIG_NAME]
+    paths = [folder / f"{name}.parquet", folder / f"{name}.html"]
     with writing():
         write_atomically(paths[0], lambda file: frame.to_parquet(file, index=False))
         write_html(figure, paths[1])
-        write_text(paths[2], config_text(command, options))
     image = folder / f"{name}.png"
     problem = write_png(figure, image)
     return ([*paths, image], None) if problem is None else (paths, problem)
+
+
+def write_config(folder: Path, command: str, options: Mapping[str, Any]) -> Path:
+    """Write config.yaml, from which `recurlens COMMAND --config` repeats the run; returns its path.
+
+    options: name -> value, None left out. Raises InputError where the folder cannot be written.
+    """
+    path = folder / CONFIG_NAME
+    with writing():
+        write_text(path, config_text(command, options))
+    return path
 
 
 def write_html(figure: go.Figure, path: Path) -> None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from analyses.inputs import InputError, check_fits, load_model
 from analyses.studies import plain, records
+from analyses.tables import table_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -100,11 +101,8 @@ class FailuresStudy:
 
     def table(self) -> Table:
         """A rich table of `to_frame`."""
-        from rich.table import Table
-
-        table = Table(title=f"{self.model}: {len(self.graphs)} graphs", title_justify="left")
-        for name in ("part", "nodes", "what", "count", "of", "share", "95 % interval"):
-            table.add_column(name, justify="left" if name in ("part", "what") else "right")
+        columns = ("part", "nodes", "what", "count", "of", "share", "95 % interval")
+        table = table_of(f"{self.model}: {len(self.graphs)} graphs", columns, ("part", "what"))
         for row in records(self.to_frame()):
             share = "" if row["share"] is None else f"{row['share']:.2%}"
             table.add_row(
@@ -316,13 +314,7 @@ _SUMMARIES: Final[Mapping[str, Callable[[Any], Iterator[_Row]]]] = dict(
 )
 
 
-def main() -> None:
-    """Entry point of `python -m analyses.failures`."""
-    from analyses.catalogue.failures import FAILURES
-    from analyses.framework.command import run_record
-
-    run_record(FAILURES)
-
-
 if __name__ == "__main__":
-    main()
+    from analyses.framework.command import run_named
+
+    run_named("failures")

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import InputError, load_model
-from analyses.studies import plain, records
+from analyses.inputs import bad_input, load_model
+from analyses.studies import StudyOf, plain, records
+from analyses.tables import table_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import plotly.graph_objects as go
     from rich.table import Table
 
     from interp.causal.ablation import Component
@@ -29,19 +28,10 @@ LEAST_BROKEN = 0.1
 
 @one_line
 @dataclass(frozen=True)
-class SufficiencyStudy:
+class SufficiencyStudy(StudyOf):
     """What a set of heads of `model` (its name) solves alone."""
 
-    model: str
     result: Sufficiency
-
-    def to_frame(self) -> pd.DataFrame:
-        """`interp.causal.sufficiency.Sufficiency.to_frame`."""
-        return self.result.to_frame()
-
-    def figure(self) -> go.Figure:
-        """`interp.causal.sufficiency_figure`."""
-        return self.result.figure()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: what was run, and a record for every set."""
@@ -59,12 +49,9 @@ class SufficiencyStudy:
 
     def table(self) -> Table:
         """A rich table, a row per set."""
-        from rich.table import Table
-
         title = f"{self.model}: all other heads replaced ({self.result.method}), MLPs kept"
-        table = Table(title=title, title_justify="left")
-        for column in ("heads kept", "", "in common", "nodes right", "graphs solved"):
-            table.add_column(column, justify="left" if column in ("heads kept", "") else "right")
+        columns = ("heads kept", "", "in common", "nodes right", "graphs solved")
+        table = table_of(title, columns, ("heads kept", ""))
         for row in records(self.to_frame()):
             kind = "random" if row["random"] else "asked about"
             solved = f"{row['graphs_solved']} of {row['graphs']}"
@@ -88,19 +75,10 @@ class SufficiencyStudy:
 
 @one_line
 @dataclass(frozen=True)
-class ByTokenStudy:
+class ByTokenStudy(StudyOf):
     """What heads of `model` (its name) are for, by kind of token."""
 
-    model: str
     result: ByToken
-
-    def to_frame(self) -> pd.DataFrame:
-        """`interp.causal.by_token.ByToken.to_frame`."""
-        return self.result.to_frame()
-
-    def figure(self) -> go.Figure:
-        """`interp.causal.by_token_figure`."""
-        return self.result.figure()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -109,15 +87,11 @@ class ByTokenStudy:
 
     def table(self) -> Table:
         """A rich table of the frame."""
-        from rich.table import Table
-
-        table = Table(title=f"{self.model}: heads by kind of token", title_justify="left")
         rows = records(self.to_frame())
         broken = [name for name in rows[0] if name.startswith("broken_")]
-        for column in ("head", "token", "looks at", "attention", "positions back", "attention", *broken):
-            table.add_column(
-                column.replace("_", " "), justify="left" if column in ("head", "token") else "right"
-            )
+        columns = ["head", "token", "looks at", "attention", "positions back", "attention"]
+        columns += [name.replace("_", " ") for name in broken]
+        table = table_of(f"{self.model}: heads by kind of token", columns, ("head", "token"))
         for row in rows:
             shares = [f"{row[name]:.1%}" for name in broken]
             looks = (
@@ -171,10 +145,8 @@ def study_sufficiency(
     from interp.causal.sufficiency import keep_only
 
     loaded = load_model(model)
-    try:
+    with bad_input():
         return SufficiencyStudy(model, keep_only(loaded, graphs, heads, method, draws, n_steps, seed))
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def study_by_token(
@@ -194,7 +166,5 @@ def study_by_token(
 
     loaded = load_model(model)
     wanted = all_heads(loaded) if heads is None else heads
-    try:
+    with bad_input():
         return ByTokenStudy(model, by_token(loaded, graphs, wanted, method, n_steps, seed))
-    except ValueError as error:
-        raise InputError(str(error)) from error

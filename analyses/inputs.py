@@ -10,9 +10,10 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from models.compiled_names import compiled_operations, fitting_name
 from models.files import WriteError, check_file, check_folder, write_text
@@ -22,7 +23,7 @@ from models.position_encodings import POSITIONS
 
 if TYPE_CHECKING:
     from models.graph import ComputationGraph
-    from models.network import Network, UnhookedTransformer
+    from models.network import Network
     from models.recurrent import RecurrentTransformer
 
 MOST_SIZES = 10_000
@@ -35,6 +36,15 @@ PAPER_LEAVES, PAPER_OPERANDS = 6, 3
 
 class InputError(ValueError):
     """What the user gave cannot be used; the message says what was given and what is allowed."""
+
+
+@contextmanager
+def bad_input(*others: type[Exception]) -> Iterator[None]:
+    """Where what the user gave is used: a ValueError, or one of `others`, becomes an InputError with its message."""
+    try:
+        yield
+    except (ValueError, *others) as error:
+        raise InputError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -258,20 +268,45 @@ def _graph_of_line(line: str, model: Network) -> ComputationGraph:
     return graph
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """Models of one command, by name, and whether they have hooks."""
+
+    hooked: bool
+    models: dict[str, RecurrentTransformer] = field(default_factory=dict)
+
+
+_loaded: ContextVar[_Kept | None] = ContextVar("models that are kept", default=None)
+
+
+@contextmanager
+def loading_once(hooked: bool = True) -> Iterator[None]:
+    """While one command runs in this thread, `load_model` gives the same model for the same name.
+
+    hooked: False for a command that only runs it (`models.load_unhooked`), which is there in half of the time.
+    """
+    token = _loaded.set(_Kept(hooked))
+    try:
+        yield
+    finally:
+        _loaded.reset(token)
+
+
 def load_model(name: str) -> RecurrentTransformer:
     """`models.load(name)`; raises InputError for a name or folder that holds no model."""
+    kept = _loaded.get()
+    if kept is None:
+        return _load(name, hooked=True)
+    if name not in kept.models:
+        kept.models[name] = _load(name, kept.hooked)
+    return kept.models[name]
+
+
+def _load(name: str, hooked: bool) -> RecurrentTransformer:
     import models
 
     with _no_model(name):
-        return models.load(name)
-
-
-def load_unhooked(name: str) -> UnhookedTransformer:
-    """As `load_model`, for what only runs the model: `models.load_unhooked(name)`."""
-    import models
-
-    with _no_model(name):
-        return models.load_unhooked(name)
+        return models.load(name) if hooked else cast(Any, models.load_unhooked(name))
 
 
 @contextmanager

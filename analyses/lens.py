@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import InputError, load_model
+from analyses.inputs import InputError, bad_input, load_model
 from analyses.studies import records
+from analyses.tables import table_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -82,15 +83,11 @@ class LensStudy:
 
     def table(self) -> Table:
         """A rich table, a row a status and layer point: means over all steps. Content: all symbols but N/A, EMPTY."""
-        from rich.table import Table
-
         lens = self.lens
         graphs = f"{len(lens.graphs)} graph{'s' * (len(lens.graphs) != 1)}"
         title = f"{self.model}: {lens.factor} read in {graphs}, all {lens.n_steps} steps together"
-        table = Table(title=title, title_justify="left")
-        for name in ("nodes", "layer point"):
-            table.add_column(name)
-        names = [
+        words = ("nodes", "layer point")
+        numbers = [
             "rows",
             "best",
             "best content",
@@ -100,8 +97,8 @@ class LensStudy:
             "KL, nats",
         ]
         tuned = None if self.tuned is None else self.tuned.summary().set_index(["status", "point"])
-        for name in names if tuned is None else [*names, "tuned: best content", "tuned: KL, nats"]:
-            table.add_column(name, justify="right")
+        numbers += [] if tuned is None else ["tuned: best content", "tuned: KL, nats"]
+        table = table_of(title, (*words, *numbers), words)
         for row in lens.summary().to_dict("records"):
             cells = [f"{row['n']}", _share(row["best"]), _share(row["content_best"]), _share(row["shuffled"])]
             cells += [f"{row['rank']:.2f}", f"{row['prob']:.4f}", f"{row['kl']:.3f}"]
@@ -207,7 +204,7 @@ def study_lens(
     if not graphs:
         raise InputError("There are no graphs to read.")
     loaded = load_model(model)
-    try:
+    with bad_input():
         lens = step_lens(loaded, graphs, n_steps, factor, positions)
         # As many steps in all parts, of models too that take as many as a graph needs.
         direct = direct_logit_attribution(loaded, graphs, lens.n_steps, factor) if attribution else None
@@ -216,8 +213,6 @@ def study_lens(
             fitted = fit_tuned_lens(
                 loaded, graphs, lens.n_steps, factor, positions, kl_steps=kl_steps, seed=seed
             )
-    except ValueError as error:
-        raise InputError(str(error)) from error
     return LensStudy(model, lens, direct, fitted, positions)
 
 
@@ -233,13 +228,7 @@ def _number(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
-def main() -> None:
-    """Entry point of `python -m analyses.lens`."""
-    from analyses.catalogue.lens import LENS
-    from analyses.framework.command import run_record
-
-    run_record(LENS)
-
-
 if __name__ == "__main__":
-    main()
+    from analyses.framework.command import run_named
+
+    run_named("lens")

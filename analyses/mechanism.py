@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from analyses.inputs import InputError, load_model
+from analyses.inputs import InputError, bad_input, load_model
 from analyses.studies import records
+from analyses.tables import table_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -64,11 +65,8 @@ class MechanismStudy:
 
     def table(self) -> Table:
         """A rich table of the summary."""
-        from rich.table import Table
-
-        table = Table(
-            *map(str, self.summary.columns), title=f"{self.model}: {self.part}", title_justify="left"
-        )
+        columns = list(map(str, self.summary.columns))
+        table = table_of(f"{self.model}: {self.part}", columns, left=columns)
         for row in self.summary.itertuples(index=False):
             table.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row))
         return table
@@ -121,12 +119,10 @@ def study_mechanism(
     known = loaded.vocabulary.ops
     (operation,) = check_operations(loaded, (operation or next(iter(with_characters(known)), known[0]),))
     needed = {"heads": need_levels, "fourier": need_states, "ablation": need_states, "changes": need_steps}
-    try:
+    with bad_input(NotApplicableError):
         if part in needed:
             needed[part](loaded)
         return MechanismStudy(model, part, *_MAKERS[part](loaded, graphs, operation, seed))
-    except (NotApplicableError, ValueError) as error:
-        raise InputError(str(error)) from error
 
 
 _Found = tuple[str, "pd.DataFrame", "pd.DataFrame", dict[str, "go.Figure"]]
@@ -293,13 +289,7 @@ _MAKERS: Final[Mapping[str, Callable[..., _Found]]] = {
 }
 
 
-def main() -> None:
-    """Entry point of `python -m analyses.mechanism`."""
-    from analyses.catalogue.mechanism import MECHANISM
-    from analyses.framework.command import run_record
-
-    run_record(MECHANISM)
-
-
 if __name__ == "__main__":
-    main()
+    from analyses.framework.command import run_named
+
+    run_named("mechanism")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyses.inputs import InputError, writing
+from analyses.tables import table_of
 from models.files import write_text
 from models.one_line import one_line
 
@@ -128,13 +129,8 @@ class Track:
 
     def table(self, sizes: Sequence[int]) -> Table:
         """A rich table: mean over seeds, with the lowest and the highest."""
-        from rich.table import Table
-
-        table = Table(title="Graphs fully solved, mean over seeds (lowest to highest)", title_justify="left")
-        table.add_column("method")
-        table.add_column("seeds", justify="right")
-        for n_nodes in sizes:
-            table.add_column(f"{n_nodes} nodes", justify="right")
+        columns = ("method", "seeds", *(f"{n_nodes} nodes" for n_nodes in sizes))
+        table = table_of("Graphs fully solved, mean over seeds (lowest to highest)", columns, ("method",))
         cells = {(cell.method, cell.n_nodes): cell for cell in self.cells()}
         for method in self.methods:
             shown = [cells.get((method, n_nodes)) for n_nodes in sizes]

@@ -16,7 +16,6 @@ from rich.console import Console
 
 from analyses import terminal
 from analyses.inputs import GraphSource, InputError, parse_operations, writing
-from models.bounds import MOST_STEPS
 from models.files import check_file
 from models.graph_errors import clip
 from models.operations import OPERATIONS
@@ -200,41 +199,6 @@ GraphCountOption = Annotated[
     ),
 ]
 STEPS_HELP = "Recurrence steps to run.  [default: until the state is stable, or as many as the method fixes]"
-StepsOption = Annotated[
-    int | None, typer.Option("--steps", callback=at_least(1, MOST_STEPS), help=STEPS_HELP)
-]
-AnyStepsOption = Annotated[
-    int | None, typer.Option("--steps", callback=at_least(1, MOST_SETTLED_STEPS), help=STEPS_HELP)
-]
-"""For runs alone: steps that change nothing cost nothing."""
-TargetOption = Annotated[
-    str,
-    typer.Option(
-        "--target", help="What is read: value, depth, operand_1, operand_value_2, operation, shown, ..."
-    ),
-]
-SitesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--sites", help="Such as resid_post,blocks.1.attn.hook_z.  [default: all of the residual stream]"
-    ),
-]
-ProbeOption = Annotated[str, typer.Option("--kind", help="logistic or ridge.")]
-JobsOption = Annotated[
-    int, typer.Option("--jobs", callback=at_least(1, MOST_WORKERS), help="Workers, each with one thread.")
-]
-BackendOption = Annotated[str, typer.Option("--backend", help="Of joblib: loky, threading, ray or dask.")]
-AddressOption = Annotated[
-    str | None,
-    typer.Option(
-        "--address",
-        metavar="ADDRESS",
-        help="A running cluster, with --backend dask (tcp://host:8786) or ray (ray://host:10001, auto).",
-    ),
-]
-ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on with the sweep that was interrupted in the folder of --out.")
-]
 JsonOption = Annotated[
     Path | None,
     typer.Option(
@@ -244,6 +208,10 @@ JsonOption = Annotated[
 OutOption = Annotated[
     Path | None,
     typer.Option("--out", callback=a_path, metavar="DIR", help="Write the results into this folder."),
+]
+QuickOption = Annotated[bool, typer.Option("--quick", help="A few small graphs: a look, not a result.")]
+SectionJobsOption = Annotated[
+    int, typer.Option("--jobs", callback=at_least(1, MOST_WORKERS), help="Sections made at the same time.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the last line only.")]
 ConfigOption = Annotated[
@@ -260,12 +228,6 @@ ConfigOption = Annotated[
 
 GRAPH_SOURCES = {"text": "GRAPH", "graph": "--graph", "graphs_file": "--graphs-file", "n_nodes": "--n-nodes"}
 """Parameters that ask for graphs, and how a user writes them."""
-
-
-def check_resume(resume: bool, out: Path | None) -> None:
-    """Raises InputError for --resume without the folder that it is about."""
-    if resume and out is None:
-        raise InputError("--resume goes on with the sweep in the folder of --out: give --out DIR.")
 
 
 def only_one(context: typer.Context, names: dict[str, str]) -> str:
@@ -317,15 +279,16 @@ def fitting_model(context: typer.Context) -> str:
 
 
 def many_graphs(context: typer.Context, model: RecurrentTransformer) -> list[ComputationGraph]:
-    """The graphs that `graph_source` and the parameter `n_graphs` (a GraphCountOption) ask for; fit for `model`.
+    """The graphs that `graph_source` and the parameter `n_graphs`, where there is one, ask for; fit for `model`.
 
-    Raises InputError as `graph_source`, and where --graphs is given and nothing is sampled.
+    Raises InputError as `graph_source`, and where their number is given and nothing is sampled.
     """
-    source = graph_source(context)
+    source, count = graph_source(context), context.params.get("n_graphs", 1)
     asked = context.get_parameter_source("n_graphs")
     if source.n_nodes is None and asked is not None and asked.name == "COMMANDLINE":
-        raise InputError(f"--graphs {context.params['n_graphs']} samples graphs, so it needs --n-nodes.")
-    return source.many(model, context.params["n_graphs"])
+        flag = next(param.opts[0] for param in context.command.params if param.name == "n_graphs")
+        raise InputError(f"{flag} {count} samples graphs, so it needs --n-nodes.")
+    return source.many(model, count)
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -1,21 +1,22 @@
 """Patch a run at every step, layer, position and head asked for: `recurlens patch`, or `python -m analyses.patching`.
 
-One pair of graphs or many; `analyses/patch_command.py` has the options. `--out` receives the table of every patch
+One pair of graphs or many; `analyses/catalogue/patching.py` has the options. `--out` receives the table of every patch
 (`patching.csv`, `patching.parquet`), the figure (`patching.html`, `patching.png`), the summary (`patching.json`), and
 `config.yaml`, from which `--config` repeats the run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from analyses.framework.pairs import TextPair, text_of_pair
 from analyses.inputs import InputError
+from analyses.progress import progress_bar
 from analyses.studies import records
+from analyses.tables import table_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from rich.table import Table
 
+    from analyses.sweeps import Spread
     from interp.causal.patching import PatchSweep
     from interp.engine.sites import Site
     from models.graph import ComputationGraph
@@ -34,8 +36,6 @@ STRONGEST = 12
 """Patches that the table shows."""
 
 Numbers = Literal["all", "together"] | tuple[int, ...]
-TextPair: TypeAlias = "tuple[ComputationGraph, ComputationGraph]"
-"""Clean, corrupt."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,9 @@ class Patching:
             "half_in": int(np.searchsorted(sizes.cumsum(), total / 2)) + 1 if total > 0 else 0,
         }
 
-    def rows(self) -> list[dict[str, Any]]:
-        """`frame` as plain records; None where there is no number."""
-        return records(self.frame)
+    def to_frame(self) -> pd.DataFrame:
+        """`frame`."""
+        return self.frame
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: every pair and its two unpatched runs, the strongest patches, the summary."""
@@ -150,13 +150,11 @@ class Patching:
 
     def table(self) -> Table:
         """A rich table of the strongest patches."""
-        from rich.table import Table
-
         from interp.causal.patching_figure import TextPositions
 
         many = len(self.sweeps) > 1
-        table = Table(title=f"{self.model}: strongest patches", title_justify="left")
-        columns = (
+        columns = ["pair"] if many else []
+        columns += [
             "step",
             "hook point",
             "head",
@@ -165,9 +163,8 @@ class Patching:
             "equation",
             "effect",
             self.sweeps[0].metric,
-        )
-        for name in (*(("pair",) if many else ()), *columns):
-            table.add_column(name, justify="left" if name in ("hook point", "token", "equation") else "right")
+        ]
+        table = table_of(f"{self.model}: strongest patches", columns, ("hook point", "token", "equation"))
         for row in records(self.strongest):
             sweep = self.sweeps[int(row["pair"])]
             texts = TextPositions.of(sweep.clean_graph, sweep.corrupt_graph)
@@ -214,73 +211,50 @@ def patch(
     model: str = "compiled",
     nodes: Sequence[int | str] | None = None,
     n_steps: int | None = None,
-    jobs: int = 1,
-    backend: str = "loky",
     quiet: bool = True,
-    address: str | None = None,
-    out: Path | None = None,
-    resume: bool = False,
+    **spread: Unpack[Spread],
 ) -> Patching:
-    """Sweep every pair with the model of a name or path; arguments as for `interp.patch_sweep`, `analyses.sweeps`.
+    """Sweep every pair with the model of a name or path; arguments as for `interp.patch_sweep`.
 
     metric: a name, or `FILE.py:FUNCTION` (`analyses.own_metric`).
     `n_steps`: steps of every run; None is as long as the longer of the clean and the corrupt run of each pair needs.
-    quiet: show no progress on stderr.
-    out, resume: a folder that keeps every result as it is there, and whether to go on with those that it has
-    (`analyses.kept`); the caller writes the table and then calls `analyses.kept.forget(out)`.
+    quiet: show no progress on stderr. spread: `analyses.sweeps.Spread`.
 
     Raises:
         InputError: no pair, or a pair, site, metric or backend that cannot be used; with `out`, an interrupted sweep
             of other settings.
     """
-    from analyses.kept import keep_results
-    from analyses.sweeps import sweep_graphs
+    from analyses.sweeps import kept_sweep
     from interp.causal.patching import PatchSweep
 
     if not pairs:
         raise InputError("There is no pair to patch.")
     where = where or Where()
-    kept = keep_results(
-        out,
-        resume,
-        PatchSweep,
-        model,
-        [text_of_pair(pair) for pair in pairs],
-        study="patching",
-        where=asdict(where),
-        metric=metric,
-        direction=direction,
-        nodes=None if nodes is None else list(nodes),
-        n_steps=n_steps,
-    )
+    asked: dict[str, Any] = {
+        "metric": metric,
+        "direction": direction,
+        "nodes": None if nodes is None else list(nodes),
+        "n_steps": n_steps,
+    }
+    about = {"study": "patching", "where": asdict(where), **asked}
+    texts = [text_of_pair(pair) for pair in pairs]
     sweeps: list[PatchSweep] = []
-    with _progress("patches" if len(pairs) == 1 else "pairs", quiet) as report:
-        task = partial(
-            sweep_pair,
-            where=where,
-            metric=metric,
-            direction=direction,
-            nodes=nodes,
-            n_steps=n_steps,
-            progress=report if len(pairs) == 1 and jobs == 1 else None,
-        )
-        try:
-            for sweep in sweep_graphs(task, pairs, model, jobs, backend, address, kept):
-                sweeps.append(sweep)
-                report(len(sweeps), len(pairs))
-        except ValueError as error:
-            raise InputError(str(error)) from error
+    with progress_bar("patches" if len(pairs) == 1 else "pairs", quiet=quiet) as (bar, bar_task):
+
+        def report(done: int, total: int) -> None:
+            bar.update(bar_task, completed=done, total=total)
+
+        watched = report if len(pairs) == 1 and spread.get("jobs", 1) == 1 else None
+        task = partial(sweep_pair, where=where, progress=watched, **asked)
+        for sweep in kept_sweep(task, pairs, model, PatchSweep, texts, about, **spread):
+            sweeps.append(sweep)
+            report(len(sweeps), len(pairs))
     if len(sweeps) > 1 and all(sweep.clean == sweep.corrupt for sweep in sweeps):
         raise InputError(
             f"{sweeps[0].metric} is the same in the clean and the corrupt run of all {len(sweeps)} pairs, so that "
             "nothing can come back: give another metric, or other pairs."
         )
     return Patching(model, tuple(sweeps))
-
-
-def text_of_pair(pair: TextPair) -> str:
-    """All that a pair is, as one line."""
-    return " ".join(graph.to_json() for graph in pair)
 
 
 def sweep_pair(
@@ -304,20 +278,7 @@ def sweep_pair(
     return patch_sweep(model, *pair, sites, metric, direction, nodes, n_steps, progress)
 
 
-@contextmanager
-def _progress(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr, where that is a terminal; yields what is to be called with (done, total)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task(what)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
 if __name__ == "__main__":
-    from analyses.patch_command import main
+    from analyses.framework.command import run_named
 
-    main()
+    run_named("patch")

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import GraphSource, InputError, load_model
+from analyses.inputs import GraphSource, InputError, bad_input, load_model
 from analyses.own_probe import probe_name
 from analyses.studies import records
+from analyses.tables import table_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -54,12 +55,9 @@ class ProbeReadingStudy:
 
     def table(self) -> Table:
         """A rich table, a row a site and step."""
-        from rich.table import Table
-
         reading = self.reading
-        table = Table(title=f"{self.model}: {reading.target} as probes read it", title_justify="left")
-        for name in ("site", "step", "fitted on rows", "nodes read", "right"):
-            table.add_column(name, justify="left" if name == "site" else "right")
+        columns = ("site", "step", "fitted on rows", "nodes read", "right")
+        table = table_of(f"{self.model}: {reading.target} as probes read it", columns, ("site",))
         for place, site in enumerate(reading.sites):
             for step, rows in enumerate(reading.n_training):
                 counts = int(reading.asked[step, place].sum()), int(reading.right[step, place].sum())
@@ -121,22 +119,14 @@ def study_reading(
     used = {name for graph in graphs for name in graph.ops}
     ops = tuple(name for name in loaded.vocabulary.ops if name in used) or loaded.vocabulary.ops[:1]
     training = GraphSource(n_nodes=n_nodes, seed=seed, ops=ops).many(loaded, n_training)
-    try:
+    with bad_input():
         reading = read_with_probes(
             loaded, graphs, training=training, target=target, sites=sites or SITES, status=status, kind=kind
         )
-    except ValueError as error:
-        raise InputError(str(error)) from error
     return ProbeReadingStudy(model, reading, n_training)
 
 
-def main() -> None:
-    """Entry point of `python -m analyses.probe_reading`."""
-    from analyses.catalogue.probe_reading import PROBE_READING
-    from analyses.framework.command import run_record
-
-    run_record(PROBE_READING)
-
-
 if __name__ == "__main__":
-    main()
+    from analyses.framework.command import run_named
+
+    run_named("probe-reading")

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import InputError, load_model
+from analyses.inputs import InputError, bad_input, load_model
 from analyses.own_probe import probe_name
 from analyses.studies import records
+from analyses.tables import table_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -82,16 +83,11 @@ class ProbingStudy:
 
     def table(self) -> Table:
         """A rich table, a row a status and site: means over steps, weighted by rows; and the best step."""
-        from rich.table import Table
-
         first = self.grids[0]
         title = f"{self.model}: {first.target} read by {first.kind} probes, {self.n_graphs} graphs"
-        table = Table(title=title, title_justify="left")
-        for name in ("nodes", "site"):
-            table.add_column(name)
         shown = ("accuracy", "majority", "shuffled", "untrained", "control_task", "selectivity")
-        for name in (*shown, "best (step)"):
-            table.add_column(name.replace("_", " "), justify="right")
+        columns = ("nodes", "site", *(name.replace("_", " ") for name in shown), "best (step)")
+        table = table_of(title, columns, ("nodes", "site"))
         for grid in self.grids:
             for row in grid.by_site().to_dict("records"):
                 means = [f"{row[name]:.3f}" for name in shown]
@@ -172,7 +168,7 @@ def study_probes(
     transfers: list[ProbeTransfer] = []
     circles: list[CircularProbe] = []
     left_out: list[str] = []
-    try:
+    with bad_input():
         if not 2 <= folds <= len(graphs):
             raise InputError(
                 f"{folds} folds need {folds} graphs or more, since no graph is split, and 2 folds at least; "
@@ -197,18 +193,10 @@ def study_probes(
                 transfers.append(probe_transfer(data, transfer, target, untrained, kind=kind, **common))
             if circular:
                 circles.append(circular_probe(data, target, untrained, **common))
-    except ValueError as error:
-        raise InputError(str(error)) from error
     return ProbingStudy(model, tuple(grids), tuple(transfers), tuple(circles), tuple(left_out), len(graphs))
 
 
-def main() -> None:
-    """Entry point of `python -m analyses.probing`."""
-    from analyses.catalogue.probing import PROBING
-    from analyses.framework.command import run_record
-
-    run_record(PROBING)
-
-
 if __name__ == "__main__":
-    main()
+    from analyses.framework.command import run_named
+
+    run_named("probe")

@@ -8,8 +8,7 @@ folder NAME_figures with every figure as plotly JSON. The same command writes th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,11 +18,12 @@ import typer
 from analyses.inputs import InputError, load_model, parse_operations, writing
 from analyses.options import (
     MOST_GRAPHS,
-    MOST_WORKERS,
     ConfigOption,
     ModelOption,
     OpsOption,
+    QuickOption,
     QuietOption,
+    SectionJobsOption,
     SeedOption,
     a_path,
     at_least,
@@ -31,6 +31,7 @@ from analyses.options import (
     run_alone,
     wide_console,
 )
+from analyses.progress import progress_bar
 from models.compiled_names import fitting_name
 from models.files import check_file, write_text
 from models.one_line import one_line
@@ -211,16 +212,14 @@ def report_command(
     ] = None,
     seed: SeedOption = 0,
     ops: OpsOption = "ADD",
-    quick: Annotated[bool, typer.Option("--quick", help="A few small graphs: a look, not a result.")] = False,
-    jobs: Annotated[
-        int,
-        typer.Option("--jobs", callback=at_least(1, MOST_WORKERS), help="Sections made at the same time."),
-    ] = 2,
+    quick: QuickOption = False,
+    jobs: SectionJobsOption = 2,
     quiet: QuietOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Measure a model against the paper's claims, and write one HTML page of everything."""
     from analyses.reporting.parts import FULL, QUICK, Job
+    from analyses.reporting.sections import KEYS
 
     check_outputs(out, json_file)
     amounts = QUICK if quick else FULL
@@ -229,8 +228,11 @@ def report_command(
     wanted = None if sections is None else [key.strip() for key in sections.split(",") if key.strip()]
     operations = parse_operations(ops)
     job = Job(fitting_name(model, operations), seed, operations, amounts)
-    with _progress(None if wanted is None else len(wanted), quiet) as report:
-        study = study_report(job, wanted, jobs, report)
+    total = len(KEYS if wanted is None else wanted)
+    with progress_bar("sections", total, quiet) as (bar, task):
+        study = study_report(
+            job, wanted, jobs, lambda title: bar.update(task, advance=1, description=f"done: {title}")
+        )
     written = write_report(study, out, json_file)
     console = wide_console()
     if not quiet:
@@ -244,25 +246,5 @@ def report_command(
         raise typer.Exit(FAILED)
 
 
-@contextmanager
-def _progress(total: int | None, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """A progress bar on stderr, where that is a terminal; yields what is to be told the title of a finished section."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from analyses.reporting.sections import SECTIONS
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task("sections", total=total or len(SECTIONS))
-        yield lambda title: bar.update(task, advance=1, description=f"done: {title}")
-
-
-def main() -> None:
-    """Entry point of `python -m analyses.report`."""
-    run_alone(report_command)
-
-
 if __name__ == "__main__":
-    main()
+    run_alone(report_command)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from analyses.inputs import bad_input, load_model
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -98,6 +99,15 @@ def solve(
 
     steps = solving.fixed_steps(model.cfg) if n_steps is None else n_steps
     return Solution(model=name, run=solving.solve(model, list(graphs), steps), n_steps=steps)
+
+
+def study_solution(
+    graphs: Sequence[ComputationGraph], model: str = "compiled", n_steps: int | None = None
+) -> Solution:
+    """`solve` with the model of a name or path. Raises InputError for graphs or steps that cannot be used."""
+    loaded = load_model(model)
+    with bad_input():
+        return solve(loaded, graphs, n_steps, model)
 
 
 def _n_columns(record: Mapping[str, Any], n_steps: int | None) -> int:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import InputError, check_fits, load_model
+from analyses.inputs import bad_input, check_fits, load_model
+from analyses.tables import table_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -51,21 +52,9 @@ class StoryStudy:
 
     def table(self) -> Table:
         """A rich table of the components that change what is written, replaced alone: what came of it."""
-        from rich.table import Table
-
-        table = Table(title=f"{self.model}: what replacing outputs does", title_justify="left")
-        for column in (
-            "node",
-            "step",
-            "component",
-            "as it is where another is",
-            "as predicted",
-            "changed",
-            "tests",
-        ):
-            table.add_column(
-                column, justify="left" if column.startswith(("node", "comp", "as it")) else "right"
-            )
+        words = ("node", "component", "as it is where another is")
+        columns = ("node", "step", *words[1:], "as predicted", "changed", "tests")
+        table = table_of(f"{self.model}: what replacing outputs does", columns, words)
         for story in self.stories:
             operands = story.graph.nodes[story.node].operands
             for effect in story.effects:
@@ -115,20 +104,12 @@ def study_story(
     loaded = load_model(model)
     check_fits(graph, loaded)
     chosen = list(nodes) or [len(graph) - 1]
-    try:
+    with bad_input():
         stories = tuple(story(loaded, graph, node, n_steps, n, least, seed) for node in chosen)
-    except ValueError as error:
-        raise InputError(str(error)) from error
     return StoryStudy(model, stories)
 
 
-def main() -> None:
-    """Entry point of `python -m analyses.story`."""
-    from analyses.catalogue.story import STORY
-    from analyses.framework.command import run_record
-
-    run_record(STORY)
-
-
 if __name__ == "__main__":
-    main()
+    from analyses.framework.command import run_named
+
+    run_named("story")

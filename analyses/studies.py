@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
 from analyses.inputs import Outputs, writing
-from analyses.options import repeated_graphs, wide_console
+from analyses.options import repeated_graphs
 from models.files import write_text
 from models.printable import printable
 
@@ -18,27 +19,32 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
     from rich.console import Console
-    from rich.table import Table
 
 _NOT_WHAT_WAS_RUN = {"out", "json_file", "quiet", "config", "resume"}
 
 
-class Told(Protocol):
-    """A result that can be printed."""
-
-    def table(self) -> Table: ...
-
-    def verdict(self) -> str: ...
-
-
-class Study(Protocol):
-    """A result that can be written."""
-
-    def to_dict(self) -> dict[str, Any]: ...
+class Result(Protocol):
+    """A result that is a table and a figure."""
 
     def to_frame(self) -> pd.DataFrame: ...
 
     def figure(self) -> go.Figure: ...
+
+
+@dataclass(frozen=True)
+class StudyOf:
+    """What was found in `model` (its name), with the table and the figure of the result."""
+
+    model: str
+    result: Result
+
+    def to_frame(self) -> pd.DataFrame:
+        """That of the result."""
+        return self.result.to_frame()
+
+    def figure(self) -> go.Figure:
+        """That of the result."""
+        return self.result.figure()
 
 
 def plain(value: Any) -> Any:
@@ -59,34 +65,47 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def used_options(context: typer.Context) -> dict[str, Any]:
-    """The options that say what was run, and by which workers, as --config takes them; GRAPH becomes --graph."""
+    """The options that say what was run and on which workers, under the names that --config takes, in the order of
+    `--help`; GRAPH becomes --graph.
+    """
     used = {name: value for name, value in context.params.items() if name not in _NOT_WHAT_WAS_RUN}
     text = used.pop("text", None)
     if "graph" in used:
         used["graph"] = repeated_graphs(text, used["graph"])
     if used.get("graphs_file") is not None:
         used["graphs_file"] = str(Path(used["graphs_file"]).resolve())
-    options = {param.name: param for param in context.command.params}
-    flags = {name: options[name].opts[0].removeprefix("--") for name in used}
-    return {flags[name]: value for name, value in used.items()}
+    return {
+        param.opts[0].removeprefix("--"): used[param.name]
+        for param in context.command.params
+        if param.name in used
+    }
 
 
-def write_files(outputs: Outputs, command: str, study: Study, options: Mapping[str, Any]) -> list[Path]:
+def write_files(
+    outputs: Outputs, command: str, study: Any, options: Mapping[str, Any], drawn: bool = True
+) -> list[Path]:
     """NAME.json and .csv, .parquet, .html, .png and config.yaml into the folder asked for; says on stderr where no PNG
     can be made. Returns the paths.
-    """
-    frame = study.to_frame()
-    plain = frame.astype(object).where(frame.notna(), None)
-    written = outputs.write(study.to_dict(), plain.to_dict("records"))
-    if outputs.folder is None:
-        return written
-    from analyses.export import write_study
 
-    more, problem = write_study(outputs.folder, outputs.name, frame, study.figure(), command, options)
-    if problem is not None:
-        said = printable(f"No {outputs.folder / outputs.name}.png was written: {problem}")
-        typer.echo(said, err=True)
-    return [*written, *more]
+    drawn: whether the study has `to_frame` and `figure`; otherwise it has `rows`, and neither parquet nor figure.
+    """
+    if drawn:
+        frame = study.to_frame()
+        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    else:
+        rows = study.rows()
+    written = outputs.write(study.to_dict(), rows)
+    folder, name = outputs.folder, outputs.name
+    if folder is None:
+        return written
+    from analyses.export import write_config, write_study
+
+    if drawn:
+        more, problem = write_study(folder, name, study.to_frame(), study.figure())
+        written += more
+        if problem is not None:
+            typer.echo(printable(f"No {folder / name}.png was written: {problem}"), err=True)
+    return [*written, write_config(folder, command, options)]
 
 
 def write_more(
@@ -107,16 +126,6 @@ def write_more(
             written.append(folder / f"{name}_{title}.html")
             write_html(figure, written[-1])
     return written
-
-
-def tell(study: Told, written: Iterable[Path], quiet: bool, tables: Iterable[Table] | None = None) -> None:
-    """Print what was found: tables (the study's), the files written, and last the verdict; quiet: that alone."""
-    console = wide_console()
-    if not quiet:
-        for table in [study.table()] if tables is None else tables:
-            console.print(table)
-        say_written(console, written)
-    console.print(study.verdict(), soft_wrap=True)
 
 
 def say_written(console: Console, paths: Iterable[Path]) -> None:

@@ -11,20 +11,22 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
-from analyses.inputs import InputError, load_model
+from analyses.inputs import InputError, bad_input, load_model
 
 if TYPE_CHECKING:
-    from analyses.kept import Kept
+    from analyses.kept import Kept, Storable
     from models.recurrent import RecurrentTransformer
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Stored = TypeVar("Stored", bound="Storable")
 
 BACKENDS = {"loky": "joblib", "threading": "joblib", "ray": "ray", "dask": "distributed"}
 """Name of a backend -> the module it needs."""
@@ -38,6 +40,21 @@ _CHUNK = 4
 """Items per job that are given to ray at once: its results come together."""
 
 _own = threading.local()
+
+
+class Spread(TypedDict, total=False):
+    """On which workers a sweep runs, and where its results are kept; the options of the same names.
+
+    jobs: 1, unless given. backend: loky. address: of a running cluster.
+    out, resume: a folder that keeps every result as it is there, and whether to go on with those that it has
+    (`analyses.kept`); the caller writes the table and then calls `analyses.kept.forget(out)`.
+    """
+
+    jobs: int
+    backend: str
+    address: str | None
+    out: Path | None
+    resume: bool
 
 
 def check_backend(backend: str, address: str | None = None) -> None:
@@ -94,6 +111,31 @@ def sweep_graphs(
                         kept.add(done, result)
                     waiting[done] = result
                 yield kept.load(index) if kept is not None and index in known else waiting.pop(index)
+
+
+def kept_sweep(
+    task: Callable[[RecurrentTransformer, Item], Stored],
+    items: Sequence[Item],
+    model: str,
+    kind: type[Stored],
+    texts: Sequence[str],
+    about: Mapping[str, Any],
+    out: Path | None = None,
+    resume: bool = False,
+    **workers: Any,
+) -> Iterator[Stored]:
+    """As `sweep_graphs`, with results of a kind that are kept in the folder `out`, if there is one.
+
+    texts: every item as text. about: what else the results depend on, as JSON values. workers: of :class:`Spread`.
+
+    Raises:
+        InputError: as `sweep_graphs` and `analyses.kept.Kept.begin`, and where `task` raises a ValueError.
+    """
+    from analyses.kept import keep_results
+
+    kept = keep_results(out, resume, kind, model, texts, **about)
+    with bad_input():
+        yield from sweep_graphs(task, items, model, kept=kept, **workers)
 
 
 def _computed(

@@ -213,10 +213,5 @@ def train_command(
     typer.echo(f"Trained model in {printable(str(folder))}")
 
 
-def main() -> None:
-    """Entry point of `python -m analyses.train`."""
-    run_alone(train_command)
-
-
 if __name__ == "__main__":
-    main()
+    run_alone(train_command)

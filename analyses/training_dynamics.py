@@ -12,24 +12,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from analyses.inputs import GraphSource, InputError, Outputs, load_model, parse_operations
-from analyses.options import (
-    MOST_GRAPHS,
-    OPS_METAVAR,
-    ConfigOption,
-    JsonOption,
-    OutOption,
-    QuietOption,
-    SeedOption,
-    at_least,
-    reports_bad_input,
-    run_alone,
-)
-from analyses.studies import tell, used_options, write_files, write_more
+from analyses.inputs import InputError, bad_input
+from analyses.tables import table_of
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -41,7 +27,6 @@ if TYPE_CHECKING:
     from interp.mechanism.onsets import TrainingDynamics
     from models.graph import ComputationGraph
 
-NAME = "training"
 DATA = Path(__file__).resolve().parent / "data"
 
 
@@ -111,11 +96,8 @@ class TrainingStudy:
 
     def table(self) -> Table:
         """A rich table, the measure that appears first on top."""
-        from rich.table import Table
-
-        table = Table(title=f"{self.model}: what is learnt when", title_justify="left")
-        for column in ("measure", "appears at step", "between snapshots", "lowest", "end"):
-            table.add_column(column, justify="left" if column == "measure" else "right")
+        columns = ("measure", "appears at step", "between snapshots", "lowest", "end")
+        table = table_of(f"{self.model}: what is learnt when", columns, ("measure",))
         for line in self.dynamics.onsets().to_dict("records"):
             known = line["onset"] == line["onset"]
             between = f"{line['before'] or 0:.0f} and {line['after']:.0f}" if known else "-"
@@ -160,53 +142,12 @@ def study_training(graphs: Sequence[ComputationGraph], model: str = "discrete-co
     from models.snapshots import snapshots
     from models.storage import CheckpointError
 
-    try:
+    with bad_input(CheckpointError):
         dynamics = training_dynamics(snapshots(model), graphs)
         return TrainingStudy(model, dynamics, born_distances(snapshots(model), graphs))
-    except (CheckpointError, ValueError) as error:
-        raise InputError(str(error)) from error
-
-
-@reports_bad_input
-def training_command(
-    context: typer.Context,
-    n_nodes: Annotated[
-        int, typer.Option("--n-nodes", "-n", callback=at_least(8, 64), help="Nodes a graph.")
-    ] = 16,
-    graphs: Annotated[
-        int, typer.Option("--graphs", callback=at_least(1, MOST_GRAPHS), help="Sampled graphs.")
-    ] = 8,
-    seed: SeedOption = 0,
-    ops: Annotated[
-        str | None, typer.Option("--ops", metavar=OPS_METAVAR, help="Operations.  [default: the model's]")
-    ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="A bundled model or a folder, with snapshots.")
-    ] = "discrete-corrected",
-    json_file: JsonOption = None,
-    out: OutOption = None,
-    quiet: QuietOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """When heads, Fourier structure and accuracy appear in training, from a run's snapshots."""
-    outputs = Outputs(NAME, json_file, out)
-    outputs.check()
-    loaded = load_model(model)
-    operations = loaded.vocabulary.ops if ops is None else parse_operations(ops)
-
-    source = GraphSource(n_nodes=n_nodes, seed=seed, ops=tuple(operations))
-    study = study_training(source.many(loaded, graphs), model)
-    written = write_files(outputs, "training-dynamics", study, used_options(context))
-    if out is not None:
-        figures = {name: figure for name, figure in study.figures().items() if name != NAME}
-        written += write_more(out, NAME, study.frames(), figures)
-    tell(study, written, quiet)
-
-
-def main() -> None:
-    """Entry point of `python -m analyses.training_dynamics`."""
-    run_alone(training_command)
 
 
 if __name__ == "__main__":
-    main()
+    from analyses.framework.command import run_named
+
+    run_named("training-dynamics")

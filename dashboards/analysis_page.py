@@ -172,15 +172,7 @@ class AnalysisPage:
         if "progress" in inspect.signature(function).parameters:
             options["progress"] = progress
         study = function(graphs[0] if self.graphs == 1 else graphs, view.model, **options)
-        figures = self.figures(study)
-        return Result(
-            verdict=study.verdict(),
-            summary=as_frame(study.table()),
-            frame=study.to_frame(),
-            data=study.to_dict(),
-            figures=figures,
-            seconds=time.perf_counter() - begin,
-        )
+        return as_result(study, self.figures(study), begin)
 
 
 class _Results:
@@ -271,28 +263,41 @@ def _result(page: AnalysisPage, view: AnalysisView, graphs: Sequence[Computation
 def _draw(page: AnalysisPage, view: AnalysisView, result: Result) -> None:
     messages.text(result.verdict)
     shown = page.code(view, result.figures)
-    for name in shown:
-        chart(result.figures[name], f"{page.name} {name}")
+    draw_figures(page.name, {name: result.figures[name] for name in shown})
     if not shown and page.page.missing is not None:
         messages.info(page.page.missing(result.data))
     if page.more is not None:
         page.more(view, result)
-    stem = f"recurlens-{page.name}"
+    draw_files(page.name, result)
+    draw_code(snippet(page, view, result.figures), page.line(view))
+
+
+def draw_figures(page: str, figures: Mapping[str, go.Figure]) -> None:
+    """Figures below each other."""
+    for name, figure in figures.items():
+        chart(figure, f"{page} {name}")
+
+
+def draw_files(page: str, result: Result, expanded: bool = False) -> None:
+    """Downloads of a result, and its table; expanded: whether that is open."""
+    stem = f"recurlens-{page}"
     download_row(
         [
             Download("Table (CSV)", f"{stem}.csv", lambda: result.frame.to_csv(index=False)),
             Download("Result (JSON)", f"{stem}.json", result.to_json),
-            Download(
-                "Figures (HTML)", f"{stem}.html", lambda: figures_html(page.name, result.figures.values())
-            ),
+            Download("Figures (HTML)", f"{stem}.html", lambda: figures_html(page, result.figures.values())),
         ]
     )
-    with st.expander("Table"):
+    with st.expander("Table", expanded=expanded):
         st.dataframe(result.summary, hide_index=True, height="content")
+
+
+def draw_code(python: str, command: str, about: str = "The same as a command:") -> None:
+    """What draws the page again."""
     with st.expander("View the code that drew this"):
-        st.code(snippet(page, view, result.figures), language="python")
-        st.markdown("The same as a command:")
-        st.code(page.line(view), language="bash")
+        st.code(python, language="python")
+        st.markdown(about)
+        st.code(command, language="bash")
 
 
 def snippet(page: AnalysisPage, view: AnalysisView, figures: Iterable[str]) -> str:
@@ -364,6 +369,18 @@ def command_line(
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def as_result(study: Study, figures: Mapping[str, go.Figure], begin: float) -> Result:
+    """A study as it is shown and kept; begin: of its computation, on the clock `time.perf_counter`."""
+    return Result(
+        verdict=study.verdict(),
+        summary=as_frame(study.table()),
+        frame=study.to_frame(),
+        data=study.to_dict(),
+        figures=figures,
+        seconds=time.perf_counter() - begin,
+    )
 
 
 def as_frame(table: Table) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -9,10 +10,8 @@ import streamlit as st
 
 from analyses.training_dynamics import TrainingStudy
 from dashboards import messages
-from dashboards.analysis_page import as_frame
+from dashboards.analysis_page import as_result, draw_code, draw_figures, draw_files
 from dashboards.cached import available
-from dashboards.charts import chart
-from dashboards.downloads import Download, download_row, figures_html
 from dashboards.session import PageSession, default_model
 from models.snapshots import snapshot_files
 from models.storage import CheckpointError
@@ -77,37 +76,17 @@ def bundled(model: str) -> TrainingStudy | None:
 
 def _draw(study: TrainingStudy) -> None:
     messages.text(study.verdict())
-    figures = study.figures()
-    for name, figure in figures.items():
-        chart(figure, f"training {name}")
-    download_row(
-        [
-            Download("Table (CSV)", "recurlens-training.csv", lambda: study.to_frame().to_csv(index=False)),
-            Download("Result (JSON)", "recurlens-training.json", study.to_json),
-            Download(
-                "Figures (HTML)",
-                "recurlens-training.html",
-                lambda: figures_html("training", figures.values()),
-            ),
-        ]
-    )
-    with st.expander("Table", expanded=True):
-        st.dataframe(as_frame(study.table()), hide_index=True, height="content")
-    with st.expander("View the code that drew this"):
-        st.code(
-            "\n".join(
-                [
-                    "from analyses.training_dynamics import TrainingStudy",
-                    "",
-                    f"study = TrainingStudy.bundled({study.model!r})",
-                    "print(study.verdict())",
-                    *(f'study.figures()["{name}"].show()' for name in figures),
-                ]
-            ),
-            language="python",
-        )
-        st.markdown("What was measured, again, as a command:")
-        st.code(_command(study.model), language="bash")
+    result = as_result(study, study.figures(), time.perf_counter())
+    draw_figures("training", result.figures)
+    draw_files("training", result, expanded=True)
+    code = [
+        "from analyses.training_dynamics import TrainingStudy",
+        "",
+        f"study = TrainingStudy.bundled({study.model!r})",
+        "print(study.verdict())",
+        *(f'study.figures()["{name}"].show()' for name in result.figures),
+    ]
+    draw_code("\n".join(code), _command(study.model), "What was measured, again, as a command:")
 
 
 def _command(model: str) -> str:

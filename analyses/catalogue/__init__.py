@@ -3,17 +3,28 @@
 A record names its function by a text, so that nothing heavy is imported for `--help`.
 """
 
+from analyses.catalogue.ablation import ABLATION
 from analyses.catalogue.codes import CODES
+from analyses.catalogue.cross_step import CROSS_STEP
 from analyses.catalogue.dynamics import DYNAMICS
+from analyses.catalogue.evaluate import EVALUATE
 from analyses.catalogue.failures import FAILURES
 from analyses.catalogue.lens import LENS
 from analyses.catalogue.mechanism import MECHANISM
+from analyses.catalogue.patching import PATCHING
 from analyses.catalogue.probe_reading import PROBE_READING
 from analyses.catalogue.probing import PROBING
+from analyses.catalogue.solve import SOLVE
 from analyses.catalogue.story import STORY
+from analyses.catalogue.training_dynamics import TRAINING_DYNAMICS
 from analyses.framework.record import Analysis
 
 CATALOGUE: tuple[Analysis, ...] = (
+    SOLVE,
+    EVALUATE,
+    PATCHING,
+    CROSS_STEP,
+    ABLATION,
     PROBING,
     PROBE_READING,
     CODES,
@@ -22,5 +33,6 @@ CATALOGUE: tuple[Analysis, ...] = (
     FAILURES,
     MECHANISM,
     STORY,
+    TRAINING_DYNAMICS,
 )
-"""In the order of the navigation."""
+"""In the order of `recurlens --help` and, where they have a page, of the navigation."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analyses.dynamics import LONGEST, TOLERANCE
 from analyses.framework.record import Analysis, Chosen, Page
 from analyses.framework.settings import Choice, Setting
 from models.bounds import MOST_STEPS
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 NONE = "none"
 
@@ -17,9 +20,11 @@ def against(model: str, chosen: Chosen) -> list[str]:
     return [] if chosen["against"] in (NONE, model) else [chosen["against"]]
 
 
-def tables(study: Any) -> list[Any]:
-    """What is printed."""
-    return [study.table(), *([study.drift_table()] if study.drifts else [])]
+def shows(study: Any, console: Console) -> None:
+    """A table of every model, and of long runs."""
+    console.print(study.table())
+    if study.drifts:
+        console.print(study.drift_table())
 
 
 def others() -> dict[str, str]:
@@ -62,7 +67,7 @@ DYNAMICS = Analysis(
         ),
     ),
     frames=lambda study: study.frames(),
-    tables=tables,
+    shows=shows,
     page=Page(
         title="Dynamics",
         question="How does the state move?",

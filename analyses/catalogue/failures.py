@@ -10,9 +10,8 @@ import typer
 from analyses.framework.command import usual_source
 from analyses.framework.record import Analysis, Page
 from analyses.framework.settings import Setting
-from analyses.inputs import load_model, parse_operations, parse_sizes
+from analyses.framework.sizes import sized_source
 from analyses.options import GRAPH_SOURCES, only_one
-from models.compiled_names import fitting_name
 
 if TYPE_CHECKING:
     from models.graph import ComputationGraph
@@ -22,13 +21,7 @@ def source(context: typer.Context, settings: Mapping[str, Any]) -> tuple[str, li
     """Graphs may also be sampled at several sizes."""
     if only_one(context, GRAPH_SOURCES | {"sizes": "--sizes"}) != "sizes":
         return usual_source(context, settings)
-    from analyses.evaluate import sample_sizes
-
-    given = context.params
-    operations = parse_operations(given["ops"])
-    model = fitting_name(given["model"], operations)
-    sizes = parse_sizes(settings["sizes"] or "")
-    return model, sample_sizes(load_model(model), sizes, given["n_graphs"], operations, given["seed"])
+    return sized_source(context, settings, context.params["n_graphs"])
 
 
 FAILURES = Analysis(

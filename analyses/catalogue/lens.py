@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from analyses.framework.record import Analysis, Chosen, Page, Section
-from analyses.framework.settings import STEPS, Choice, Setting, count
+from analyses.framework.settings import POSITIONS, STEPS, Choice, Setting, count
 from analyses.inputs import InputError
 
 FACTOR = Setting("factor", "Whose readout: value, variable, operation or syntax.", "value")
@@ -36,7 +36,7 @@ LENS = Analysis(
     study="analyses.lens:study_lens",
     settings=(
         FACTOR,
-        Setting("positions", "Tokens: rhs, operands or all.", "rhs"),
+        POSITIONS,
         Setting(
             "attribution",
             "Direct logit attribution by head and MLP.",
@@ -48,7 +48,7 @@ LENS = Analysis(
         count("kl_steps", "With --tuned: Adam steps on the KL divergence.", 0),
         STEPS,
     ),
-    seeded=True,
+    passes=("seed",),
     check=check,
     frames=lambda study: study.frames(),
     figures=lambda study: study.figures(),

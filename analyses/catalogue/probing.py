@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analyses.framework.record import Analysis, Page
-from analyses.framework.settings import JOBS, PROBE, SITES, STEPS, TARGET, Choice, Setting, count
+from analyses.framework.settings import JOBS, POSITIONS, PROBE, SITES, STEPS, TARGET, Choice, Setting, count
 from analyses.probing import STATUSES
 from interp.probing.estimators import ESTIMATORS
 
@@ -22,7 +22,7 @@ PROBING = Analysis(
             argument="statuses",
             names=True,
         ),
-        Setting("positions", "Tokens: rhs, operands or all.", "rhs"),
+        POSITIONS,
         Setting("role", "Of these, only: rhs, operand, 'leaf value', operation, equals, separator."),
         PROBE,
         count("folds", "Cross-validation folds, over graphs.", 5, 2),
@@ -32,7 +32,7 @@ PROBING = Analysis(
         STEPS,
         JOBS,
     ),
-    seeded=True,
+    passes=("seed",),
     frames=lambda study: study.frames(),
     figures=lambda study: study.figures(),
     page=Page(

@@ -57,9 +57,11 @@ STORY = Analysis(
         ),
     ),
     graphs=None,
-    seeded=True,
+    alone=True,
+    passes=("seed",),
     frames=lambda study: {"effects": study.effects()},
     figures=further,
+    shows=lambda study, console: console.print(study.text(), soft_wrap=True),
     as_text=True,
     page=Page(
         title="Story",

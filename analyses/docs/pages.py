@@ -19,7 +19,10 @@ ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = "analyses/docs"
 PACKAGES: Final = ("models", "interp")
 """Those with public names."""
-FRAMEWORK: Final = ("framework.record", "framework.settings", "framework.command", "studies")
+FRAMEWORK: Final = (
+    *("framework.record", "framework.settings", "framework.command", "framework.pairs", "framework.sizes"),
+    "studies",
+)
 _LINK: Final = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)")
 _ROLE: Final = re.compile(r":(?:class|func|meth|data|mod|attr|exc):<code>~?([\w.]+)</code>")
 _ASSET: Final = re.compile(

@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from analyses import options
 from analyses.framework.record import Analysis
-from analyses.inputs import InputError, Outputs, load_model, writing
+from analyses.inputs import InputError, Outputs, load_model, loading_once, writing
 from analyses.options import (
     fitting_model,
-    graph_source,
     many_graphs,
     reports_bad_input,
     run_alone,
     wide_console,
 )
-from analyses.studies import say_written, tell, used_options, write_files, write_more
+from analyses.studies import say_written, used_options, write_files, write_more
 from models.files import write_text
 
 if TYPE_CHECKING:
     from models.graph import ComputationGraph
+
+TAKEN: Final = {
+    "text": (options.GraphArgument, None),
+    "graph": (options.GraphOption, None),
+    "graphs_file": (options.GraphsFileOption, None),
+    "n_nodes": (options.NNodesOption, None),
+    "seed": (options.SeedOption, 0),
+    "ops": (options.OpsOption, "ADD"),
+    "model": (options.ModelOption, "compiled"),
+}
+"""Options that say which graphs and which model, each with its default; a record names those that it takes."""
+WRITTEN: Final = {
+    "json_file": (options.JsonOption, None),
+    "out": (options.OutOption, None),
+    "quiet": (options.QuietOption, False),
+    "config": (options.ConfigOption, None),
+}
+"""Options of every command."""
 
 
 def command(record: Analysis) -> Callable[..., None]:
@@ -32,27 +49,18 @@ def command(record: Analysis) -> Callable[..., None]:
 
     @reports_bad_input
     def run(context: typer.Context, **given: Any) -> None:
-        run_command(record, context)
+        with loading_once(record.hooked):
+            run_command(record, context)
 
-    shared = [
-        _parameter("text", options.GraphArgument, None),
-        _parameter("graph", options.GraphOption, None),
-        _parameter("graphs_file", options.GraphsFileOption, None),
-        _parameter("n_nodes", options.NNodesOption, None),
-        _parameter("seed", options.SeedOption, 0),
-        _parameter("ops", options.OpsOption, "ADD"),
-        _parameter("model", options.ModelOption, "compiled"),
-    ]
+    taken = {name: TAKEN[name] for name in record.takes}
     if record.graphs is not None:
-        shared.insert(4, _parameter("n_graphs", options.GraphCountOption, record.graphs))
-    written = [
-        _parameter("json_file", options.JsonOption, None),
-        _parameter("out", options.OutOption, None),
-        _parameter("quiet", options.QuietOption, False),
-        _parameter("config", options.ConfigOption, None),
+        taken["n_graphs"] = (options.GraphCountOption, record.graphs)
+    parameters = [
+        _parameter("context", (typer.Context, inspect.Parameter.empty)),
+        *(_parameter(name, option) for name, option in taken.items()),
+        *(setting.parameter() for setting in record.settings),
+        *(_parameter(name, option) for name, option in WRITTEN.items()),
     ]
-    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    parameters = [context, *shared, *(setting.parameter() for setting in record.settings), *written]
     run.__name__ = run.__qualname__ = f"{record.stem}_command"
     run.__doc__ = record.about
     run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
@@ -60,9 +68,11 @@ def command(record: Analysis) -> Callable[..., None]:
     return run
 
 
-def run_record(record: Analysis) -> None:
-    """Run the command by itself, as `python -m analyses.NAME` does."""
-    run_alone(command(record))
+def run_named(name: str) -> None:
+    """Run the command of a name by itself, as `python -m analyses.MODULE` does."""
+    from analyses.catalogue import CATALOGUE
+
+    run_alone(next(command(record) for record in CATALOGUE if record.name == name))
 
 
 def run_command(record: Analysis, context: typer.Context) -> None:
@@ -71,6 +81,8 @@ def run_command(record: Analysis, context: typer.Context) -> None:
     settings = {setting.name: setting.read(given[setting.name]) for setting in record.settings}
     if record.check is not None:
         record.check(settings)
+    if "resume" in settings:
+        _check_sweep(settings, given["out"])
     outputs = Outputs(record.stem, given["json_file"], given["out"])
     outputs.check()
     model, graphs = (record.source or usual_source)(context, settings)
@@ -79,20 +91,13 @@ def run_command(record: Analysis, context: typer.Context) -> None:
         for setting in record.settings
         if setting.of_study and settings[setting.name] is not None
     }
-    if record.seeded:
-        arguments["seed"] = given["seed"]
-    study = record.function(_one(record, graphs) if record.graphs is None else graphs, model, **arguments)
-    written = write_files(outputs, record.name, study, used_options(context))
-    if outputs.folder is not None:
-        written += write_more(outputs.folder, record.stem, record.frames(study), record.figures(study))
-        if record.as_text:
-            written.append(_write_text(outputs.folder / f"{record.stem}.txt", study.text()))
-    if not record.as_text:
-        tell(study, written, given["quiet"], record.tables(study))
-        return
+    arguments |= record.arguments(settings)
+    arguments |= {name: given[name] for name in record.passes}
+    study = record.function(_alone(record, graphs) if record.alone else graphs, model=model, **arguments)
+    written = _write(record, study, outputs, context)
     console = wide_console()
     if not given["quiet"]:
-        console.print(study.text(), soft_wrap=True)
+        record.shows(study, console)
         say_written(console, written)
     console.print(study.verdict(), soft_wrap=True)
 
@@ -100,22 +105,42 @@ def run_command(record: Analysis, context: typer.Context) -> None:
 def usual_source(context: typer.Context, settings: object) -> tuple[str, list[ComputationGraph]]:
     """The model, which knows the operations of the graphs where it is a compiled one, and the graphs."""
     model = fitting_model(context)
-    if "n_graphs" in context.params:
-        return model, many_graphs(context, load_model(model))
-    return model, graph_source(context).graphs(load_model(model))
+    return model, many_graphs(context, load_model(model))
 
 
-def _one(record: Analysis, graphs: list[ComputationGraph]) -> ComputationGraph:
+def _check_sweep(settings: Mapping[str, Any], out: Path | None) -> None:
+    """Raises InputError for workers that there cannot be, and for what cannot be resumed."""
+    from analyses.sweeps import check_backend
+
+    check_backend(settings["backend"], settings["address"])
+    if settings["resume"] and out is None:
+        raise InputError("--resume goes on with the sweep in the folder of --out: give --out DIR.")
+
+
+def _alone(record: Analysis, graphs: Sequence[Any]) -> Any:
     if len(graphs) != 1:
         raise InputError(f"{record.name} is about one graph, and {len(graphs)} were given.")
     return graphs[0]
 
 
-def _write_text(path: Path, text: str) -> Path:
-    with writing():
-        write_text(path, text + "\n")
-    return path
+def _write(record: Analysis, study: Any, outputs: Outputs, context: typer.Context) -> list[Path]:
+    """All files that are asked for; returns the paths."""
+    written = write_files(outputs, record.name, study, used_options(context), record.drawn)
+    folder = outputs.folder
+    if folder is None:
+        return written
+    written += write_more(folder, record.stem, record.frames(study), record.figures(study))
+    if record.as_text:
+        written.append(folder / f"{record.stem}.txt")
+        with writing():
+            write_text(written[-1], study.text() + "\n")
+    if record.swept(study):
+        from analyses.kept import forget
+
+        forget(folder)
+    return written
 
 
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+def _parameter(name: str, option: tuple[Any, Any]) -> inspect.Parameter:
+    annotation, default = option
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

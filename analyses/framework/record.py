@@ -12,9 +12,7 @@ from analyses.framework.settings import Choice, Setting
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     import typer
-    from rich.table import Table
-
-    from models.graph import ComputationGraph
+    from rich.console import Console
 
 Chosen = Mapping[str, str]
 """Name of a page's choice -> its value."""
@@ -73,11 +71,11 @@ class Section:
 
 
 def _figures(study: Any) -> Mapping[str, go.Figure]:
-    return dict(list(study.figures().items())[1:])
+    return dict(list(study.figures().items())[1:]) if hasattr(study, "figures") else {}
 
 
-def _tables(study: Any) -> Sequence[Table]:
-    return [study.table()]
+def _shows(study: Any, console: Console) -> None:
+    console.print(study.table())
 
 
 @dataclass(frozen=True)
@@ -88,14 +86,22 @@ class Analysis:
         name: of the command. files: what names of its files begin with; default: the name, with `_` for dashes.
         about: what the command does, a sentence.
         study: `module:function`. The function takes the graphs (one where `graphs` is None), the name of a model and
-            the settings, and returns a study (`analyses.studies.Study`) with `table`, `verdict` and `figures` too.
+            the settings, and returns a study: `to_dict`, `to_frame`, `table`, `verdict`, `figure`, and, where there are
+            several, `figures`.
         settings: its other arguments.
-        graphs: sampled where none are given in full; None: it is about one graph.
-        seeded: whether the function also takes the seed of the sampled graphs, as `seed`.
+        graphs: sampled where none are given in full, unless `--graphs` says otherwise; None: there is no such option.
+        alone: whether it is about one graph, which the function gets alone.
+        takes: options that say which graphs and which model, by the names of `analyses.framework.command`.
+        passes: names of options that are no settings and that the function takes too: seed, out, quiet.
+        arguments: of the settings, further arguments of the function, which several of them make together.
         check: called with all settings before anything is done; raises InputError where they do not go together.
-        source: of the command's context and settings, the model to load and the graphs; None: the usual options.
+        source: of the command's context and settings, the model to load and the graphs, or whatever the function takes
+            in their place; None: the usual options.
         frames: of a study, tables beside the first; figures: those beside the first. `--out` receives them.
-        tables: of a study, what the command prints. as_text: the study is printed as its `text()`, also written.
+        drawn: whether a study has a table (`to_frame`) and a `figure` to write; otherwise `--out` receives its `rows`.
+        shows: prints a study; as_text: whether its `text()` is written too.
+        hooked: whether it watches or edits a model; what only runs one loads it without hooks, which is quicker.
+        swept: of a study that is written, whether it was a sweep that kept its parts in the folder of `--out`.
         page, section: where it is shown besides.
     """
 
@@ -104,13 +110,19 @@ class Analysis:
     study: str
     settings: tuple[Setting, ...] = ()
     graphs: int | None = 64
-    seeded: bool = False
+    alone: bool = False
+    takes: tuple[str, ...] = ("text", "graph", "graphs_file", "n_nodes", "seed", "ops", "model")
+    passes: tuple[str, ...] = ()
+    arguments: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda settings: {}
     check: Callable[[Mapping[str, Any]], None] | None = None
-    source: Callable[[typer.Context, Mapping[str, Any]], tuple[str, list[ComputationGraph]]] | None = None
+    source: Callable[[typer.Context, Mapping[str, Any]], tuple[str, Sequence[Any]]] | None = None
     frames: Callable[[Any], Mapping[str, Any]] = lambda study: {}
     figures: Callable[[Any], Mapping[str, go.Figure]] = _figures
-    tables: Callable[[Any], Sequence[Table]] = _tables
+    drawn: bool = True
+    hooked: bool = True
+    shows: Callable[[Any, Console], None] = _shows
     as_text: bool = False
+    swept: Callable[[Any], bool] = lambda study: False
     files: str = ""
     page: Page | None = None
     section: Section | None = None

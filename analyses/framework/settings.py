@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any
 
 import typer
 
-from analyses.options import MOST_GRAPHS, MOST_WORKERS, STEPS_HELP, at_least, from_to, split_names
+from analyses.options import (
+    MOST_GRAPHS,
+    MOST_SETTLED_STEPS,
+    MOST_WORKERS,
+    STEPS_HELP,
+    at_least,
+    from_to,
+    split_names,
+)
 from interp.probing.estimators import ESTIMATORS
 from models.bounds import MOST_STEPS
 
@@ -32,7 +40,9 @@ class Setting:
         revocable: whether a flag has a `--no-` form too.
         metavar: what stands for the value in `--help`.
         least, most: limits of a number; above: `least` itself is not allowed.
+        short: the flag in short, such as `-n`.
         names: whether it is a list of names, which the shell separates by commas.
+        parse: what the function gets for the text of the shell, where it is something else; raises InputError.
         of_study: whether the function takes it; otherwise it only says which graphs there are.
     """
 
@@ -46,7 +56,9 @@ class Setting:
     least: float | None = None
     most: float | None = None
     above: bool = False
+    short: str = ""
     names: bool = False
+    parse: Callable[[Any], Any] | None = None
     of_study: bool = True
 
     @property
@@ -67,7 +79,8 @@ class Setting:
         elif self.least is not None:
             limits = from_to(self.least, self.most, self.above)
         flag = f"{self.written}/--no-{self.written[2:]}" if self.revocable else self.written
-        option = typer.Option(flag, help=self.help, metavar=self.metavar, callback=limits)
+        flags = (flag, self.short) if self.short else (flag,)
+        option = typer.Option(*flags, help=self.help, metavar=self.metavar, callback=limits)
         kind: Any = self.type if self.default is not None else self.type | None
         return inspect.Parameter(
             self.name,
@@ -78,6 +91,8 @@ class Setting:
 
     def read(self, value: Any) -> Any:
         """What the function gets for what the shell has given."""
+        if self.parse is not None:
+            return self.parse(value)
         return split_names(value) if self.names else value
 
     def line(self, value: Any) -> str:
@@ -127,6 +142,8 @@ class Choice:
 
 
 STEPS = Setting("steps", STEPS_HELP, type=int, argument="n_steps", least=1, most=MOST_STEPS)
+RUN_STEPS = replace(STEPS, most=MOST_SETTLED_STEPS)
+"""For runs alone: steps that change nothing cost nothing."""
 TARGET = Setting(
     "target", "What is read: value, depth, operand_1, operand_value_2, operation, shown, ...", "value"
 )
@@ -135,10 +152,37 @@ SITES = Setting(
     "Such as resid_post,blocks.1.attn.hook_z.  [default: all of the residual stream]",
     names=True,
 )
+POSITIONS = Setting("positions", "Tokens: rhs, operands or all.", "rhs")
 PROBE = Setting("kind", f"{', '.join(ESTIMATORS)}, or FILE.py:FUNCTION.", next(iter(ESTIMATORS)))
 JOBS = Setting("jobs", "Workers, each with one thread.", 1, int, least=1, most=MOST_WORKERS)
+SWEEP = (
+    JOBS,
+    Setting("backend", "Of joblib: loky, threading, ray or dask.", "loky"),
+    Setting(
+        "address",
+        "A running cluster, with --backend dask (tcp://host:8786) or ray (ray://host:10001, auto).",
+        metavar="ADDRESS",
+    ),
+    Setting("resume", "Go on with the sweep that was interrupted in the folder of --out.", False, bool),
+)
+"""Of an analysis that is spread over workers (`analyses.sweeps`) and keeps its parts (`analyses.kept`)."""
 
 
-def count(name: str, help: str, default: int, least: int = 0, argument: str = "") -> Setting:
+def count(
+    name: str, help: str, default: int, least: int = 0, argument: str = "", of_study: bool = True
+) -> Setting:
     """A setting that counts something."""
-    return Setting(name, help, default, int, argument, least=least, most=MOST_GRAPHS)
+    return Setting(name, help, default, int, argument, least=least, most=MOST_GRAPHS, of_study=of_study)
+
+
+PAIRS = (
+    Setting(
+        "pair_kind",
+        "How the corrupt graph is made: leaf-value, operand, operation, leaf-swap.",
+        "leaf-value",
+        of_study=False,
+    ),
+    Setting("node", "The node that is edited.  [default: drawn]", of_study=False),
+    count("n_pairs", "Sampled pairs, of seed, seed + 1, ...", 1, 1, of_study=False),
+)
+"""Of an analysis of pairs of graphs (`analyses.framework.pairs`)."""

@@ -23,8 +23,8 @@ def contents(record: Analysis) -> Callable[[RecurrentTransformer, Job], Contents
     def make(model: RecurrentTransformer, job: Job) -> Contents:
         NEEDS[section.needs](model)
         graphs: Any = job.graphs(model)
-        seed = {"seed": job.seed} if record.seeded else {}
-        study = record.function(graphs[0] if record.graphs is None else graphs, job.model, **seed)
+        seed = {"seed": job.seed} if "seed" in record.passes else {}
+        study = record.function(graphs[0] if record.alone else graphs, job.model, **seed)
         drawings = [
             drawing(f"{record.stem}_{name}", figure, section.drawn_by[name])
             for name, figure in study.figures().items()

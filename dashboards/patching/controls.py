@@ -9,7 +9,7 @@ import streamlit as st
 from analyses.inputs import GraphSource
 from dashboards.cached import available
 from dashboards.graph_inputs import choose_operations
-from dashboards.patching.session import MAKE, TYPE, current_view
+from dashboards.patching.session import MAKE, SESSION, TYPE
 from dashboards.patching.view import SEEDS, SIZES, View
 from interp.causal.pairs import KINDS
 from models.compiled_names import fitting_name
@@ -28,7 +28,7 @@ def chosen_view() -> View:
     st.sidebar.segmented_control(
         "Pair", [MAKE, TYPE], key="patch_source", required=True, width="stretch", label_visibility="collapsed"
     )
-    view = replace(current_view(), model=st.session_state["patch_model"])
+    view = replace(SESSION.current(), model=st.session_state["patch_model"])
     if st.session_state["patch_source"] == TYPE:
         return _typed(view)
     return _made(view)
@@ -69,7 +69,7 @@ def _node(n: int, seed: int, ops: tuple[str, ...], kind: str) -> str | None:
     names = [node.name for node in graph.nodes if (node.value is not None) == leaf]
     equations = dict(zip((node.name for node in graph.nodes), graph.equations, strict=True))
     given = st.session_state.get("patch_node")
-    shown = current_view()
+    shown = SESSION.current()
     if given is not None and given not in names:
         if (n, seed, ops, kind) == (shown.n, shown.seed, shown.ops, shown.kind):
             names = [given, *names]

@@ -13,7 +13,7 @@ from dashboards.patching.controls import chosen_view
 from dashboards.patching.jobs import SweepJob, SweepRequest, jobs
 from dashboards.patching.pair_view import show_pair
 from dashboards.patching.results import CANCELLED, ENDED, progress_fragment, results_fragment
-from dashboards.patching.session import current_view, default_view, hold_address, read_address, show_view
+from dashboards.patching.session import SESSION, default_view
 from dashboards.patching.settings import checked_settings, choose_look, settings_form
 from dashboards.patching.view import View
 from dashboards.runs import readable, with_model
@@ -48,7 +48,7 @@ class _Runs:
 
 def patching_page() -> None:
     """Draw the page for this visitor's view."""
-    is_new, problems = read_address()
+    is_new, problems = SESSION.read()
     # A sweep that ends runs the page again, which is no reason to take a message away.
     if st.session_state.pop(ENDED, False):
         problems = [*st.session_state["patching problems"]]
@@ -58,12 +58,12 @@ def patching_page() -> None:
         messages.error(problem)
     runs = _run_both(view, pair)
     if runs is None:
-        hold_address()
+        SESSION.hold()
         return
     show_pair(runs.pair, runs.clean, runs.corrupt)
     cfg = shared(view.model).model.cfg
     settings = choose_look(view.settings)
-    if settings.look != view.settings.look or (not is_new and not view.same_pair(current_view())):
+    if settings.look != view.settings.look or (not is_new and not view.same_pair(SESSION.current())):
         _forget_form()
         view = replace(view, cell=None)
     settings, problems = checked_settings(settings, runs.pair, cfg.n_layers, runs.n_steps)
@@ -73,7 +73,7 @@ def patching_page() -> None:
     if submitted is not None and submitted != settings:
         view, settings = replace(view, cell=None), submitted
     view = replace(view, settings=settings)
-    show_view(view)
+    SESSION.show(view)
     try:
         request = _request(view, runs)
     except SiteError as error:
@@ -120,7 +120,7 @@ def _pair(wanted: View, problems: list[str]) -> tuple[View, Pair]:
         pair = _readable_pair(wanted)
     except (GraphError, PairError, VocabularyError, CheckpointError) as error:
         problems.append(str(error))
-        plain = replace(good, settings=current_view().settings, cell=current_view().cell)
+        plain = replace(good, settings=SESSION.current().settings, cell=SESSION.current().cell)
         return plain, _readable_pair(good)
     st.session_state[GOOD] = wanted
     return wanted, pair

@@ -14,7 +14,7 @@ from dashboards.charts import chart
 from dashboards.computing import reader
 from dashboards.downloads import Download, download_row, figures_html
 from dashboards.patching.jobs import SweepJob
-from dashboards.patching.session import current_view, update_view
+from dashboards.patching.session import SESSION
 from dashboards.patching.snippet import cell_snippet, sweep_snippet
 from dashboards.patching.words import cell_sentence, sweep_sentence
 from dashboards.runs import with_model
@@ -63,14 +63,14 @@ def results_fragment(sweep: PatchSweep, n_done: int, clean: Trajectory, corrupt:
     event: Any = chart(figure, "patch heatmap", on_select="rerun", selection_mode="points")
     points = event["selection"]["points"]
     if points:
-        update_view(cell=int(points[0]["customdata"][2]))
+        SESSION.update(cell=int(points[0]["customdata"][2]))
     _downloads(sweep)
-    view, patched = current_view(), None
+    view, patched = SESSION.current(), None
     if view.cell is None:
         st.caption("Click a cell to see the run it stands for, beside the clean and the corrupt one.")
     elif view.cell >= len(sweep.sites):
         messages.error(f"There is no cell {view.cell}; this sweep has 0 to {len(sweep.sites) - 1}.")
-        update_view(cell=None)
+        SESSION.update(cell=None)
     else:
         patched = _patched(sweep, view.cell, clean, corrupt)
         if patched is not None:
@@ -78,7 +78,7 @@ def results_fragment(sweep: PatchSweep, n_done: int, clean: Trajectory, corrupt:
     with st.expander("View the code that drew this"):
         nodes = tuple(sweep.nodes) if view.settings.read else None
         code = [sweep_snippet(view, sweep.n_steps, nodes)]
-        cell = current_view().cell
+        cell = SESSION.current().cell
         if cell is not None and patched is not None:
             apart = _apart(patched, clean, corrupt)
             code.append(cell_snippet(sweep, cell, apart, first_state(sweep.sites[cell])))
@@ -120,7 +120,7 @@ def _patched(sweep: PatchSweep, cell: int, clean: Trajectory, corrupt: Trajector
     graphs = (base.encoded.graphs[0], source.encoded.graphs[0])
     about = "running the patched run"
     return with_model(
-        "patching cell", current_view().model, "patched", graphs, work, about, site, sweep.n_steps
+        "patching cell", SESSION.current().model, "patched", graphs, work, about, site, sweep.n_steps
     )
 
 
@@ -139,7 +139,7 @@ def _first_cell(sweep: PatchSweep) -> int | None:
     now = (sweep.clean_graph, sweep.corrupt_graph, sweep.metric, sweep.direction, sweep.nodes, sweep.sites)
     drawn: tuple[object, int | None] | None = st.session_state.get("patching drawn")
     if drawn is None or drawn[0] != now:
-        st.session_state["patching drawn"] = drawn = (now, current_view().cell)
+        st.session_state["patching drawn"] = drawn = (now, SESSION.current().cell)
     return drawn[1]
 
 
@@ -154,7 +154,7 @@ def _point_out(figure: go.Figure, cell: int | None) -> None:
 
 
 def _downloads(sweep: PatchSweep) -> None:
-    model = current_view().model
+    model = SESSION.current().model
     download_row(
         [
             Download("Table (CSV)", "recurlens-patching.csv", lambda: sweep.to_frame().to_csv(index=False)),

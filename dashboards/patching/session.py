@@ -30,13 +30,6 @@ def _fill_widgets(view: View) -> None:
     st.session_state["patch_look"] = view.settings.look
 
 
-_SESSION: PageSession[View] = PageSession(
+SESSION: PageSession[View] = PageSession(
     "patching", lambda given: View.from_params(given, default_view()), _fill_widgets, widget="patch_model"
-)
-current_view, read_address, hold_address, update_view, show_view = (
-    _SESSION.current,
-    _SESSION.read,
-    _SESSION.hold,
-    _SESSION.update,
-    _SESSION.show,
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboards.address import not_there
 from dashboards.graph_inputs import box_width
@@ -41,42 +43,14 @@ def settings_form(settings: Settings, pair: Pair, n_layers: int, n_steps: int) -
             boxes.selectbox("Layer", range(n_layers), key="patch_set_layer", width=110)
         else:
             steps: list[int | None] = [None, *range(n_steps)]
-            words = [_step_label(step) for step in steps]
-            boxes.selectbox(
-                "Step", steps, key="patch_set_step", format_func=_step_label, width=box_width(words)
-            )
+            _select(boxes, "Step", "step", {step: _step_label(step) for step in steps})
         if settings.columns == "pos":
-            boxes.selectbox(
-                "Positions",
-                POSITIONS,
-                key="patch_set_pos",
-                format_func=POSITIONS.__getitem__,
-                width=box_width(POSITIONS.values()),
-            )
+            _select(boxes, "Positions", "pos", POSITIONS)
         else:
-            where = {"all": "all positions at once"}
-            where |= {rhs(i): f"rhs of {name}" for i, name in enumerate(names)}
-            boxes.selectbox(
-                "At",
-                where,
-                key="patch_set_pos",
-                format_func=where.__getitem__,
-                width=box_width(where.values()),
-            )
-        boxes.selectbox(
-            "Direction",
-            DIRECTIONS,
-            key="patch_set_direction",
-            format_func=_direction_label,
-            width=box_width(map(_direction_label, DIRECTIONS)),
-        )
-        boxes.selectbox(
-            "Metric",
-            list(METRICS),
-            key="patch_set_metric",
-            format_func=_metric_label,
-            width=box_width(map(_metric_label, METRICS)),
-        )
+            where = {rhs(i): f"rhs of {name}" for i, name in enumerate(names)}
+            _select(boxes, "At", "pos", {"all": "all positions at once"} | where)
+        _select(boxes, "Direction", "direction", {name: f"{name}: {DIRECTIONS[name]}" for name in DIRECTIONS})
+        _select(boxes, "Metric", "metric", {name: _metric_label(name) for name in METRICS})
         everything = "every node at which the runs end differently"
         boxes.multiselect(
             "Read at",
@@ -151,13 +125,20 @@ def _fill(settings: Settings, n_layers: int, n_steps: int) -> None:
         state["patch_set_pos"] = settings.pos
 
 
+def _select(boxes: DeltaGenerator, label: str, name: str, words: Mapping[Any, str]) -> None:
+    """A box of the form that offers values by their words."""
+    boxes.selectbox(
+        label,
+        list(words),
+        key=f"patch_set_{name}",
+        format_func=words.__getitem__,
+        width=box_width(words.values()),
+    )
+
+
 def _step_label(step: int | None) -> str:
     return "every step at once" if step is None else str(step)
 
 
 def _metric_label(metric: str) -> str:
     return f"{metric}: {METRICS[metric].label}"
-
-
-def _direction_label(direction: str) -> str:
-    return f"{direction}: {DIRECTIONS[direction]}"

@@ -9,7 +9,7 @@ import streamlit as st
 from analyses.inputs import GraphSource
 from dashboards.cached import available
 from dashboards.graph_inputs import choose_operations
-from dashboards.trajectory.session import SAMPLE, TYPE, current_view
+from dashboards.trajectory.session import SAMPLE, SESSION, TYPE
 from dashboards.trajectory.view import SEEDS, SIZES, View
 from models.compiled_names import fitting_name
 from models.operations import OPERATIONS
@@ -24,7 +24,7 @@ def chosen_view() -> View:
         "Graph", [SAMPLE, TYPE], key="source", required=True, width="stretch", label_visibility="collapsed"
     )
     model = st.session_state["model"]
-    view = replace(current_view(), model=model)
+    view = replace(SESSION.current(), model=model)
     if st.session_state["source"] == TYPE:
         st.sidebar.text_area(
             "Equations",

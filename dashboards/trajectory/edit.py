@@ -8,7 +8,7 @@ import streamlit as st
 from dashboards import messages
 from dashboards.charts import chart
 from dashboards.runs import with_model
-from dashboards.trajectory.session import current_view, update_view
+from dashboards.trajectory.session import SESSION
 from dashboards.trajectory.snippet import edit_snippet
 from dashboards.trajectory.view import Edit
 from dashboards.trajectory.words import control_sentence, overwrite_sentence, spans
@@ -25,10 +25,10 @@ def edit_fragment(run: Trajectory, graph: ComputationGraph) -> None:
     """Box to overwrite the value of a node after a step, and the run that follows beside the original."""
     st.toggle("Overwrite a value and let the run go on", key="overwriting")
     if not st.session_state["overwriting"]:
-        update_view(edit=None)
+        SESSION.update(edit=None)
         return
     edit = _choose_edit(run)
-    update_view(edit=edit)
+    SESSION.update(edit=edit)
     result = _follow(run, graph, edit.resolved(run))
     if result is None:
         return
@@ -46,7 +46,7 @@ def edit_fragment(run: Trajectory, graph: ComputationGraph) -> None:
         on_click="ignore",
     )
     with st.expander("View the code that drew the edited run"):
-        st.code(edit_snippet(current_view(), result.edit), language="python")
+        st.code(edit_snippet(SESSION.current(), result.edit), language="python")
 
 
 def _follow(run: Trajectory, graph: ComputationGraph, edit: Overwrite) -> OverwrittenRun | None:
@@ -56,7 +56,7 @@ def _follow(run: Trajectory, graph: ComputationGraph, edit: Overwrite) -> Overwr
         return overwrite_value(model, run, edit)
 
     about = "running the model from the new value on"
-    return with_model("trajectory edit", current_view().model, "overwrite", (graph,), work, about, edit)
+    return with_model("trajectory edit", SESSION.current().model, "overwrite", (graph,), work, about, edit)
 
 
 def _choose_edit(run: Trajectory) -> Edit:
@@ -65,7 +65,7 @@ def _choose_edit(run: Trajectory) -> Edit:
     symbols = run.vocabulary.symbols("value")
     values = [*symbols[: run.vocabulary.modulus], symbols[run.vocabulary.empty]]
     last = len(run.states) - 1
-    wanted = current_view().edit or _suggestion(run)
+    wanted = SESSION.current().edit or _suggestion(run)
     known = {"edit_node": names, "edit_state": range(last + 1), "edit_value": values}
     for key, value in zip(known, (wanted.node, wanted.state, wanted.value), strict=True):
         if st.session_state.get(key) not in known[key]:

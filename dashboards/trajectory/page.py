@@ -11,7 +11,7 @@ from dashboards.address import not_there
 from dashboards.runs import readable, run_of
 from dashboards.trajectory.controls import chosen_view
 from dashboards.trajectory.edit import edit_fragment
-from dashboards.trajectory.session import current_view, default_view, hold_address, read_address, show_view
+from dashboards.trajectory.session import SESSION, default_view
 from dashboards.trajectory.steps import steps_fragment
 from dashboards.trajectory.view import View
 from dashboards.trajectory.words import run_sentence
@@ -26,20 +26,20 @@ GOOD = "trajectory last good view"
 
 def trajectory_page() -> None:
     """Draw the page for this visitor's view."""
-    is_new, problems = read_address()
+    is_new, problems = SESSION.read()
     wanted = chosen_view()
     view, graph = _graph(wanted, is_new, problems)
     for problem in problems:
         messages.error(problem)
     run = run_of("trajectory", view.model, graph)
     if run is None:
-        show_view(view)
-        hold_address()
+        SESSION.show(view)
+        SESSION.hold()
         return
     view = _within(view, run, is_new)
     if view.edit is not None:
         view = _checked_edit(view, run)
-    show_view(view)
+    SESSION.show(view)
     messages.markdown(run_sentence(view.model, run))
     steps_fragment(run)
     edit_fragment(run, graph)
@@ -55,7 +55,9 @@ def _graph(wanted: View, is_new: bool, problems: list[str]) -> tuple[View, Compu
         graph = readable(wanted.model, wanted.graph_text())
     except (GraphError, VocabularyError, CheckpointError) as error:
         problems.append(str(error))
-        view = replace(good, state=current_view().state, at=current_view().at, edit=current_view().edit)
+        view = replace(
+            good, state=SESSION.current().state, at=SESSION.current().at, edit=SESSION.current().edit
+        )
         return view, readable(good.model, good.graph_text())
     if not is_new and not wanted.same_graph(good):
         wanted = replace(wanted, state=None, at=None, edit=None)

@@ -27,13 +27,6 @@ def _fill_widgets(view: View) -> None:
         st.session_state.pop(key, None)
 
 
-_SESSION: PageSession[View] = PageSession(
+SESSION: PageSession[View] = PageSession(
     "trajectory", lambda given: View.from_params(given, default_view()), _fill_widgets, widget="model"
-)
-current_view, read_address, hold_address, update_view, show_view = (
-    _SESSION.current,
-    _SESSION.read,
-    _SESSION.hold,
-    _SESSION.update,
-    _SESSION.show,
 )

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboards.charts import chart
-from dashboards.trajectory.session import current_view, update_view
+from dashboards.trajectory.session import SESSION
 from dashboards.trajectory.snippet import run_snippet
 from interp.figures.graph import graph_figure
 from interp.figures.template import state_label
@@ -18,7 +18,7 @@ from models.vocabulary import FACTORS
 @st.fragment
 def steps_fragment(run: Trajectory) -> None:
     """Slider, graph, inspector and heatmap of the run; a move of the slider reruns nothing else."""
-    view = current_view()
+    view = SESSION.current()
     last = len(run.states) - 1
     if "step" not in st.session_state or st.session_state["step"] > last:
         st.session_state["step"] = last if view.state is None else min(view.state, last)
@@ -32,7 +32,7 @@ def steps_fragment(run: Trajectory) -> None:
     left, right = st.columns([9, 5], gap="small")
     with right:
         at = _choose_position(run)
-    update_view(state=state, at=at)
+    SESSION.update(state=state, at=at)
     nodes_at = [int(position) for position in run.encoded.rhs[0]]
     highlight = nodes_at.index(at) if at in nodes_at else None
     graph = graph_figure(run, state, highlight=highlight, width=660)
@@ -50,7 +50,7 @@ def steps_fragment(run: Trajectory) -> None:
         on_click="ignore",
     )
     with st.expander("View the code that drew this"):
-        st.code(run_snippet(current_view(), state), language="python")
+        st.code(run_snippet(SESSION.current(), state), language="python")
 
 
 def _choose_position(run: Trajectory) -> int:
@@ -64,7 +64,7 @@ def _choose_position(run: Trajectory) -> int:
     def label(position: int) -> str:
         return f"{position}: {tokens[position]} in {graph.equation(equation_of[position])}"
 
-    view = current_view()
+    view = SESSION.current()
     if st.session_state.get("at", len(tokens)) >= len(tokens):
         st.session_state["at"] = rhs[-1] if view.at is None or view.at >= len(tokens) else view.at
     position: int = st.selectbox("Inspect position", range(len(tokens)), key="at", format_func=label)

@@ -17,7 +17,7 @@ from analyses.catalogue import CATALOGUE
 from analyses.cli import app
 from analyses.framework.command import command
 from analyses.framework.record import Analysis, Page, Section
-from analyses.framework.settings import Choice, Setting
+from analyses.framework.settings import SWEEP, Choice, Setting
 from dashboards.analysis_page import page_of, snippet
 from dashboards.graph_inputs import default_view
 from interp.figures.template import make_figure
@@ -29,9 +29,11 @@ NAMES = [record.name for record in CATALOGUE]
 @pytest.mark.parametrize("record", CATALOGUE, ids=NAMES)
 def test_settings_are_arguments_of_the_function_with_its_defaults(record: Analysis) -> None:
     parameters = inspect.signature(record.function).parameters
-    assert ("seed" in parameters) or not record.seeded
+    assert {"model", *record.passes} - {"out"} <= set(parameters)
+    assert ("spread" in parameters) == ("out" in record.passes)
+    spread = SWEEP if "spread" in parameters else ()
     for setting in record.settings:
-        if setting.of_study:
+        if setting.of_study and setting not in spread:
             default = parameters[setting.passed_as].default
             if setting.default is not None:
                 assert setting.read(setting.default) == (list(default) if setting.names else default), (

@@ -17,7 +17,7 @@ from analyses.inputs import InputError
 from analyses.paper_claims import STATEMENTS
 from analyses.reporting import parts
 from analyses.reporting.parts import Amounts
-from models.compiled import compile_model
+from tests.small_models import save_compiled
 
 TINY = Amounts((6, 9), 2, 4, 8, 8, 1, 4, False, 2)
 SECTIONS = ("codes", "correction", "changes")
@@ -25,9 +25,7 @@ SECTIONS = ("codes", "correction", "changes")
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("model") / "small"
-    compile_model(("ADD",), modulus=5, n_variables=16).save_pretrained(folder)
-    return str(folder)
+    return str(save_compiled(tmp_path_factory.mktemp("model") / "small"))
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,8 @@ from analyses.reporting.sections import KEYS, SECTIONS, make_part
 from interp.figures.template import make_figure
 from models import RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
+from tests import small_models
+from tests.small_models import save_compiled
 
 TINY = Amounts((6, 9), 2, 4, 8, 8, 1, 4, False, 2)
 SIZES: dict[str, Any] = {"modulus": 5, "n_variables": 16}
@@ -207,9 +209,7 @@ def test_every_claim_belongs_to_one_section():
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "small"
-    compile_model(("ADD",), **SIZES).save_pretrained(folder)
-    return folder
+    return save_compiled(tmp_path_factory.mktemp("model") / "small")
 
 
 @pytest.fixture(scope="module")
@@ -322,13 +322,10 @@ def test_a_section_that_fails_costs_no_other_and_is_shown(model: Path, monkeypat
 def test_other_methods_have_sections_left_out_and_none_that_fails(method: str, tmp_path: Path):
     cfg = RecurrentConfig(
         n_layers=2,
-        d_model=16,
-        n_heads=2,
-        d_head=8,
-        d_mlp=16,
         bottleneck="continuous" if method in ("continuous", "recurrent") else "discrete",
         method=method,
         default_steps={"recurrent": 3, "feedforward": 1, "chain-of-thought": 1}.get(method),
+        **small_models.TINY,
         **SIZES,
     )
     RecurrentTransformer(cfg).save_pretrained(tmp_path / "m")

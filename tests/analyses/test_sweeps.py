@@ -21,12 +21,14 @@ from distributed import LocalCluster
 from analyses import kept, patching, sweeps
 from analyses.ablation import study_ablation
 from analyses.cross_step import study_cross_step
+from analyses.framework.pairs import TextPair
 from analyses.inputs import InputError
 from analyses.patching import Where, patch
 from analyses.sweeps import sweep_graphs
 from interp.causal.pairs import sample_pairs
 from models.compiled import compile_model
 from tests.cli.commands import recurlens
+from tests.small_models import save_compiled
 
 WHERE = Where(positions="rhs")
 
@@ -37,13 +39,11 @@ class StopError(Exception):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("model") / "small"
-    compile_model(("ADD",), modulus=5, n_variables=16).save_pretrained(folder)
-    return str(folder)
+    return str(save_compiled(tmp_path_factory.mktemp("model") / "small"))
 
 
 @pytest.fixture(scope="module")
-def pairs() -> list[patching.TextPair]:
+def pairs() -> list[TextPair]:
     sampled = sample_pairs(5, "leaf-value", 6, modulus=5, n_variables=16)
     return [(pair.clean, pair.corrupt) for pair in sampled]
 
@@ -115,7 +115,7 @@ def test_another_sweep_in_the_folder_is_refused(
         with pytest.raises(InputError, match="a sweep with other weights"):
             again(pairs, WHERE, model=model)
     finally:
-        compile_model(("ADD",), modulus=5, n_variables=16).save_pretrained(model)
+        save_compiled(Path(model))
     part = interrupted / "parts" / "000001.npz"
     part.write_bytes(part.read_bytes()[:-30])
     with pytest.raises(InputError, match="000001.npz is damaged: delete it and go on with --resume"):

@@ -1,9 +1,13 @@
 """Every command gets the small model, unless a test asks for the real ones."""
 
+from pathlib import Path
+
 import pytest
 
 import models
+from analyses import export
 from tests.cli.commands import LevelByLevel
+from tests.small_models import save_compiled
 
 LOADERS = ("load", "load_unhooked")
 
@@ -24,3 +28,15 @@ def fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
 def real_models(fake_model: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in LOADERS:
         monkeypatch.delitem(vars(models), name)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small compiled model."""
+    return save_compiled(tmp_path_factory.mktemp("model") / "small")
+
+
+@pytest.fixture(autouse=True)
+def no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take a browser, and seconds."""
+    monkeypatch.setattr(export, "write_png", lambda figure, path: "there is no browser")

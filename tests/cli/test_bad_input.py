@@ -88,20 +88,3 @@ def test_config_gives_defaults_and_the_command_line_wins(tmp_path: Path):
     assert json.loads((tmp_path / "x.json").read_text())["graphs"][0]["n_nodes"] == 9
     assert "all 7 nodes" in recurlens("solve", "--config", config, "--n-nodes", 7).out
     assert "all 3 nodes" in recurlens("solve", TEXT, "--config", config).out
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("stepz: 3", "unknown options: stepz. Allowed here: graph, graphs-file, json, model, n-nodes"),
-        ("config: x.yaml", "unknown options: config"),
-        ("steps: -3", "--steps is -3"),
-        ("steps: {a: 1}", "single value or a list"),
-        ("- 1", "holds a list"),
-        ("a: [", "not valid YAML"),
-    ],
-)
-def test_bad_config(text: str, message: str, tmp_path: Path):
-    config = tmp_path / "c.yaml"
-    config.write_text(text)
-    assert message in recurlens("solve", TEXT, "--config", config, code=2).err

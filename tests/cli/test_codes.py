@@ -7,12 +7,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from analyses import export
 from analyses.codes import study_codes
 from analyses.inputs import InputError
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
-from models.compiled import compile_model
 from tests.cli.commands import recurlens, write_lines
+from tests.small_models import TINY
 
 pytestmark = pytest.mark.usefixtures("real_models")
 SIZES = {"modulus": 5, "n_variables": 16}
@@ -20,32 +19,11 @@ TEXT = "1 = a; 2 = b; a + b = c; c + a = d"
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "small"
-    compile_model(("ADD",), **SIZES).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def continuous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model") / "continuous"
-    cfg = RecurrentConfig(
-        n_layers=1,
-        d_model=16,
-        n_heads=2,
-        d_head=8,
-        d_mlp=16,
-        bottleneck="continuous",
-        method="continuous",
-        **SIZES,
-    )
+    cfg = RecurrentConfig(n_layers=1, bottleneck="continuous", method="continuous", **TINY, **SIZES)
     RecurrentTransformer(cfg).save_pretrained(folder)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "write_png", lambda figure, path: "there is no browser")
 
 
 def table(folder: Path) -> pd.DataFrame:

@@ -7,22 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analyses import export
 from analyses.dynamics import study_dynamics
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
 from tests.cli.commands import recurlens
+from tests.small_models import RANDOM
 
 pytestmark = pytest.mark.usefixtures("real_models")
-SIZES = {
-    "d_model": 32,
-    "n_heads": 4,
-    "d_head": 8,
-    "d_mlp": 64,
-    "n_layers": 2,
-    "n_variables": 16,
-    "modulus": 5,
-}
 TEXT = "1 = a; 2 = b; a + b = c; c + a = d"
 
 
@@ -32,14 +23,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     compile_model(("ADD",), modulus=5, n_variables=16).save_pretrained(folder / "compiled")
     for method, bottleneck in (("continuous", "continuous"), ("chain-of-thought", "discrete")):
-        cfg = RecurrentConfig.from_dict(SIZES | {"method": method, "bottleneck": bottleneck})
+        cfg = RecurrentConfig.from_dict(RANDOM | {"method": method, "bottleneck": bottleneck})
         RecurrentTransformer(cfg).save_pretrained(folder / method)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "write_png", lambda figure, path: "there is no browser")
 
 
 def test_the_table_and_the_verdict_of_one_graph(folder: Path) -> None:
@@ -120,7 +106,7 @@ def test_what_cannot_be_used_is_said_in_one_message(
 
 
 def test_another_model_that_cannot_read_the_graphs_is_refused(folder: Path, tmp_path: Path) -> None:
-    RecurrentTransformer(RecurrentConfig.from_dict(SIZES | {"modulus": 7})).save_pretrained(tmp_path)
+    RecurrentTransformer(RecurrentConfig.from_dict(RANDOM | {"modulus": 7})).save_pretrained(tmp_path)
     done = recurlens("dynamics", TEXT, "--model", folder / "compiled", "--against", tmp_path, code=2)
     assert "The graph is modulo 5 with 16 variables, and the model computes modulo 7 with 16." in done.err
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analyses import export
 from analyses.failures import PARTS, study_failures
 from analyses.inputs import InputError
 from interp.failures.sharpening import sharpened
@@ -36,11 +35,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cfg = RecurrentConfig.from_dict(SMALL | SHAPE | {"method": method} | options)
         RecurrentTransformer(cfg).save_pretrained(folder / method)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "write_png", lambda figure, path: "there is no browser")
 
 
 def test_sizes_are_sampled_and_repeat(folder: Path, tmp_path: Path) -> None:

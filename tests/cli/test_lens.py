@@ -8,27 +8,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from analyses import export
 from analyses.inputs import InputError
 from analyses.lens import study_lens
 from models import ComputationGraph
-from models.compiled import compile_model
 from tests.cli.commands import recurlens
 
 pytestmark = pytest.mark.usefixtures("real_models")
 TEXT = "1 = a; 2 = b; a + b = c; c + a = d"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "small"
-    compile_model(("ADD",), modulus=5, n_variables=16).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "write_png", lambda figure, path: "there is no browser")
 
 
 def test_every_file_is_written_and_says_the_same(model: Path, tmp_path: Path):

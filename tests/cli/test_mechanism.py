@@ -7,27 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analyses import export
 from analyses.mechanism import study_mechanism
 from dashboards.graph_inputs import default_view
 from dashboards.mechanism import MECHANISM
-from models.compiled import compile_model
 from tests.cli.commands import recurlens
 
 pytestmark = pytest.mark.usefixtures("real_models")
 TEXT = "1 = a; 2 = b; a + b = c; c = d"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "small"
-    compile_model(("ADD",), modulus=5, n_variables=16).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "write_png", lambda figure, path: "there is no browser")
 
 
 def test_every_file_is_written_and_a_config_repeats_the_run(model: Path, tmp_path: Path):

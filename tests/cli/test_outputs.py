@@ -65,7 +65,7 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(export, "write_png", lambda figure, path: "there is no browser")
     recurlens("solve", TEXT, "--out", tmp_path / "out", "--json", tmp_path / "x.json", "--quiet")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert len(before) == 3
+    assert len(before) == 4
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limit[1]))

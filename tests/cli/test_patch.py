@@ -9,30 +9,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from analyses import export
 from analyses.patching import Where, patch
 from analyses.sweeps import BACKENDS, sweep_graphs
 from interp.causal.pairs import sample_pairs
 from models import ComputationGraph
-from models.compiled import compile_model
 from tests.cli.commands import recurlens
 
 pytestmark = pytest.mark.usefixtures("real_models")
 CLEAN = "1 = a; 2 = b; a + b = c; c + a = d"
 CORRUPT = "4 = a; 2 = b; a + b = c; c + a = d"
 SHORTER = "4 = a; 2 = b; a + b = c; c = d"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "small"
-    compile_model(("ADD",), modulus=5, n_variables=16).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "write_png", lambda figure, path: "there is no browser")
 
 
 def table(folder: Path) -> pd.DataFrame:

@@ -7,29 +7,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analyses import export
 from analyses.inputs import InputError
 from analyses.probe_reading import study_reading
 from analyses.probing import study_probes
 from models import ComputationGraph
-from models.compiled import compile_model
 from tests.cli.commands import recurlens, write_lines
 
 pytestmark = pytest.mark.usefixtures("real_models")
 AFTER = "blocks.2.hook_resid_post"
 SAMPLED = ["--n-nodes", 10, "--graphs", 12, "--folds", 2, "--steps", 2, "--sites", AFTER]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "small"
-    compile_model(("ADD",), modulus=5, n_variables=16).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "write_png", lambda figure, path: "there is no browser")
 
 
 def test_every_file_is_written_and_a_config_repeats_the_run(model: Path, tmp_path: Path):

@@ -10,18 +10,10 @@ from typer.testing import CliRunner
 
 from analyses import cli
 from analyses.reporting import sections
-from models.compiled import compile_model
 from tests.cli.commands import recurlens
 
 pytestmark = pytest.mark.usefixtures("real_models")
 SOME = "trajectory,changes,codes"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "small"
-    compile_model(("ADD",), modulus=5, n_variables=16).save_pretrained(folder)
-    return folder
 
 
 def test_the_page_the_numbers_and_the_table(model: Path, tmp_path: Path):

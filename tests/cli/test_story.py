@@ -6,24 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analyses import export
-from models.compiled import compile_model
 from tests.cli.commands import recurlens, write_lines
 
 pytestmark = pytest.mark.usefixtures("real_models")
 TEXT = "1 = a; 2 = b; a + b = c; c = d"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "small"
-    compile_model(("ADD",), modulus=5, n_variables=16).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "write_png", lambda figure, path: "there is no browser")
 
 
 def test_every_file_is_written_and_the_run_repeats(model: Path, tmp_path: Path):

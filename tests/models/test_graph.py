@@ -21,6 +21,7 @@ from models.graph_errors import (
     TooManyOperandsError,
     UndefinedVariableError,
 )
+from tests.small_models import sampled_graphs
 
 ALL_OPS = ("ADD", "SUB", "MUL")
 LEAVES = (Node(3, "x_3", value=5), Node(7, "left", value=20), Node(0, "x_0", value=22))
@@ -32,17 +33,7 @@ def reference(data: Path) -> list[dict]:
     return [json.loads(line) for line in (data / "graphs.jsonl").read_text().splitlines()]
 
 
-sampled = st.builds(
-    lambda n_nodes, n_leaves, ops, max_operands, modulus, seed: ComputationGraph.sample(
-        n_nodes, ops, min(n_leaves, n_nodes), max_operands, modulus, seed
-    ),
-    st.integers(1, 40),
-    st.integers(1, 8),
-    st.sampled_from([("ADD",), ("MUL", "SUB"), ALL_OPS]),
-    st.integers(1, 5),
-    st.integers(2, 30),
-    st.integers(0, 2**32),
-)
+sampled = sampled_graphs([("ADD",), ("MUL", "SUB"), ALL_OPS], nodes=40, leaves=8, operands=5, modulus=30)
 
 
 def plain_evaluation(equations: list[str], modulus: int) -> tuple[dict[str, int], dict[str, int]]:

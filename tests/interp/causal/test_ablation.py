@@ -12,7 +12,8 @@ import typer
 from typer.testing import CliRunner
 
 from analyses import export
-from analyses.ablation import ablation_command
+from analyses.catalogue.ablation import ABLATION
+from analyses.framework.command import command
 from interp.causal.ablation import TIED, Component, ablate, components
 from interp.causal.ablation_figure import ablation_by_step_figure
 from interp.engine.sites import SiteError
@@ -127,13 +128,19 @@ def test_bad_input(model: CompiledTransformer) -> None:
         result.lost_nodes(Component(1, 1))
 
 
-def test_the_script_joins_components_and_repeats_itself(
-    model: CompiledTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def application(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
+    """The command alone."""
     monkeypatch.setattr(export, "write_png", lambda figure, path: "there is no browser")
-    model.save_pretrained(tmp_path / "small")
     application = typer.Typer()
-    application.command()(ablation_command)
+    application.command()(command(ABLATION))
+    return application
+
+
+def test_the_script_joins_components_and_repeats_itself(
+    model: CompiledTransformer, application: typer.Typer, tmp_path: Path
+) -> None:
+    model.save_pretrained(tmp_path / "small")
     sizes = ["--n-nodes", "8", "--n-graphs", "2", "--model", str(tmp_path / "small")]
     done = CliRunner().invoke(
         application, [*sizes, "--components", "2.0,mlp2,2.5", "--out", str(tmp_path / "a")]
@@ -153,12 +160,9 @@ def test_the_script_joins_components_and_repeats_itself(
 
 
 def test_the_script_keeps_heads_and_looks_token_by_token(
-    model: CompiledTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: CompiledTransformer, application: typer.Typer, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(export, "write_png", lambda figure, path: "there is no browser")
     model.save_pretrained(tmp_path / "small")
-    application = typer.Typer()
-    application.command()(ablation_command)
     sizes = ["--n-nodes", "8", "--n-graphs", "2", "--method", "mean", "--model", str(tmp_path / "small")]
     planted = [one for one in model.circuit.heads if one.kind != "idle"]
     kept = ",".join(f"{one.layer}.{one.head}" for one in planted)

@@ -16,23 +16,13 @@ from interp.causal.attribution import attribution_sweep
 from interp.engine.interventions import SetFrom, SetValue, at, record
 from interp.engine.replay import run_plainly
 from interp.engine.sites import Site, SiteError, resolve
-from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
+from models import ComputationGraph, RecurrentTransformer
 from models.compiled import compile_model
+from tests.small_models import untrained
 
 CLEAN = ComputationGraph.parse("3 = a; 9 = b; a + b = c; c = d")
 CORRUPT = ComputationGraph.parse("3 = a; 17 = b; a + b = c; c = d")
 SMALL = {"modulus": 5, "n_variables": 16}
-
-
-def untrained(**sizes: Any) -> RecurrentTransformer:
-    """Weights with some spread, so that activations matter."""
-    config: dict[str, Any] = {"n_layers": 2, "d_model": 20, "n_heads": 2, "d_head": 8, "d_mlp": 24, "seed": 4}
-    model = RecurrentTransformer(RecurrentConfig(**(config | sizes)))
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
-    return model.eval()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ import typer
 from typer.testing import CliRunner
 
 from analyses import export
-from analyses.cross_step import cross_step_command
+from analyses.catalogue.cross_step import CROSS_STEP
+from analyses.framework.command import command
 from interp.causal.cross_step import cross_step_matrix
 from interp.causal.cross_step_figure import cross_step_figure
 from interp.causal.pairs import leaf_swap, leaf_value, make_pair
@@ -258,12 +259,12 @@ def test_the_script_writes_its_study_and_repeats_it(
     model.save_pretrained(tmp_path / "small")
     first, again = tmp_path / "first", tmp_path / "again"
     arguments = ["--n-nodes", "8", "--n-pairs", "2", "--model", str(tmp_path / "small"), "--pos", "rhs"]
-    done = run(cross_step_command, *arguments, "--lag", "0", "--out", str(first))
+    done = run(*arguments, "--lag", "0", "--out", str(first))
     assert done.exit_code == 0 and "in which the graph predicts an effect" in done.output
-    whole = run(cross_step_command, *arguments[:6], "--steps", "4")
+    whole = run(*arguments[:6], "--steps", "4")
     assert whole.exit_code == 0 and "none of the 32 cells is evidence" in " ".join(whole.output.split())
     assert {path.suffix for path in first.iterdir()} == {".csv", ".json", ".parquet", ".html", ".yaml"}
-    assert run(cross_step_command, "--config", str(first / "config.yaml"), "--out", str(again)).exit_code == 0
+    assert run("--config", str(first / "config.yaml"), "--out", str(again)).exit_code == 0
     table = (first / "cross_step.csv").read_text()
     assert table == (again / "cross_step.csv").read_text()
     frame = pd.read_parquet(first / "cross_step.parquet")
@@ -275,13 +276,13 @@ def test_the_script_writes_its_study_and_repeats_it(
         "--model",
         str(tmp_path / "small"),
     ]
-    early = run(cross_step_command, *text, "--ops", "ADD,SUB", "--steps", "1", "--pos", "rhs")
+    early = run(*text, "--ops", "ADD,SUB", "--steps", "1", "--pos", "rhs")
     assert early.exit_code == 0 and "nothing to restore (give more --steps)" in " ".join(early.output.split())
-    refused = run(cross_step_command, *arguments, "--metric", "loss")
+    refused = run(*arguments, "--metric", "loss")
     assert refused.exit_code == 2 and "allowed are logit_diff, prob, accuracy" in refused.output
 
 
-def run(command: Any, *arguments: str) -> Any:
+def run(*arguments: str) -> Any:
     application = typer.Typer()
-    application.command()(command)
+    application.command()(command(CROSS_STEP))
     return CliRunner().invoke(application, list(arguments))

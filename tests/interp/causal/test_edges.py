@@ -13,22 +13,12 @@ from transformer_lens.tools.analysis import attribution_patch
 
 from interp.causal.edges import Edge, EdgeScores, edge_attribution, edges_of, exact_edges
 from interp.causal.within_step import StepPair, step_pair
-from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
+from models import ComputationGraph
 from models.compiled import compile_model
+from tests.small_models import untrained
 
 CLEAN = ComputationGraph.parse("3 = a; 9 = b; a + b = c; c = d")
 CORRUPT = ComputationGraph.parse("3 = a; 17 = b; a + b = c; c = d")
-
-
-def untrained(**sizes: Any) -> RecurrentTransformer:
-    """Weights with some spread, so that activations matter."""
-    config: dict[str, Any] = {"n_layers": 2, "d_model": 20, "n_heads": 2, "d_head": 8, "d_mlp": 24, "seed": 4}
-    model = RecurrentTransformer(RecurrentConfig(**(config | sizes)))
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
-    return model.eval()
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ from interp.causal.pairs import (
 from models.graph import ComputationGraph
 from models.graph_errors import GraphArgumentError
 from models.vocabulary import FactoredVocabulary
+from tests.small_models import sampled_graphs
 
 ALL_OPS = ("ADD", "SUB", "MUL")
 # values 3 1 1 | 4 3 | 4; depths 0 0 0 | 1 1 | 2
@@ -35,17 +36,7 @@ SMALL = ComputationGraph.parse(
     "3 = a; 1 = b; 1 = c; a + b = d; a * c = e; e + b = f", modulus=7, n_variables=16
 )
 
-graphs = st.builds(
-    lambda n_nodes, n_leaves, ops, max_operands, modulus, seed: ComputationGraph.sample(
-        n_nodes, ops, min(n_leaves, n_nodes), max_operands, modulus, seed
-    ),
-    st.integers(1, 24),
-    st.integers(1, 6),
-    st.sampled_from([("ADD",), ("MUL", "SUB"), ALL_OPS]),
-    st.integers(1, 4),
-    st.integers(2, 23),
-    st.integers(0, 2**32),
-)
+graphs = sampled_graphs([("ADD",), ("MUL", "SUB"), ALL_OPS], nodes=24, leaves=6, operands=4, modulus=23)
 seeds = st.integers(0, 2**32)
 
 

@@ -18,6 +18,7 @@ from interp.oracle_step import oracle_steps
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
 from models.vocabulary import FACTORS
+from tests.small_models import TINY
 
 OPS = ("ADD", "SUB")
 MODULUS = 5
@@ -49,17 +50,7 @@ def margins(model, run) -> SnapMargins:
 
 
 def small(**options) -> RecurrentTransformer:
-    cfg = RecurrentConfig(
-        n_layers=1,
-        d_model=16,
-        n_heads=2,
-        d_head=8,
-        d_mlp=16,
-        ops=OPS,
-        modulus=MODULUS,
-        n_variables=16,
-        **options,
-    )
+    cfg = RecurrentConfig(n_layers=1, ops=OPS, modulus=MODULUS, n_variables=16, **TINY, **options)
     return RecurrentTransformer(cfg).eval()
 
 

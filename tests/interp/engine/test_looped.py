@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from interp.engine.looped import LoopedError, StepEdit, as_looped, run_looped
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
+from tests.small_models import RANDOM
 
 
 class Counter(nn.Module):
@@ -151,17 +152,10 @@ NAMES = [
 
 
 def small(bottleneck: str, **options: object) -> RecurrentTransformer:
-    sizes = {
-        "d_model": 32,
-        "n_heads": 4,
-        "d_head": 8,
-        "d_mlp": 64,
-        "n_layers": 2,
-        "n_variables": 16,
-        "modulus": 5,
-    }
     method = "continuous" if bottleneck == "continuous" else "discrete"
-    cfg = RecurrentConfig.from_dict(sizes | {"bottleneck": bottleneck, "method": method, "seed": 3} | options)
+    cfg = RecurrentConfig.from_dict(
+        RANDOM | {"bottleneck": bottleneck, "method": method, "seed": 3} | options
+    )
     return RecurrentTransformer(cfg).eval()
 
 

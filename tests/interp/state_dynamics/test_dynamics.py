@@ -22,6 +22,7 @@ from interp.state_dynamics.violations import violations_of
 from interp.statistics.resampling import interval_over_graphs
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.compiled import compile_model
+from tests.small_models import RANDOM
 
 # Motion ------------------------------------------------------------------------------------------------------
 
@@ -294,16 +295,7 @@ def run(compiled: RecurrentTransformer) -> Dynamics:
 
 
 def random_model(bottleneck: str, seed: int = 3) -> RecurrentTransformer:
-    sizes = {
-        "d_model": 32,
-        "n_heads": 4,
-        "d_head": 8,
-        "d_mlp": 64,
-        "n_layers": 2,
-        "n_variables": 16,
-        "modulus": 5,
-    }
-    cfg = RecurrentConfig.from_dict(sizes | {"bottleneck": bottleneck, "method": bottleneck, "seed": seed})
+    cfg = RecurrentConfig.from_dict(RANDOM | {"bottleneck": bottleneck, "method": bottleneck, "seed": seed})
     return RecurrentTransformer(cfg).eval()
 
 

@@ -1,0 +1,138 @@
+"""Activations of one run put into another, at every step, layer, position and head asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import typer
+
+from analyses.framework.pairs import TextPair, pair_source
+from analyses.framework.record import Analysis
+from analyses.framework.settings import PAIRS, STEPS, SWEEP, Setting
+from analyses.inputs import GraphSource, InputError, load_model
+from analyses.options import GRAPH_SOURCES, only_one
+from analyses.own_metric import OWN, metric_name
+from analyses.patching import DIRECTIONS, TOGETHER, Where
+from interp.causal.metric_records import METRICS
+from models.bounds import index_of
+from models.graph_errors import clip
+
+SOURCES = {**GRAPH_SOURCES, "clean": "--clean with --corrupt"}
+MOST_INDICES = 100_000
+"""Steps, layers, heads or positions in one option; there are never so many."""
+
+
+def known_metric(text: str) -> str:
+    """The same text, of a metric that is there, or of a file and function that make one. Raises InputError."""
+    metric_name(text)
+    return text
+
+
+def direction(text: str) -> str:
+    """The same text. Raises InputError for what is no direction."""
+    if text not in DIRECTIONS:
+        raise InputError(f"--direction is {text!r}: it must be one of {', '.join(DIRECTIONS)}.")
+    return text
+
+
+def numbers(text: str, flag: str, words: Sequence[str]) -> Any:
+    """One of `words`, or "0,2" and "0:4" (the stop left out) as indices."""
+    if text in words:
+        return text
+    found: list[int] = []
+    for part in text.split(","):
+        start, colon, stop = part.strip().partition(":")
+        first, last = index_of(start), index_of(stop if colon else start)
+        if first is None or last is None:
+            found = []
+            break
+        indices = range(first, last if colon else last + 1)
+        if len(found) + len(indices) > MOST_INDICES:
+            raise InputError(f"{flag} is {clip(text)!r}: it has more than {MOST_INDICES} indices.")
+        found += indices
+    if not found:
+        listed = "".join(f"{word}, " for word in words)
+        raise InputError(f"{flag} is {clip(text)!r}: give {listed}indices (0,2) or a range (0:4).")
+    return tuple(found)
+
+
+def place(name: str, help: str, *words: str) -> Setting:
+    """A setting that is one of some words, or indices."""
+    return Setting(name, help, "all", parse=partial(numbers, flag=f"--{name}", words=words), of_study=False)
+
+
+def where(settings: Mapping[str, Any]) -> dict[str, Where]:
+    """The sites of a sweep."""
+    names, axes = tuple(settings["sites"]), (settings[name] for name in ("step", "layer", "head", "pos"))
+    return {"where": Where(names, *axes)}
+
+
+def source(context: typer.Context, settings: Mapping[str, Any]) -> tuple[str, list[TextPair]]:
+    """A pair of two texts, or pairs that are made of graphs."""
+    if only_one(context, SOURCES) == "clean":
+        model, pairs = _given_pair(context.params["model"], settings["clean"], settings["corrupt"])
+    else:
+        model, pairs = pair_source(context, settings)
+    if settings["read"] is not None and len(pairs) > 1:
+        raise InputError(f"--read names nodes of one graph, and there are {len(pairs)} pairs: leave it out.")
+    return model, pairs
+
+
+def _given_pair(model: str, clean: str | None, corrupt: str | None) -> tuple[str, list[TextPair]]:
+    if clean is None or corrupt is None:
+        raise InputError("--clean and --corrupt are the two texts of a pair: give both.")
+    texts = [GraphSource(text=clean), GraphSource(text=corrupt)]
+    for text in texts:
+        model = text.fitting(model)
+    one, other = (text.graphs(load_model(model))[0] for text in texts)
+    if len(one) != len(other):
+        raise InputError(
+            f"The clean text has {len(one)} nodes and the corrupt one {len(other)}: they are compared node by node."
+        )
+    return model, [(one, other)]
+
+
+PATCHING = Analysis(
+    name="patch",
+    files="patching",
+    about="Patch one run's activations into another, step by step, and measure what comes back.",
+    study="analyses.patching:patch",
+    settings=(
+        Setting("clean", "The clean text; needs --corrupt.", metavar="TEXT", of_study=False),
+        Setting("corrupt", "The corrupt text, of the same length.", metavar="TEXT", of_study=False),
+        *PAIRS,
+        Setting(
+            "sites", "Hook points, such as resid_pre,z,mlp_out.", "resid_pre", names=True, of_study=False
+        ),
+        place("step", "Steps to patch: all, together (in one patch), 0,2 or 0:4.", "all", TOGETHER),
+        place("layer", "Layers: all, 0,1 or 0:2.", "all"),
+        place("head", "Heads: all, together, 0,2 or 0:4.", "all", TOGETHER),
+        place(
+            "pos", "Positions: rhs, operands, all, together, 0,2 or 0:4.", "rhs", "operands", "all", TOGETHER
+        ),
+        Setting("metric", f"One of {', '.join(METRICS)}, or {OWN}.", "logit_diff", parse=known_metric),
+        Setting(
+            "read",
+            "Nodes the metric reads.  [default: those that differ]",
+            argument="nodes",
+            metavar="NODES",
+            names=True,
+        ),
+        Setting(
+            "direction",
+            "denoise (clean into corrupt) or noise (corrupt into clean).",
+            "denoise",
+            parse=direction,
+        ),
+        STEPS,
+        *SWEEP,
+    ),
+    graphs=None,
+    passes=("out", "quiet"),
+    source=source,
+    arguments=where,
+    swept=lambda study: True,
+)
+"""Functions: `analyses.patching`. Its page is `dashboards.patching`."""

@@ -1,0 +1,53 @@
+"""Where the pairs of a command come from: the settings `analyses.framework.settings.PAIRS`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import typer
+
+from analyses.inputs import GraphSource, InputError, load_model
+from analyses.options import fitting_model, graph_source
+
+if TYPE_CHECKING:
+    from models.graph import ComputationGraph
+    from models.recurrent import RecurrentTransformer
+
+TextPair: TypeAlias = "tuple[ComputationGraph, ComputationGraph]"
+"""Clean, corrupt."""
+
+
+def pair_source(context: typer.Context, settings: Mapping[str, Any]) -> tuple[str, list[TextPair]]:
+    """The model, and the pairs made of the graphs that the options ask for."""
+    model = fitting_model(context)
+    made = (settings["pair_kind"], settings["node"], settings["n_pairs"])
+    return model, read_pairs(load_model(model), graph_source(context), *made)
+
+
+def read_pairs(
+    model: RecurrentTransformer, source: GraphSource, kind: str, node: str | None, n_pairs: int
+) -> list[TextPair]:
+    """Pairs made of the graphs of `source`; of sampled ones pair i has the graph and the edit of seed + i.
+
+    Raises InputError where a graph admits no edit of the kind.
+    """
+    from interp.causal.pairs import PairError, make_pair
+
+    if n_pairs > 1 and source.n_nodes is None:
+        raise InputError(f"--n-pairs {n_pairs} draws graphs, so it needs --n-nodes.")
+    graphs = source.many(model, n_pairs)
+    ops = source.ops if kind == "operation" and source.n_nodes is not None else None
+    pairs: list[TextPair] = []
+    for index, graph in enumerate(graphs):
+        try:
+            pair = make_pair(graph, kind, source.seed + index, node=node, ops=ops)
+        except PairError as error:
+            raise InputError(f"Graph {index}: {error}" if len(graphs) > 1 else str(error)) from error
+        pairs.append((pair.clean, pair.corrupt))
+    return pairs
+
+
+def text_of_pair(pair: TextPair) -> str:
+    """All that a pair is, as one line."""
+    return " ".join(graph.to_json() for graph in pair)
