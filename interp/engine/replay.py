@@ -6,6 +6,8 @@ A discrete state holds all that enters a step, so a run that has been changed is
              causal step from the first position and the first layer on that differ, with the base run's keys and
              values before them, and in the last layer at the written position alone
     batch    rows of one step run together, as many as fit ``tokens``
+    certify  of a change within a step, positions whose codes cannot change by it are not computed
+             (:mod:`interp.engine.sparse`)
     merge    a state that was seen (the base run's, a source's, another row's) is not computed again
     halt     a fixed point is a state that was seen: it costs nothing to stay there
 
@@ -23,9 +25,20 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 
-from interp.engine.following import BaseRun, Item, evaluate_items
-from interp.engine.interventions import Edit, Intervention, Recording, SetFrom, edits_of, record, sources_of
+from interp.engine.following import BaseRun, Item
+from interp.engine.interventions import (
+    Edit,
+    Intervention,
+    Recording,
+    SetFrom,
+    edits_of,
+    record,
+    sources_of,
+    steps_of,
+)
 from interp.engine.sites import SiteError
+from interp.engine.sparse.step import SparseSteps
+from interp.engine.sparse.tally import Exactness, Tally, check_exactness
 from interp.engine.writing import write_hooks
 from models.graph import ComputationGraph
 from models.one_line import one_line
@@ -106,6 +119,8 @@ def run_interventions(
     logits_at: Sequence[int] | Literal["rhs"] | None = "rhs",
     tokens: int = 4096,
     progress: Progress | None = None,
+    exact: Exactness = "states",
+    tally: Tally | None = None,
 ) -> Iterator[Replay]:
     """What each intervention does to the run of ``base``, in their order, as a stream.
 
@@ -116,6 +131,10 @@ def run_interventions(
         logits_at: positions whose logits of the last step are kept; "rhs" is every node's, None keeps none.
         tokens: positions in one forward pass, about, which bounds memory.
         progress: called with (done, total) as blocks are finished; closing the iterator cancels the rest.
+        exact: "states" computes positions where a bound does not say that their codes stay, and all positions whose
+            logits are kept (:mod:`interp.engine.sparse`); "dense" every position behind a change; "checked" is
+            "states" with a smaller, empirical bound and an audit.
+        tally: counts what was computed.
 
     Raises:
         SiteError: a site that does not exist, a step beyond the run, a value of the wrong shape.
@@ -133,8 +152,14 @@ def run_interventions(
         1 [False, False, True]
     """
     job = _Job.of(model, base, interventions, n_steps, logits_at, progress)
-    follow = job.follow if model.cfg.bottleneck == "discrete" else job.run_whole
-    return job.stream(lambda rows: follow(rows, tokens))
+    if model.cfg.bottleneck != "discrete":
+        check_exactness(exact)
+        return job.stream(lambda rows: job.run_whole(rows, tokens))
+    tally = Tally() if tally is None else tally
+    tally.exact = check_exactness(exact)
+    written = [] if exact == "dense" else job.places_of_patches()
+    steps = SparseSteps(BaseRun.of(model, job.base, job.n_steps, written), tally.exact, tally)
+    return job.stream(lambda rows: job.follow(rows, tokens, steps))
 
 
 def run_plainly(
@@ -214,6 +239,17 @@ class _Job:
         sources_of((one for each in given for one in each), steps)
         return cls(model, recording, given, steps, positions, progress)
 
+    def places_of_patches(self) -> list[tuple[str, int]]:
+        """Hook names and steps at which other runs' activations are written; the base run's are compared with them."""
+        patches = {
+            (one.site.hook_name, step)
+            for each in self.given
+            for one in each
+            if isinstance(one, SetFrom) and one.site.name != "state"
+            for step in steps_of(one, self.n_steps)
+        }
+        return sorted(patches)
+
     def stream(self, run: Callable[[list[_Row]], None]) -> Iterator[Replay]:
         """Blocks of rows through ``run``."""
         # The first block's edits are looked up before anything is yielded, so that bad sites raise at the call.
@@ -245,12 +281,13 @@ class _Job:
             rows.append(row)
         return rows
 
-    def follow(self, rows: list[_Row], tokens: int) -> None:
+    def follow(self, rows: list[_Row], tokens: int, steps: SparseSteps) -> None:
         """Run the rows as the module says."""
-        base = BaseRun.of(self.model, self.base, self.n_steps)
+        base = steps.base
         after = dict(self._known(base))
         for t in range(self.n_steps):
             last = t == self.n_steps - 1 and self.positions is not None
+            untouched = base.logits(t, self.positions) if last else None
             items: dict[bytes | int, Item] = {}
             waiting: list[tuple[_Row, bytes | int]] = []
             for row in rows:
@@ -263,7 +300,7 @@ class _Job:
                 if entering is None and not edits:
                     row.current = None
                     if last:
-                        row.logits = base.logits(t, self.positions)
+                        row.logits = untouched
                     continue
                 key = row.index if edits else _key(cast(Tensor, entering))
                 if not edits and not last and key in after:
@@ -271,7 +308,8 @@ class _Job:
                     continue
                 items.setdefault(key, Item(entering, tuple(edits)))
                 waiting.append((row, key))
-            results = dict(zip(items, evaluate_items(base, t, list(items.values()), tokens), strict=True))
+            wanted = self.positions if last else None
+            results = dict(zip(items, steps.evaluate(t, list(items.values()), tokens, wanted), strict=True))
             for row, key in waiting:
                 result = results[key]
                 if isinstance(key, bytes):
