@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -41,6 +41,7 @@ from analyses.own_metric import OWN, metric_name
 from analyses.patching import DIRECTIONS, TOGETHER, TextPair, Where, patch
 from analyses.studies import tell
 from interp.causal.metric_records import METRICS
+from interp.engine.sparse.tally import Exactness
 from models.bounds import index_of
 from models.graph_errors import clip
 from models.printable import printable
@@ -110,6 +111,13 @@ def patch_command(
         str, typer.Option("--direction", help="denoise (clean into corrupt) or noise (corrupt into clean).")
     ] = "denoise",
     steps: StepsOption = None,
+    exact: Annotated[
+        str,
+        typer.Option(
+            "--exact",
+            help=f"Which positions are computed: one of {', '.join(get_args(Exactness))} (docs, Speed).",
+        ),
+    ] = "states",
     jobs: JobsOption = 1,
     backend: BackendOption = "loky",
     address: AddressOption = None,
@@ -126,6 +134,7 @@ def patch_command(
     chosen = only_one(context, _SOURCES)
     metric_name(metric)
     _check_choice("--direction", direction, DIRECTIONS)
+    _check_choice("--exact", exact, get_args(Exactness))
     check_backend(backend, address)
     check_resume(resume, out)
     where = Where(
@@ -149,7 +158,20 @@ def patch_command(
     nodes = None if read is None else [name.strip() for name in read.split(",")]
 
     result = patch(
-        pairs, where, metric, direction, model, nodes, steps, jobs, backend, quiet, address, out, resume
+        pairs,
+        where,
+        metric,
+        direction,
+        model,
+        nodes,
+        steps,
+        jobs,
+        backend,
+        quiet,
+        address,
+        out,
+        resume,
+        exact,
     )
     written = outputs.write(result.to_dict(), result.rows())
     if out is not None:

@@ -220,12 +220,14 @@ def patch(
     address: str | None = None,
     out: Path | None = None,
     resume: bool = False,
+    exact: str = "states",
 ) -> Patching:
     """Sweep every pair with the model of a name or path; arguments as for `interp.patch_sweep`, `analyses.sweeps`.
 
     metric: a name, or `FILE.py:FUNCTION` (`analyses.own_metric`).
     `n_steps`: steps of every run; None is as long as the longer of the clean and the corrupt run of each pair needs.
     quiet: show no progress on stderr.
+    exact: as for `interp.run_interventions`.
     out, resume: a folder that keeps every result as it is there, and whether to go on with those that it has
     (`analyses.kept`); the caller writes the table and then calls `analyses.kept.forget(out)`.
 
@@ -252,6 +254,7 @@ def patch(
         direction=direction,
         nodes=None if nodes is None else list(nodes),
         n_steps=n_steps,
+        exact=exact,
     )
     sweeps: list[PatchSweep] = []
     with _progress("patches" if len(pairs) == 1 else "pairs", quiet) as report:
@@ -263,6 +266,7 @@ def patch(
             nodes=nodes,
             n_steps=n_steps,
             progress=report if len(pairs) == 1 and jobs == 1 else None,
+            exact=exact,
         )
         try:
             for sweep in sweep_graphs(task, pairs, model, jobs, backend, address, kept):
@@ -292,16 +296,20 @@ def sweep_pair(
     nodes: Sequence[int | str] | None,
     n_steps: int | None,
     progress: Callable[[int, int], None] | None,
+    exact: str = "states",
 ) -> PatchSweep:
     """The sweep of one pair."""
     from analyses.own_metric import metric_name
     from interp.causal.patching import patch_sweep, record_pair
+    from interp.engine.sparse.tally import check_exactness
 
     metric = metric_name(metric)  # also in another process
     if n_steps is None:
         n_steps = record_pair(model, *pair)[0].n_steps
     sites = where.sites(model, pair[0], n_steps)
-    return patch_sweep(model, *pair, sites, metric, direction, nodes, n_steps, progress)
+    return patch_sweep(
+        model, *pair, sites, metric, direction, nodes, n_steps, progress, check_exactness(exact)
+    )
 
 
 @contextmanager
