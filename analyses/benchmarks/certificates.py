@@ -21,6 +21,7 @@ import torch
 import typer
 from torch import Tensor
 
+from analyses.export import write_png
 from analyses.options import writable
 from interp import make_pair
 from interp.causal.metrics import Answer, answered, measure
@@ -48,6 +49,8 @@ from models.snapshots import snapshots
 SIZES = (16, 32)
 SITES = ("resid_pre", "q", "k", "v", "z", "attn_out", "resid_mid", "mlp_post", "mlp_out", "resid_post")
 SINCE = 6
+COLOURS = ("#222222", "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#999999")
+"""One for each model (Okabe and Ito 2008)."""
 
 
 def untrained() -> RecurrentTransformer:
@@ -114,7 +117,7 @@ def compared(model: RecurrentTransformer, name: str, nodes: int, comparisons: in
     pair = make_pair(ComputationGraph.sample(nodes, ops=model.vocabulary.ops, seed=seed), "leaf-value", seed)
     source, base = record_pair(model, pair.clean, pair.corrupt, max(4, min(10, nodes)))
     n_steps, n = base.n_steps, int(base.encoded.mask.sum())
-    starts = range(0, n_steps, 2)
+    starts = [*range(0, n_steps - 1, 2), n_steps - 1]
     # Fewer in one step would not be worth a certificate, and be replayed densely.
     count = max(4 * LEAST, -(-comparisons // (n * sum(n_steps - start for start in starts))))
     runs = source.trajectory, base.trajectory
@@ -194,6 +197,8 @@ def figure(rows: Sequence[Row], nodes: int) -> go.Figure:
         if row.nodes == nodes
     ]
     layout = {
+        "colorway": list(COLOURS),
+        "margin": {"t": 90},
         "title": {
             "text": "Positions that need not be computed",
             "subtitle": {"text": f"{nodes} nodes, interventions of all kinds, exact='states'"},
@@ -239,8 +244,8 @@ def main(
         picture = figure(rows, max(SIZES))
         if drawing.suffix == ".html":
             picture.write_html(drawing)  # pyright: ignore[reportUnknownMemberType]
-        else:
-            picture.write_image(drawing, width=1000, height=450, scale=1.5)  # pyright: ignore[reportUnknownMemberType]
+        elif problem := write_png(picture, drawing):
+            print(problem)
 
 
 if __name__ == "__main__":
