@@ -212,6 +212,7 @@ def patch(
     nodes: Sequence[int | str] | None = None,
     n_steps: int | None = None,
     quiet: bool = True,
+    exact: str = "states",
     **spread: Unpack[Spread],
 ) -> Patching:
     """Sweep every pair with the model of a name or path; arguments as for `interp.patch_sweep`.
@@ -219,6 +220,7 @@ def patch(
     metric: a name, or `FILE.py:FUNCTION` (`analyses.own_metric`).
     `n_steps`: steps of every run; None is as long as the longer of the clean and the corrupt run of each pair needs.
     quiet: show no progress on stderr. spread: `analyses.sweeps.Spread`.
+    exact: as for `interp.run_interventions`.
 
     Raises:
         InputError: no pair, or a pair, site, metric or backend that cannot be used; with `out`, an interrupted sweep
@@ -235,6 +237,7 @@ def patch(
         "direction": direction,
         "nodes": None if nodes is None else list(nodes),
         "n_steps": n_steps,
+        "exact": exact,
     }
     about = {"study": "patching", "where": asdict(where), **asked}
     texts = [text_of_pair(pair) for pair in pairs]
@@ -266,16 +269,20 @@ def sweep_pair(
     nodes: Sequence[int | str] | None,
     n_steps: int | None,
     progress: Callable[[int, int], None] | None,
+    exact: str = "states",
 ) -> PatchSweep:
     """The sweep of one pair."""
     from analyses.own_metric import metric_name
     from interp.causal.patching import patch_sweep, record_pair
+    from interp.engine.sparse.tally import check_exactness
 
     metric = metric_name(metric)  # also in another process
     if n_steps is None:
         n_steps = record_pair(model, *pair)[0].n_steps
     sites = where.sites(model, pair[0], n_steps)
-    return patch_sweep(model, *pair, sites, metric, direction, nodes, n_steps, progress)
+    return patch_sweep(
+        model, *pair, sites, metric, direction, nodes, n_steps, progress, check_exactness(exact)
+    )
 
 
 if __name__ == "__main__":

@@ -77,7 +77,10 @@ class _View(WeightAccess, TokenAccess, HookedRootModule):
         for name, branch in tree_of(points).items():
             is_point = isinstance(branch, HookPoint)
             self.add_module(name, branch if is_point else shown(cast(Any, self)._modules.get(name), branch))
-        self.training = blocks.training = model.training
+        of_model = {id(module) for module in model.modules()}
+        for module in self.modules():
+            if id(module) not in of_model:
+                module.training = model.training
         modules = cast(Iterator[tuple[str, nn.Module]], self.named_modules())
         self.mod_dict = {**{name: module for name, module in modules if name}, **self.hook_dict}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import typer
 
@@ -16,6 +16,7 @@ from analyses.options import GRAPH_SOURCES, only_one
 from analyses.own_metric import OWN, metric_name
 from analyses.patching import DIRECTIONS, TOGETHER, Where
 from interp.causal.metric_records import METRICS
+from interp.engine.sparse.tally import Exactness
 from models.bounds import index_of
 from models.graph_errors import clip
 
@@ -34,6 +35,13 @@ def direction(text: str) -> str:
     """The same text. Raises InputError for what is no direction."""
     if text not in DIRECTIONS:
         raise InputError(f"--direction is {text!r}: it must be one of {', '.join(DIRECTIONS)}.")
+    return text
+
+
+def exactness(text: str) -> str:
+    """The same text. Raises InputError for what is no mode of the replay engine."""
+    if text not in get_args(Exactness):
+        raise InputError(f"--exact is {text!r}: it must be one of {', '.join(get_args(Exactness))}.")
     return text
 
 
@@ -127,6 +135,12 @@ PATCHING = Analysis(
             parse=direction,
         ),
         STEPS,
+        Setting(
+            "exact",
+            f"Which positions are computed: one of {', '.join(get_args(Exactness))} (docs, Speed).",
+            "states",
+            parse=exactness,
+        ),
         *SWEEP,
     ),
     graphs=None,

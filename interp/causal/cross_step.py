@@ -58,6 +58,7 @@ from interp.causal.patching import record_pair
 from interp.engine.interventions import Recording, SetFrom, record
 from interp.engine.replay import Progress, run_interventions
 from interp.engine.sites import Site, resolve, rhs
+from interp.engine.sparse.tally import Exactness
 from interp.npz import read_npz, write_npz
 from models.graph import ComputationGraph
 from models.hook_points import SITES
@@ -277,6 +278,7 @@ def cross_step_matrix(
     carries: str | None = None,
     tokens: int = 4096,
     progress: Progress | None = None,
+    exact: Exactness = "states",
 ) -> CrossStep:
     """Measure S over all pairs of steps, and predict it.
 
@@ -288,7 +290,7 @@ def cross_step_matrix(
         lag: read the metric this many steps after step j (0: in step j's own output); None: at the end of the run.
         n_steps: steps i and j are taken from; default: as many as the longer of the two runs has.
         carries: one of :data:`interp.causal.cross_step_prediction.CARRIES`; default as the site's name says.
-        tokens, progress: as for :func:`interp.run_interventions`.
+        tokens, progress, exact: as for :func:`interp.run_interventions`.
 
     Raises:
         SiteError: a site that does not exist. PatchingError: texts of different length.
@@ -326,7 +328,7 @@ def cross_step_matrix(
     for site in sites:
         resolve(site, model, runs[0].encoded)
     answer = Answer.true(runs[0].trajectory, runs[1].trajectory, nodes, count)
-    raw = _measured(model, runs, sites, answer, metric, lag, count, tokens, progress)
+    raw = _measured(model, runs, sites, answer, metric, lag, count, tokens, progress, exact)
     ends = [
         measure(metric, next(run_interventions(model, run, [()], count, _logits_at(metric))), answer)
         for run in runs
@@ -364,6 +366,7 @@ def _measured(
     count: int,
     tokens: int,
     progress: Progress | None,
+    exact: Exactness,
 ) -> NDArray[np.float64]:
     source, base = runs
     raw = np.empty((count, count))
@@ -373,7 +376,7 @@ def _measured(
         cells = [(i, j) for j in columns for i in range(count)]
         patches = [[SetFrom(replace(site, step=j), source, i) for site in sites] for i, j in cells]
         length = count if lag is None else columns[0] + lag + 1
-        replays = run_interventions(model, base, patches, length, _logits_at(metric), tokens)
+        replays = run_interventions(model, base, patches, length, _logits_at(metric), tokens, exact=exact)
         for done, (cell, replay) in enumerate(zip(cells, replays, strict=True), start=1):
             raw[cell] = measure(metric, replay, answer)
             if progress is not None:

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from interp.causal.metric_records import METRICS
 from interp.causal.metrics import Answer, Metric, answered, measure, no_answer
 from interp.engine.interventions import Recording, SetFrom, record
-from interp.engine.replay import run_interventions
+from interp.engine.replay import Replay, run_interventions
 from interp.engine.sites import Site, position_of
+from interp.engine.sparse.tally import Exactness, Tally
 from interp.npz import read_npz, write_npz
 from models.graph import ComputationGraph
 from models.one_line import one_line
@@ -165,6 +167,8 @@ def patch_sweep(
     nodes: Sequence[int | str] | None = None,
     n_steps: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    exact: Exactness = "states",
+    tally: Tally | None = None,
 ) -> PatchSweep:
     """Patch every site, one at a time, and measure what comes of it.
 
@@ -176,6 +180,7 @@ def patch_sweep(
             clean one with a number).
         n_steps: length of all runs (default: the longer of the two).
         progress: called with (sites done, sites in all).
+        exact, tally: as for :func:`interp.run_interventions`.
 
     Raises:
         PatchingError: texts of different length; no node with an answer to restore; an unknown node or direction.
@@ -204,9 +209,15 @@ def patch_sweep(
     begin = time.perf_counter()
     ends = [measure(metric, next(run_interventions(model, run, [()], steps)), answer) for run in runs]
     replays = run_interventions(
-        model, base, [SetFrom(site, source) for site in sites], steps, progress=progress
+        model,
+        base,
+        [SetFrom(site, source) for site in sites],
+        steps,
+        progress=progress,
+        exact=exact,
+        tally=tally,
     )
-    raw = np.array([measure(metric, replay, answer) for replay in replays])
+    raw = np.array(_measured(metric, replays, answer))
     return PatchSweep(
         sites=tuple(sites),
         raw=raw,
@@ -220,6 +231,21 @@ def patch_sweep(
         n_steps=steps,
         seconds=time.perf_counter() - begin,
     )
+
+
+def _measured(metric: Metric, replays: Iterable[Replay], answer: Answer) -> list[float]:
+    """The metric of every run; of those that are the base run throughout, measured once."""
+    found: list[float] = []
+    untouched: tuple[Tensor | None, float] | None = None
+    for replay in replays:
+        same = isinstance(metric, str) and not replay.differing and untouched is not None
+        if not same or untouched is None or replay.logits is not untouched[0]:
+            found.append(measure(metric, replay, answer))
+            if not replay.differing:
+                untouched = replay.logits, found[-1]
+        else:
+            found.append(untouched[1])
+    return found
 
 
 def record_pair(

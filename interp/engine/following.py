@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -65,16 +65,23 @@ class BaseRun:
     packed: Tensor
 
     @classmethod
-    def of(cls, model: RecurrentTransformer, recording: Recording, n_steps: int) -> BaseRun:
-        """Keep keys, values, residual streams and logits of all steps, in one run."""
+    def of(
+        cls,
+        model: RecurrentTransformer,
+        recording: Recording,
+        n_steps: int,
+        further: Iterable[tuple[str, int]] = (),
+    ) -> BaseRun:
+        """Keep keys, values, z, residual streams and logits of all steps, and ``further`` activations, in one run."""
         states = recording.trajectory.states[: n_steps + 1, 0]
         names = ["hook_logits"]
         if model.resumable:
             for layer in range(model.cfg.n_layers):
                 names += [
-                    f"blocks.{layer}.{name}" for name in ("hook_resid_pre", "attn.hook_k", "attn.hook_v")
+                    f"blocks.{layer}.{name}"
+                    for name in ("hook_resid_pre", "attn.hook_k", "attn.hook_v", "attn.hook_z")
                 ]
-        recording.keep((name, step) for step in range(n_steps) for name in names)
+        recording.keep([*((name, step) for step in range(n_steps) for name in names), *further])
         return cls(model, recording, states, model.vocabulary.pack(states))
 
     def logits(self, t: int, positions: Tensor | None) -> Tensor:

@@ -67,6 +67,10 @@ class Recording:
             )
         self._take(cache, names, steps)
 
+    def kept(self, name: str, step: int) -> Tensor | None:
+        """What the hook point saw at the step, if it is kept already."""
+        return self._kept.get((name, step))
+
     def _length(self, last: int) -> int:
         return last + 1
 

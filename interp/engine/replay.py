@@ -18,16 +18,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from interp.engine.following import BaseRun, evaluate_items
-from interp.engine.interventions import Intervention, Recording, SetFrom, edits_of, record, sources_of
+from interp.engine.following import BaseRun, Item, Result
+from interp.engine.interventions import (
+    Intervention,
+    Recording,
+    SetFrom,
+    edits_of,
+    record,
+    sources_of,
+    steps_of,
+)
 from interp.engine.rows import AS_BASE, After, Followed, Row, key_of
 from interp.engine.sites import SiteError
+from interp.engine.sparse.step import PointResult, SparseSteps
+from interp.engine.sparse.tally import Exactness, Tally, check_exactness
 from interp.engine.writing import write_hooks
 from models.graph import ComputationGraph
 from models.one_line import one_line
@@ -109,6 +118,8 @@ def run_interventions(
     logits_at: Sequence[int] | Literal["rhs"] | None = "rhs",
     tokens: int = 4096,
     progress: Progress | None = None,
+    exact: Exactness = "states",
+    tally: Tally | None = None,
 ) -> Iterator[Replay]:
     """What each intervention does to the run of ``base``, in their order, as a stream.
 
@@ -119,6 +130,10 @@ def run_interventions(
         logits_at: positions whose logits of the last step are kept; "rhs" is every node's, None keeps none.
         tokens: positions in one forward pass, about, which bounds memory.
         progress: called with (done, total) as blocks are finished; closing the iterator cancels the rest.
+        exact: "states" computes positions where a bound does not say that their codes stay, and all positions whose
+            logits are kept (:mod:`interp.engine.sparse`); "dense" every position behind a change; "checked" is
+            "states" with a smaller, empirical bound and an audit.
+        tally: counts what was computed.
 
     Raises:
         SiteError: a site that does not exist, a step beyond the run, a value of the wrong shape.
@@ -136,8 +151,14 @@ def run_interventions(
         1 [False, False, True]
     """
     job = _Job.of(model, base, interventions, n_steps, logits_at, progress)
-    follow = job.follow if model.cfg.bottleneck == "discrete" else job.run_whole
-    return job.stream(lambda rows: follow(rows, tokens))
+    if model.cfg.bottleneck != "discrete":
+        check_exactness(exact)
+        return job.stream(lambda rows: job.run_whole(rows, tokens))
+    tally = Tally() if tally is None else tally
+    tally.exact = check_exactness(exact)
+    written = [] if exact == "dense" else job.places_of_patches()
+    steps = SparseSteps(BaseRun.of(model, job.base, job.n_steps, written), tally.exact, tally)
+    return job.stream(lambda rows: job.follow(rows, tokens, steps))
 
 
 def run_plainly(
@@ -206,6 +227,17 @@ class _Job:
         sources_of((one for each in given for one in each), steps)
         return cls(model, recording, given, steps, positions, progress)
 
+    def places_of_patches(self) -> list[tuple[str, int]]:
+        """Hook names and steps at which other runs' activations are written; the base run's are compared with them."""
+        patches = {
+            (one.site.hook_name, step)
+            for each in self.given
+            for one in each
+            if isinstance(one, SetFrom) and one.site.name != "state"
+            for step in steps_of(one, self.n_steps)
+        }
+        return sorted(patches)
+
     def stream(self, run: Callable[[list[Row]], None]) -> Iterator[Replay]:
         """Blocks of rows through ``run``."""
         # The first block's edits are looked up before anything is yielded, so that bad sites raise at the call.
@@ -237,16 +269,18 @@ class _Job:
             rows.append(row)
         return rows
 
-    def follow(self, rows: list[Row], tokens: int) -> None:
+    def follow(self, rows: list[Row], tokens: int, steps: SparseSteps) -> None:
         """Run the rows as the module says."""
-        base = BaseRun.of(self.model, self.base, self.n_steps)
-        evaluate = partial(evaluate_items, base, tokens=tokens)
-        followed = Followed(base, rows, evaluate, self.n_steps - 1, self.positions)
+        base, last = steps.base, self.n_steps - 1
+
+        def evaluate(t: int, items: Sequence[Item]) -> Sequence[Result | PointResult]:
+            return steps.evaluate(t, items, tokens, self.positions if t == last else None)
+
+        followed = Followed(base, rows, evaluate, last, self.positions)
         memory = Memory(followed, {**followed.known(), **dict(self._known(base))})
         entering = [AS_BASE] * len(rows)
         touched = min((t for row in rows for t in row.edits), default=self.n_steps)
-        start = min(touched, self.n_steps - 1)
-        for _ in run_steps(memory, entering, None, self.n_steps, start, followed.enter):
+        for _ in run_steps(memory, entering, None, self.n_steps, min(touched, last), followed.enter):
             pass
 
     def _known(self, base: BaseRun) -> Iterator[tuple[bytes, After]]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from interp.engine.following import BaseRun, Item, Result
 from interp.engine.interventions import Edit
+from interp.engine.sparse.step import PointResult
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Followed:
 
     base: BaseRun
     rows: Sequence[Row]
-    evaluate: Callable[[int, Sequence[Item]], Sequence[Result]]
+    evaluate: Callable[[int, Sequence[Item]], Sequence[Result | PointResult]]
     last: int
     positions: Tensor | None
 

@@ -46,6 +46,14 @@ def test_every_file_is_written_and_says_the_same(model: Path, tmp_path: Path):
     assert f"of {len(frame)} patches" in done.out.splitlines()[-1]
 
 
+@pytest.mark.parametrize("exact", ["dense", "checked"])
+def test_what_is_computed_does_not_change_what_comes_back(exact: str, model: Path, tmp_path: Path):
+    options = ["--model", model, "--clean", CLEAN, "--corrupt", CORRUPT, "--sites", "resid_pre,z"]
+    recurlens("patch", *options, "--out", tmp_path / "states")
+    recurlens("patch", *options, "--exact", exact, "--out", tmp_path / exact)
+    assert (table(tmp_path / "states")["effect"] - table(tmp_path / exact)["effect"]).abs().max() < 1e-6
+
+
 def test_the_leafs_own_value_restores_everything(model: Path, tmp_path: Path):
     recurlens("patch", "-m", model, "--clean", CLEAN, "--corrupt", CORRUPT, "--out", tmp_path, "--step", "0")
     frame = table(tmp_path)
@@ -137,6 +145,7 @@ def test_the_function_takes_many_pairs_and_draws_their_mean(model: Path):
         (["--step", "soon"], "--step is 'soon': give all, together, indices"),
         (["--metric", "loss"], "--metric is 'loss': it must be one of logit_diff, prob, accuracy"),
         (["--direction", "up"], "--direction is 'up': it must be one of denoise, noise"),
+        (["--exact", "fast"], "--exact is 'fast': it must be one of states, dense, checked"),
         (["--read", "zz"], "there is no node 'zz'; there are 0..3, named a, b, c, d"),
         (["--corrupt", SHORTER], "tokens"),
         (["--corrupt", "4 = a; b"], "'b'"),

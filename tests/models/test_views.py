@@ -298,3 +298,11 @@ def test_rotary_angles_are_as_precise_as_the_model() -> None:
     half = rotate(x.to(torch.bfloat16), 10_000)
     assert half.dtype == torch.bfloat16
     assert np.abs(half.double().numpy() - ours).max() < 0.05
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_view_is_in_the_mode_of_its_model_throughout(training: bool) -> None:
+    model = untrained().train(training)
+    for view in (model.at_step(1), model.unrolled(2)):
+        assert {module.training for module in view.modules()} == {training}
+    assert {module.training for module in model.modules()} == {training}

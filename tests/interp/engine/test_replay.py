@@ -135,7 +135,9 @@ def test_the_reference_is_what_a_hook_by_hand_gives() -> None:
 
 
 def test_computes_only_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A patch that changes nothing costs its own step only; one that heals is not followed further."""
+    """A patch that writes what stands there costs nothing, and computed densely its own step only; a change that heals
+    is not followed further.
+    """
     model = compile_model(("ADD",), **TASK)
     graph, _ = pair(1)
     base = record(model, graph)
@@ -148,7 +150,10 @@ def test_computes_only_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(RecurrentTransformer, "resume", counted)
     last = model.cfg.n_layers - 1
-    list(run_interventions(model, base, [SetFrom(Site("z", step=1, layer=last, pos=4, head=5), base)]))
+    same = SetFrom(Site("z", step=1, layer=last, pos=4, head=5), base)
+    list(run_interventions(model, base, [same]))
+    assert calls == []
+    list(run_interventions(model, base, [same], exact="dense"))
     assert calls == [(1, 1)]
     calls.clear()
     levels = max(graph.depths_by_node)

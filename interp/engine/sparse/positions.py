@@ -1,0 +1,33 @@
+"""The parts of a block at gathered positions: one row for each, whatever run and place it comes from."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from interp.engine.sparse.writes import Writes
+from models.components import Attention, Block
+from models.recurrent import RecurrentTransformer
+
+
+def projected(attn: Attention, normalised: Tensor, which: str) -> Tensor:
+    """Queries, keys or values [row, head, d_head] of normalised rows [row, d_model]."""
+    weight, bias = getattr(attn, f"W_{which}"), getattr(attn, f"b_{which}")
+    flat = torch.addmm(bias.flatten(), normalised, weight.transpose(0, 1).flatten(1))
+    return flat.view(len(normalised), *bias.shape)
+
+
+def behind_attention(block: Block, resid: Tensor, z: Tensor, writes: Writes) -> Tensor:
+    """What leaves a block [row, d_model], from what entered it and z [row, head, d_head]."""
+    attn, mlp = block.attn, block.mlp
+    out = writes("attn_out", torch.addmm(attn.b_O, z.flatten(1), attn.W_O.flatten(0, 1)))
+    resid = writes("resid_mid", resid + out)
+    pre = writes("mlp_pre", torch.addmm(mlp.b_in, block.ln2(resid), mlp.W_in))
+    post = writes("mlp_post", F.relu(pre))
+    return writes("resid_post", resid + writes("mlp_out", torch.addmm(mlp.b_out, post, mlp.W_out)))
+
+
+def read_out(model: RecurrentTransformer, resid: Tensor) -> Tensor:
+    """Logits [row, d_vocab] of what leaves the last block."""
+    return torch.addmm(model.unembed.b_U, model.ln_final(resid), model.unembed.W_U)

@@ -1,0 +1,352 @@
+"""One step of many runs, computed where a certificate does not say that codes stay.
+
+Three kinds of items are told apart, all others are left to :func:`interp.engine.following.evaluate_items`:
+
+unchanged    what is written stands there already
+local        one position, behind the last layer's keys: that position alone is computed
+one key      one position whose keys and values in the last layer change (written there, or before it and carried
+             there by its own position alone): every later query moves by a bound of
+             :mod:`interp.engine.sparse.attention`, and is computed if its certificate
+             (:mod:`interp.engine.sparse.certificate`) does not allow that
+
+What is computed is gathered over all items into one matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from interp.engine.following import BaseRun, Item, Result, evaluate_items
+from interp.engine.sparse.attention import SMALLEST_REST, BaseAttention
+from interp.engine.sparse.certificate import Certificate, Constants
+from interp.engine.sparse.positions import behind_attention, projected, read_out
+from interp.engine.sparse.tally import Exactness, Tally
+from interp.engine.sparse.unchanged import unchanged
+from interp.engine.sparse.writes import ENTERING, KEYS, LOCAL, Writes, single_place
+from models.recurrent import RecurrentTransformer
+
+CHECKED_FACTOR = 8.0
+"""In mode ``"checked"``, what the bound is divided by: an empirical bound, audited against dense steps."""
+
+AUDITED = 50
+"""In mode ``"checked"``, one of so many certified steps is computed densely, too."""
+
+FLOATS = 2**20
+"""Numbers in one [head, item, query] array."""
+
+INFLATION = 1e-3
+"""Relative rounding of the bound itself, which is a sum of a few products."""
+
+TIE = 2.0**-12
+"""A lead of logits, in units of the largest, that rounding may turn over at a position that is computed alone."""
+
+LEAST = 24
+"""Items with one changed key that a step must have for its certificate to be worth making."""
+
+MOST_HOPELESS = 0.5
+"""Share of positions without a certificate beyond which a step is computed densely at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class PointResult:
+    """A step computed at some positions: the packed state that follows, and logits [point, d_vocab] there."""
+
+    packed: Tensor
+    points: Tensor
+    logits: Tensor
+
+    def logits_at(self, positions: Tensor, base: Tensor) -> Tensor:
+        """Logits at positions, from the base run's [pos, d_vocab] where nothing was computed."""
+        read = base[positions].clone()
+        if len(self.points):
+            match = positions[:, None] == self.points
+            which, there = match.any(1), match.int().argmax(1)
+            read[which] = self.logits[there[which]]
+        return read
+
+
+def certifiable(model: RecurrentTransformer) -> bool:
+    """Whether certificates are known for an architecture: resumable, ReLU, no further copies of
+    the stream; and whether it is where they are computed, on the processor."""
+    cfg = model.cfg
+    plain = not (cfg.use_attn_in or cfg.use_split_qkv_input or cfg.use_hook_mlp_in or cfg.use_attn_result)
+    return model.resumable and cfg.act_fn == "relu" and plain and model.W_E.device.type == "cpu"
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedStep:
+    """The last layer of a step of the base run, which ``entering`` enters: what is reused of it, what it allows."""
+
+    entering: Tensor
+    resid: Tensor
+    attention: BaseAttention
+    certificate: Certificate
+    heads: Tensor
+
+
+class SparseSteps:
+    """Steps of runs that differ from one base run, with what its steps allow remembered."""
+
+    def __init__(self, base: BaseRun, exact: Exactness, tally: Tally) -> None:
+        self.base, self.exact, self.tally = base, exact, tally
+        self.layer = base.model.cfg.n_layers - 1
+        self._constants: Constants | None = None
+        self._now: PreparedStep | None = None
+
+    def evaluate(
+        self, t: int, items: Sequence[Item], tokens: int, wanted: Tensor | None
+    ) -> list[Result | PointResult]:
+        """Step t of every item, in their order; ``wanted`` are positions whose logits have to be exact."""
+        base = self.base
+        if self.exact == "dense" or not certifiable(base.model):
+            return list(self._densely(t, items, tokens))
+        results: dict[int, Result | PointResult] = {}
+        rest: list[int] = []
+        for index, same in enumerate(unchanged(base, t, items)):
+            if same:
+                results[index] = self._nothing(t)
+            else:
+                rest.append(index)
+        self.tally.unchanged += len(results)
+        local, keys, dense = self._sorted(items, rest)
+        if local:
+            found = self._local(t, items, local)
+            results |= found
+            dense += self._failed(local, found)
+        if len(keys) < LEAST and not self._is_prepared(t):
+            dense += keys
+        elif keys:
+            found = self._keys(t, items, keys, wanted)
+            results |= found
+            dense += self._failed(keys, found)
+            self._audit(t, items, list(found), results, tokens)
+        evaluated = self._densely(t, [items[index] for index in dense], tokens)
+        results |= dict(zip(dense, evaluated, strict=True))
+        return [results[index] for index in range(len(items))]
+
+    def _failed(self, tried: Sequence[int], found: Mapping[int, PointResult]) -> list[int]:
+        failed = [index for index in tried if index not in found]
+        self.tally.fell_back += len(failed)
+        return failed
+
+    def _densely(self, t: int, items: Sequence[Item], tokens: int) -> list[Result]:
+        self.tally.dense += len(items)
+        for span in (self.base.span(t, item) for item in items):
+            self.tally.compute(t, span.end - span.start)
+        return evaluate_items(self.base, t, items, tokens)
+
+    def _nothing(self, t: int) -> PointResult:
+        base = self.base
+        none = torch.empty(0, dtype=torch.int64)
+        return PointResult(base.packed[t + 1], none, base.logits(t, none))
+
+    def _sorted(self, items: Sequence[Item], among: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
+        """Indices of items that are local, that change one key of the last layer, and of all others."""
+        local: list[int] = []
+        keys: list[int] = []
+        dense: list[int] = []
+        for index in among:
+            item = items[index]
+            place = single_place(item.edits) if item.entering is None else None
+            names = {edit.place.site.name for edit in item.edits}
+            if place is not None and place[0] == self.layer and names <= set(LOCAL):
+                local.append(index)
+            elif place is not None and (
+                (place[0] == self.layer and (names == set(ENTERING) or names <= set(KEYS)))
+                or (place[0] == self.layer - 1 and names <= set(LOCAL))
+            ):
+                keys.append(index)
+            else:
+                dense.append(index)
+        return local, keys, dense
+
+    def _behind(self, t: int, layer: int, pos: Tensor, writes: Writes) -> Tensor:
+        """What leaves a layer at ``pos`` [item, d_model] when local edits act there."""
+        base, block = self.base, self.base.model.layers[layer]
+        resid = base.resid_pre(t, layer)[pos]
+        z = base.recording.activation(f"blocks.{layer}.attn.hook_z", t)[pos]
+        if "q" in writes.names:
+            step = self._attention(t, layer)
+            q = writes("q", projected(block.attn, block.ln1(resid), "Q"))
+            z = step.attend(q, pos, pos, step.k[:, pos].transpose(0, 1), step.v[:, pos].transpose(0, 1))
+        return behind_attention(block, resid, writes("z", z), writes)
+
+    def _attention(self, t: int, layer: int) -> BaseAttention:
+        base, block = self.base, self.base.model.layers[layer]
+        q = projected(block.attn, block.ln1(base.resid_pre(t, layer)), "Q")
+        k, v = (base.recording.activation(f"blocks.{layer}.attn.hook_{name}", t) for name in "kv")
+        return BaseAttention.of(block.attn, q, k, v)
+
+    def _local(self, t: int, items: Sequence[Item], chosen: Sequence[int]) -> dict[int, PointResult]:
+        base = self.base
+        pos = torch.tensor([items[index].edits[0].place.pos for index in chosen])
+        writes = Writes([items[index].edits for index in chosen])
+        logits = read_out(base.model, self._behind(t, self.layer, pos, writes))
+        codes = base.model.vocabulary.pack(base.model.discretise(logits[None])[0])
+        certain = cast(
+            list[bool], cast(Any, _margin(base.model, logits) >= TIE * logits.abs().max()).tolist()
+        )
+        found: dict[int, PointResult] = {}
+        for row, index in enumerate(chosen):
+            if not certain[row]:
+                continue
+            packed = base.packed[t + 1]
+            if codes[row] != packed[pos[row]]:
+                packed = packed.clone()
+                packed[pos[row]] = codes[row]
+            found[index] = PointResult(packed, pos[row : row + 1], logits[row : row + 1])
+        self.tally.certified += len(found)
+        self.tally.positions += len(found)
+        self.tally.computed += len(found)
+        self.tally.compute(t, len(found))
+        return found
+
+    def _keys(
+        self, t: int, items: Sequence[Item], chosen: Sequence[int], wanted: Tensor | None
+    ) -> dict[int, PointResult]:
+        """Those of the items with one changed key whose states are certain."""
+        step = self.prepared(t)
+        if bool((step.certificate.reach <= 0).float().mean() > MOST_HOPELESS):
+            return {}
+        found: dict[int, PointResult] = {}
+        order = sorted(chosen, key=lambda index: items[index].edits[0].place.pos or 0)
+        n, heads = self.base.packed.shape[1], self.base.model.cfg.n_heads
+        while order:
+            start = items[order[0]].edits[0].place.pos or 0
+            count = max(1, FLOATS // (heads * (n - start)))
+            chunk, order = order[:count], order[count:]
+            found |= self._chunk(t, step, items, chunk, start, wanted)
+        return found
+
+    def _is_prepared(self, t: int) -> bool:
+        return self._now is not None and torch.equal(self._now.entering, self.base.packed[t])
+
+    def prepared(self, t: int) -> PreparedStep:
+        """The last layer of a step, remembered until another state enters one."""
+        base, model = self.base, self.base.model
+        if self._now is None or not self._is_prepared(t):
+            if self._constants is None:
+                self._constants = Constants.of(model)
+            attention = self._attention(t, self.layer)
+            resid = base.resid_pre(t, self.layer)
+            z = attention.z.transpose(0, 1).flatten(1)
+            attn = model.layers[self.layer].attn
+            mid = resid + torch.addmm(attn.b_O, z, attn.W_O.flatten(0, 1))
+            certificate = Certificate.of(model, self._constants, attention, resid, mid, base.logits(t, None))
+            self._now = PreparedStep(
+                base.packed[t], resid, attention, certificate, self._constants.heads.to(mid)
+            )
+        return self._now
+
+    def _entering(
+        self, t: int, step: PreparedStep, items: Sequence[Item], chunk: Sequence[int], pos: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Of every item what enters the last layer at its position [item, d_model], and its key and value there."""
+        block = self.base.model.layers[self.layer]
+        resid = step.resid[pos].clone()
+        k, v = (part[:, pos].transpose(0, 1).clone() for part in (step.attention.k, step.attention.v))
+        places = [items[index].edits[0].place for index in chunk]
+        earlier = [row for row, place in enumerate(places) if place.layer < self.layer]
+        if earlier:
+            writes = Writes([items[chunk[row]].edits for row in earlier])
+            resid[earlier] = self._behind(t, self.layer - 1, pos[earlier], writes)
+        here = [
+            () if places[row].layer < self.layer else items[index].edits for row, index in enumerate(chunk)
+        ]
+        writes = Writes(here)
+        resid = writes("resid_pre", resid)
+        moved = [
+            row for row, place in enumerate(places) if place.layer < self.layer or place.site.name in ENTERING
+        ]
+        if moved:
+            normalised = block.ln1(resid[moved])
+            k[moved], v[moved] = (projected(block.attn, normalised, which) for which in "KV")
+        return resid, writes("k", k), writes("v", v)
+
+    def _chunk(
+        self,
+        t: int,
+        step: PreparedStep,
+        items: Sequence[Item],
+        chunk: Sequence[int],
+        start: int,
+        wanted: Tensor | None,
+    ) -> dict[int, PointResult]:
+        base, model, attention = self.base, self.base.model, step.attention
+        block, certificate = model.layers[self.layer], step.certificate
+        pos = torch.tensor([items[index].edits[0].place.pos for index in chunk])
+        resid, k, v = self._entering(t, step, items, chunk, pos)
+        before, after = attention.weights(pos, k, start)
+        bound = torch.einsum(
+            "h,hiq->iq", step.heads, attention.moves(pos, v, (before, after), start, certificate.slack)
+        )
+        if self.exact == "checked":
+            bound = bound / CHECKED_FACTOR
+        later = torch.arange(start, base.packed.shape[1]) - pos[:, None]
+        cancels = (1 + after - before < SMALLEST_REST).any(0)
+        needed = (bound * (1 + INFLATION) >= certificate.reach[start:]) | cancels
+        if wanted is not None:
+            needed[:, wanted[wanted >= start] - start] = True
+        needed = (needed & (later > 0)) | (later == 0)
+        row, query = needed.nonzero().unbind(1)
+        anew = cancels[row, query] | (later[row, query] == 0)
+        if wanted is not None:
+            anew |= torch.isin(query + start, wanted)  # logits that are kept: no difference of weights
+        own = later[row, query] == 0
+        z = attention.updated(query + start, pos[row], v[row], before[:, row, query], after[:, row, query])
+        stream = step.resid[query + start]
+        stream[own] = resid[row[own]]
+        q = attention.q[:, query[anew] + start].transpose(0, 1).clone()
+        scale = attention.scale[pos[row[own]]][:, None, None]
+        q[own[anew]] = projected(block.attn, block.ln1(resid[row[own]]), "Q") * scale
+        at_anew = row[anew]
+        z[anew] = attention.attend_scaled(q, query[anew] + start, pos[at_anew], k[at_anew], v[at_anew])
+        logits = read_out(model, behind_attention(block, stream, z, Writes([])))
+        codes = model.vocabulary.pack(model.discretise(logits[None])[0])
+        packed = base.packed[t + 1].repeat(len(chunk), 1)
+        packed[row, query + start] = codes
+        certain = torch.ones(len(chunk), dtype=torch.bool)
+        certain[row[_margin(model, logits) < certificate.close]] = False
+        self.tally.certified += int(certain.sum())
+        self.tally.positions += int((later >= 0)[certain].sum())
+        self.tally.computed += int(needed[certain].sum())
+        self.tally.compute(t, int(needed[certain].sum()))
+        ends = cast(list[int], cast(Any, needed.sum(1).cumsum(0)).tolist())
+        found: dict[int, PointResult] = {}
+        for number, index in enumerate(chunk):
+            if bool(certain[number]):
+                points = slice(ends[number - 1] if number else 0, ends[number])
+                found[index] = PointResult(packed[number], query[points] + start, logits[points])
+        return found
+
+    def _audit(
+        self,
+        t: int,
+        items: Sequence[Item],
+        found: Sequence[int],
+        results: dict[int, Result | PointResult],
+        tokens: int,
+    ) -> None:
+        """Compare a sample of certified steps with dense ones; what is found goes on dense."""
+        if self.exact != "checked":
+            return
+        sample = [index for number, index in enumerate(found) if (self.tally.audited + number) % AUDITED == 0]
+        dense = evaluate_items(self.base, t, [items[index] for index in sample], tokens)
+        for index, result in zip(sample, dense, strict=True):
+            self.tally.disagreements += int(not torch.equal(result.packed, results[index].packed))
+            results[index] = result
+        self.tally.audited += len(sample)
+
+
+def _margin(model: RecurrentTransformer, logits: Tensor) -> Tensor:
+    """The smallest lead of a code over the next of its factor, float [point]."""
+    margins: list[Tensor] = []
+    for part in torch.split(logits, list(model.vocabulary.sizes), dim=-1):
+        top = part.topk(2, -1).values
+        margins.append(top[:, 0] - top[:, 1])
+    return torch.stack(margins).amin(0)
