@@ -21,6 +21,7 @@ from interp.engine import replay
 from interp.engine.interventions import SetCode, SetFrom, ZeroAblate, record
 from interp.engine.looped import StepEdit, run_looped
 from interp.engine.sites import Site
+from interp.engine.sparse import step as sparse
 from interp.engine.walk import walk
 from interp.oracle_step import oracle_step
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
@@ -229,19 +230,19 @@ def replays() -> dict[str, Any]:
     given += [ZeroAblate(Site("z", step=step, layer=2, head=0)) for step in (0, 4)]
     given += [[ZeroAblate(Site("mlp_out", step=1, layer=2, pos=rhs[4])), SetCode(2, rhs[4], "value", 0)]]
     found: dict[str, Any] = {}
-    evaluate, computed = replay.evaluate_items, list[list[int]]()
+    evaluate, computed = sparse.evaluate_items, list[list[int]]()
 
     def counted(base: Any, t: int, items: Any, tokens: int) -> Any:
         if items:
             computed.append([t, len(items)])
         return evaluate(base, t, items, tokens)
 
-    replay.evaluate_items = counted
+    sparse.evaluate_items = counted
     try:
         for where in (None, "rhs"):
             for n_steps in (1, 6, 9):
                 usable = [one for one in given if _last(one) < n_steps]
-                each = list(replay.run_interventions(model, graph, usable, n_steps, where))
+                each = list(replay.run_interventions(model, graph, usable, n_steps, where, exact="dense"))
                 found[f"{n_steps} steps, logits {where}"] = {
                     "differing": [
                         {str(step): digest(packed) for step, packed in sorted(one.differing.items())}
@@ -254,7 +255,7 @@ def replays() -> dict[str, Any]:
                 }
                 computed.clear()
     finally:
-        replay.evaluate_items = evaluate
+        sparse.evaluate_items = evaluate
     return found
 
 

@@ -21,7 +21,7 @@ import torch
 import typer
 from torch import Tensor
 
-from analyses.export import write_png
+from analyses.export import write_html, write_png
 from analyses.options import writable
 from interp import make_pair
 from interp.causal.metrics import Answer, answered, measure
@@ -243,7 +243,7 @@ def main(
     if drawing is not None:
         picture = figure(rows, max(SIZES))
         if drawing.suffix == ".html":
-            picture.write_html(drawing)  # pyright: ignore[reportUnknownMemberType]
+            write_html(picture, drawing)
         elif problem := write_png(picture, drawing):
             print(problem)
 
