@@ -296,7 +296,7 @@ def draw_code(python: str, command: str, about: str = "The same as a command:") 
     """What draws the page again."""
     with st.expander("View the code that drew this"):
         st.code(python, language="python")
-        st.markdown(about)
+        messages.markdown(about)
         st.code(command, language="bash")
 
 
