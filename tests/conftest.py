@@ -1,6 +1,8 @@
 """Shared by all tests: one compute thread a worker, shapes checked once for each kind, and where the data lies."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,15 @@ torch.set_num_threads(1)
 check_once()
 
 ROOT = Path(__file__).resolve().parent.parent
+MAIN = sys.modules["__main__"]
+
+
+@pytest.fixture(autouse=True)
+def main_module_stays() -> Iterator[None]:
+    """A page under Streamlit's test runner takes the place of `__main__`, which new processes would then run."""
+    sys.modules["__main__"] = MAIN
+    yield
+    sys.modules["__main__"] = MAIN
 
 
 @pytest.fixture(autouse=True)
