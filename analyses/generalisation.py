@@ -49,12 +49,18 @@ def paper_curves(path: Path = PAPER) -> list[Curve]:
 
 
 def our_curves(zoo: Path = ZOO) -> list[Curve]:
-    """One curve per bundled checkpoint that has been evaluated, in alphabetical order."""
+    """One curve per bundled checkpoint that has been evaluated, in alphabetical order. First stages, which are to solve
+    nothing, are left out.
+    """
+    from models.training.methods import TRAINING_METHODS
+
+    stages = {name for name, method in TRAINING_METHODS.items() if method.stage}
     curves: list[Curve] = []
     for path in sorted(zoo.glob(f"*/{EVALUATION}")):
         settings = path.parent / "training.json"
         training = json.loads(settings.read_text())["training"] if settings.is_file() else {}
-        curves.append(evaluation_curve(path.parent.name, json.loads(path.read_text()), training))
+        if training.get("method") not in stages:
+            curves.append(evaluation_curve(path.parent.name, json.loads(path.read_text()), training))
     return curves
 
 

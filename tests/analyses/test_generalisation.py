@@ -84,6 +84,12 @@ def test_our_curves_have_the_method_and_the_budget_of_their_training(tmp_path: P
     assert own == ["mixed, 85 min", "twin, 20 min"]
 
 
+def test_first_stages_are_left_out(tmp_path: Path) -> None:
+    for name in ("shared", "twin"):
+        write_checkpoint(tmp_path / name, "lookup" if name == "shared" else "discrete", 10.0, 0.0)
+    assert [curve.name for curve in our_curves(tmp_path)] == ["twin"]
+
+
 def test_the_curve_is_that_of_the_best_step(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "drifts", "continuous", 20.0, 0.1, best=0.9)
     (curve,) = our_curves(tmp_path)
