@@ -24,8 +24,8 @@ def generalisation_page() -> None:
     chart(generalisation_figure(ours, paper), "generalisation")
     messages.markdown(
         "Right of the dotted line graphs are larger than any in training. Solid: the bundled checkpoints, first stages "
-        "left out, with 95 % intervals, as their cards say they were measured, at the step at which most graphs of a size are solved; "
-        "the legend gives the minutes of training, all stages counted in. "
+        "left out, with 95 % intervals, as their cards say they were measured, at the step at which most graphs of a "
+        "size are solved; the legend gives the minutes of training, all stages counted in. "
         "Dashed: the paper's models, which are larger and were trained far longer."
     )
     st.download_button(
