@@ -45,7 +45,7 @@ dashboard: $(APP) ## Open the dashboard on 127.0.0.1:8501 (PORT=... changes it)
 test: $(TEST) ## Run the tests (PYTEST_ARGS="tests/cli -q" narrows them)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-fast: $(TEST) ## Run the tests that need little: some of every package, in half a minute
+test-fast: $(TEST) ## Run the tests that need little: some of every package, in less than a minute
 	@$(BIN)/python -m pytest -q $(FAST)
 
 check: lint test ## Lint, format check, type check and tests
