@@ -3,14 +3,50 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from analyses.inputs import InputError
 from models.graph_errors import clip
 
 OWN = "FILE.py:FUNCTION"
+
+
+class Sourced(Protocol):
+    """A record that says where it is from."""
+
+    @property
+    def source(self) -> str:
+        """`FILE.py:FUNCTION`, or empty for one of ours."""
+        ...
+
+
+def own_name(
+    text: str,
+    what: str,
+    known: Mapping[str, Sourced],
+    unknown: str,
+    add: Callable[[str, str, Callable[..., Any]], object],
+) -> str:
+    """The name of a record that is there; one of `FILE.py:FUNCTION` is added first, under its function's name.
+
+    what: what the function could be, with an article. unknown: how the message on a name that is not there begins.
+    add: of name, label and function. Raises InputError for what names no record, a file that cannot be run, or a name
+    that is taken.
+    """
+    if text in known:
+        return text
+    if ":" not in text:
+        raise InputError(f"{unknown} {', '.join(known)}, or {OWN}.")
+    name, function, label = own_function(text, what)
+    if name in known and known[name].source == text:
+        return name
+    try:
+        add(name, label, function)
+    except ValueError as error:
+        raise InputError(f"{clip(text)}: {error}.") from error
+    return name
 
 
 def own_function(text: str, what: str) -> tuple[str, Callable[..., Any], str]:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import InputError
 from analyses.own_function import OWN as OWN
-from analyses.own_function import own_function
+from analyses.own_function import own_name
 from interp.causal.metric_records import METRICS, MetricRecord, register
 from models.graph_errors import clip
 
@@ -21,22 +20,16 @@ if TYPE_CHECKING:
 
 
 def metric_name(text: str) -> str:
-    """The name of a metric that is there; one of `FILE.py:FUNCTION` is made known first, under its function's name.
-
-    Raises InputError for what names no metric, a file that cannot be run, or a name that is taken.
-    """
-    if text in METRICS:
-        return text
-    if ":" not in text:
-        raise InputError(f"--metric is {clip(text)!r}: it must be one of {', '.join(METRICS)}, or {OWN}.")
-    name, function, label = own_function(text, "a metric")
-    if name in METRICS and METRICS[name].source == text:
-        return name
-    try:
-        register(MetricRecord(name, label, of_run=_of_run(function), answered=False, source=text))
-    except ValueError as error:
-        raise InputError(f"{clip(text)}: {error}.") from error
-    return name
+    """As `analyses.own_function.own_name`, for metrics."""
+    return own_name(
+        text,
+        "a metric",
+        METRICS,
+        f"--metric is {clip(text)!r}: it must be one of",
+        lambda name, label, function: register(
+            MetricRecord(name, label, of_run=_of_run(function), answered=False, source=text)
+        ),
+    )
 
 
 def _of_run(function: Any) -> Any:

@@ -55,6 +55,7 @@ from interp.causal.cross_step_prediction import normalised, predicted_matrix, sc
 from interp.causal.metric_records import METRICS, predicted_metrics
 from interp.causal.metrics import Answer, measure
 from interp.causal.patching import record_pair
+from interp.causal.stored_pair import read_about
 from interp.engine.interventions import Recording, SetFrom, record
 from interp.engine.replay import Progress, run_interventions
 from interp.engine.sites import Site, resolve, rhs
@@ -130,11 +131,7 @@ class CrossStep:
     def load(cls, path: str | Path) -> CrossStep:
         """The inverse of :meth:`save`: the same ``path`` names the same file."""
         arrays = read_npz(path)
-        about = json.loads(str(arrays["about"]))
-        about["sites"] = tuple(Site.from_dict(site) for site in about["sites"])
-        about["nodes"] = tuple(about["nodes"])
-        for name in ("clean_graph", "corrupt_graph"):
-            about[name] = ComputationGraph.from_json(about[name])
+        about = read_about(arrays)
         found = {name: arrays.get(name) for name in ("predicted", "unpatched")}
         return cls(raw=arrays["raw"], **found, **about)
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from interp.causal.metric_records import METRICS
 from interp.causal.metrics import Answer, Metric, answered, measure, no_answer
+from interp.causal.stored_pair import read_about
 from interp.engine.interventions import Recording, SetFrom, record
 from interp.engine.replay import Replay, run_interventions
 from interp.engine.sites import Site, position_of
@@ -149,11 +150,7 @@ class PatchSweep:
     def load(cls, path: str | Path) -> PatchSweep:
         """The inverse of :meth:`save`: the same ``path`` names the same file."""
         arrays = read_npz(path)
-        about = json.loads(str(arrays["about"]))
-        about["sites"] = tuple(Site.from_dict(site) for site in about["sites"])
-        about["nodes"] = tuple(about["nodes"])
-        for name in ("clean_graph", "corrupt_graph"):
-            about[name] = ComputationGraph.from_json(about[name])
+        about = read_about(arrays)
         return cls(raw=arrays["raw"], **about)
 
 
