@@ -296,10 +296,9 @@ def cross_step_matrix(
     Examples:
         >>> from interp import cross_step_matrix
         >>> from models import ComputationGraph, load
-        >>> model = load("compiled")
-        >>> clean = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
-        >>> corrupt = ComputationGraph.parse("7 = a; 2 = b; a + b = c")
-        >>> found = cross_step_matrix(model, clean, corrupt, "resid_post", layer=2, pos="rhs")
+        >>> texts = "20 = a; 2 = b; a + b = c", "7 = a; 2 = b; a + b = c"
+        >>> clean, corrupt = map(ComputationGraph.parse, texts)
+        >>> found = cross_step_matrix(load("compiled"), clean, corrupt, "resid_post", layer=2, pos="rhs")
         >>> found.matched()
         1.0
     """

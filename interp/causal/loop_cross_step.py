@@ -68,10 +68,9 @@ def loop_cross_step(
     Examples:
         >>> from interp import logit_difference, loop_cross_step
         >>> from models import as_loop, load
-        >>> loop = as_loop(load("compiled"))
         >>> texts = "20 = a; 2 = b; a + b = c", "20 = a; 5 = b; a + b = c"
         >>> metric = logit_difference("value", pos=12, clean=22, corrupt=2)
-        >>> found = loop_cross_step(loop, *texts, "2.z", metric, n_steps=2)
+        >>> found = loop_cross_step(as_loop(load("compiled")), *texts, "2.z", metric, n_steps=2)
         >>> found.effect[:, :, 0].round().tolist()  # only step 1 has it, and only step 1 shows it
         [[0.0, 0.0], [0.0, 1.0]]
     """

@@ -182,9 +182,7 @@ def needed_heads(
     Examples:
         >>> from interp import needed_heads
         >>> from models import ComputationGraph, load
-        >>> model = load("compiled")
-        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
-        >>> heads = needed_heads(model, [graph])
+        >>> heads = needed_heads(load("compiled"), [ComputationGraph.parse("20 = a; 2 = b; a + b = c")])
         >>> print(*heads)
         head 0.0 head 0.1 head 0.2 head 2.0
     """

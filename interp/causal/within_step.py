@@ -74,10 +74,9 @@ def step_pair(
     Examples:
         >>> from interp import step_pair
         >>> from models import ComputationGraph, load
-        >>> model = load("compiled")
-        >>> clean = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
-        >>> corrupt = ComputationGraph.parse("7 = a; 2 = b; a + b = c")
-        >>> pair = step_pair(model, clean, corrupt, step=1)
+        >>> texts = "20 = a; 2 = b; a + b = c", "7 = a; 2 = b; a + b = c"
+        >>> clean, corrupt = map(ComputationGraph.parse, texts)
+        >>> pair = step_pair(load("compiled"), clean, corrupt, step=1)
         >>> pair.clean_metric > 0 > pair.corrupt_metric
         True
     """

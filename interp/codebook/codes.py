@@ -294,20 +294,18 @@ class CodeUsage:
 
 def code_usage(
     model: RecurrentTransformer,
-    graphs: Trajectory | Sequence[ComputationGraph] | ComputationGraph,
+    graphs: Trajectory | Sequence[ComputationGraph] | ComputationGraph | str,
     n_steps: int | None = None,
 ) -> CodeUsage:
-    """The codes of a run (or of graphs, which are run first; ``n_steps`` as for ``model.run``), with the oracle's.
+    """The codes of a run, with the oracle's; graphs, or the text of one, are run first (``n_steps`` as for ``model.run``).
 
     Raises:
         VocabularyError: no graph, or one outside the vocabulary. ValueError: a model that is run token by token.
 
     Examples:
         >>> from interp import code_usage
-        >>> from models import ComputationGraph, load
-        >>> model = load("compiled")
-        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
-        >>> usage = code_usage(model, graph)
+        >>> from models import load
+        >>> usage = code_usage(load("compiled"), "20 = a; 2 = b; a + b = c")
         >>> usage.n_states, usage.factors
         (4, ('syntax', 'variable', 'operation', 'value'))
     """

@@ -193,14 +193,15 @@ _ARRAYS: Final = ("margin", "boundary", "cosine", "runner_up", "written", "legal
 
 def snap_margins(
     model: RecurrentTransformer,
-    graphs: Trajectory | Sequence[ComputationGraph] | ComputationGraph,
+    graphs: Trajectory | Sequence[ComputationGraph] | ComputationGraph | str,
     n_steps: int | None = None,
     tokens: int = 16384,
 ) -> SnapMargins:
     """Measure every token at every step.
 
     Args:
-        graphs: graphs (run first, ``n_steps`` as for ``model.run``), or a run of this model, whose length is taken.
+        graphs: graphs or the text of one (run first, ``n_steps`` as for ``model.run``), or a run of this model, whose
+            length is taken.
         tokens: positions in one forward pass, about; bounds memory.
 
     Raises:
@@ -209,10 +210,8 @@ def snap_margins(
 
     Examples:
         >>> from interp import snap_margins
-        >>> from models import ComputationGraph, load
-        >>> model = load("compiled")
-        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
-        >>> found = snap_margins(model, graph)
+        >>> from models import load
+        >>> found = snap_margins(load("compiled"), "20 = a; 2 = b; a + b = c")
         >>> found.margin.shape, bool(found.margin.min() > 0)
         ((3, 13, 4), True)
     """

@@ -87,18 +87,18 @@ class Recording:
         return self._kept[name, step]
 
 
-def record(model: RecurrentTransformer, graph: ComputationGraph, n_steps: int | None = None) -> Recording:
-    """Run one graph (default: until it settles); activations follow when asked for.
+def record(
+    model: RecurrentTransformer, graph: ComputationGraph | str, n_steps: int | None = None
+) -> Recording:
+    """Run one graph, or the text of one (default: until it settles); activations follow when asked for.
 
     Raises:
         ValueError: more than one graph.
 
     Examples:
         >>> from interp import record
-        >>> from models import ComputationGraph, load
-        >>> model = load("compiled")
-        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
-        >>> run = record(model, graph)
+        >>> from models import load
+        >>> run = record(load("compiled"), "20 = a; 2 = b; a + b = c")
         >>> run.n_steps, run.trajectory.values[-1].tolist()
         (3, [[20, 2, 22]])
     """
@@ -174,10 +174,9 @@ class MeanAblate:
 
     Examples:
         >>> from interp import MeanAblate, Site, record, run_interventions
-        >>> from models import ComputationGraph, load
+        >>> from models import load
         >>> model = load("compiled")
-        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
-        >>> run = record(model, graph)
+        >>> run = record(model, "20 = a; 2 = b; a + b = c")
         >>> mean = MeanAblate(Site("z", step=1, layer=2, head=0), run)
         >>> (replay,) = run_interventions(model, run, [mean])
         >>> replay.changed.any(1).tolist()
@@ -195,10 +194,9 @@ class ResampleAblate:
 
     Examples:
         >>> from interp import ResampleAblate, Site, record, run_interventions
-        >>> from models import ComputationGraph, load
+        >>> from models import load
         >>> model = load("compiled")
-        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
-        >>> run = record(model, graph)
+        >>> run = record(model, "20 = a; 2 = b; a + b = c")
         >>> resample = ResampleAblate(Site("z", step=1, layer=2, head=0), run, seed=0)
         >>> (replay,) = run_interventions(model, run, [resample])
         >>> replay.changed.any(1).tolist()

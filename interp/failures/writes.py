@@ -188,9 +188,7 @@ def writes(model: RecurrentTransformer, graphs: Sequence[ComputationGraph]) -> W
     Examples:
         >>> from interp import writes
         >>> from models import ComputationGraph, load
-        >>> model = load("compiled")
-        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
-        >>> found = writes(model, [graph])
+        >>> found = writes(load("compiled"), [ComputationGraph.parse("20 = a; 2 = b; a + b = c")])
         >>> found.sizes, found.failed, len(found.due)
         ([3], [], 3)
     """

@@ -149,10 +149,8 @@ def direct_logit_attribution(
 
     Examples:
         >>> from interp import direct_logit_attribution
-        >>> from models import ComputationGraph, load
-        >>> model = load("compiled")
-        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
-        >>> found = direct_logit_attribution(model, graph)
+        >>> from models import load
+        >>> found = direct_logit_attribution(load("compiled"), "20 = a; 2 = b; a + b = c")
         >>> found.contributions.shape, found.remainder < 1e-3
         ((3, 26, 3), True)
     """

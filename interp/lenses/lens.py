@@ -255,10 +255,8 @@ def step_lens(
 
     Examples:
         >>> from interp import step_lens
-        >>> from models import ComputationGraph, load
-        >>> model = load("compiled")
-        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
-        >>> lens = step_lens(model, graph)
+        >>> from models import load
+        >>> lens = step_lens(load("compiled"), "20 = a; 2 = b; a + b = c")
         >>> lens.points, lens.prob.shape
         (('0_pre', '0_mid', '1_pre', '1_mid', '2_pre', '2_mid', 'final_post'), (3, 7, 3))
     """

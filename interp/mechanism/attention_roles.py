@@ -128,9 +128,7 @@ def attention_targets(
     Examples:
         >>> from interp import attention_targets
         >>> from models import ComputationGraph, load
-        >>> model = load("compiled")
-        >>> graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c")
-        >>> found = attention_targets(model, [graph])
+        >>> found = attention_targets(load("compiled"), [ComputationGraph.parse("20 = a; 2 = b; a + b = c")])
         >>> found.n_steps, found.to_frame().columns[0]
         (3, 'status')
     """
