@@ -297,7 +297,7 @@ def code_usage(
     graphs: Trajectory | Sequence[ComputationGraph] | ComputationGraph | str,
     n_steps: int | None = None,
 ) -> CodeUsage:
-    """The codes of a run, with the oracle's; graphs, or the text of one, are run first (``n_steps`` as for ``model.run``).
+    """The codes of a run, with the oracle's; graphs, or the text of one, are run (``n_steps`` as in ``model.run``).
 
     Raises:
         VocabularyError: no graph, or one outside the vocabulary. ValueError: a model that is run token by token.
