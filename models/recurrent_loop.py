@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor
 
-from models.running import step_bound
+from models.running import is_random, step_bound
 from models.vocabulary import FACTORS
 
 if TYPE_CHECKING:
@@ -53,7 +53,11 @@ class RecurrentLoop:
                 inner, _, name = site.rpartition(".")
                 hook = f"{inner}.hook_{name}" if inner else f"hook_{name}"
                 self.sites[f"{layer}.{name if inner != 'mlp' else 'mlp_post'}"] = f"blocks.{layer}.{hook}"
-        self.key = self._key if self.discrete else None
+
+    @property
+    def key(self) -> Callable[[Mapping[str, Tensor], GraphContext], Tensor] | None:
+        """The packed codes, int [batch, pos], where they are all that the next step depends on."""
+        return self._key if self.discrete and not is_random(self.model) else None
 
     def begin(self, inputs: Any) -> tuple[dict[str, Tensor], GraphContext]:
         """``inputs``: whatever the model takes."""

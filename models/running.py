@@ -59,7 +59,7 @@ def run(
         )
     fixed = n_steps if n_steps is not None else model.cfg.default_steps
     bound = fixed if fixed is not None else step_bound(model.vocabulary, encoded.factors)
-    known = model.cfg.bottleneck == "discrete" and not model.is_watched() and not _is_random(model)
+    known = model.cfg.bottleneck == "discrete" and not model.is_watched() and not is_random(model)
     _check_size(bound, initial, known)
     padding, lengths = ~encoded.mask, encoded.mask.sum(-1)
     watched = model.is_watched()
@@ -114,7 +114,7 @@ def _check_size(bound: int, initial: Tensor, known: bool) -> None:
         )
 
 
-def _is_random(model: Network) -> bool:
+def is_random(model: Network) -> bool:
     """Whether two calls on one state may differ: dropout or attention noise, in training mode."""
     return model.training and (model.cfg.dropout > 0 or model.cfg.attention_noise > 0)
 

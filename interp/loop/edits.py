@@ -37,8 +37,10 @@ class StepEdit:
 
     def acts(self, step: int, call: int) -> bool:
         """Whether it acts in this call of this step."""
-        if self.call not in ("all", call):
-            return False
+        return self.call in ("all", call) and self.acts_in(step)
+
+    def acts_in(self, step: int) -> bool:
+        """Whether it acts in this step, in whatever call."""
         return self.step in ("all", step) if not callable(self.step) else bool(self.step(step))
 
     @property

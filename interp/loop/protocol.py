@@ -24,7 +24,7 @@ OPTIONAL: Final = {
     "n_heads": "the number of attention heads",
     "halted": "halted(state, context) -> bool [batch] or [batch, pos]",
     "codes": "codes(state, context) -> factor -> int [batch, pos]",
-    "key": "key(state, context) -> int [batch, ...], all of a state that the next step depends on",
+    "key": "key(state, context) -> int [batch, ...], all that the next state depends on besides the context",
     "lens": "lens(hidden, context) -> factor -> logits [batch, pos, size] of what a residual stream holds",
     "take": "take(context, rows) -> the context of these rows of the batch",
     "n_steps": "how many steps a run takes: a number, or n_steps(inputs) -> a number",

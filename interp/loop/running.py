@@ -1,5 +1,9 @@
 """The loop's own way: its steps are run one by one, from any state, under edits that know their step.
 
+The stepper is :func:`models.stepper.run_steps`; edits of states are what enters a step, halting is its stop rule. A
+step that no edit acts in is not computed where the loop has a ``key`` and has met it: the next state is known, and so
+is what was recorded.
+
 Hooks live inside ``step`` alone: what ``begin`` and ``read`` call is seen by none. States and activations keep their
 dtype; where it changes from step to step (a state that begins in float32 and goes on in bfloat16), what is stacked has
 the wider one. A state that :meth:`LoopRun.at` gives resumes the run exactly, unless its dtype changed so.
@@ -17,7 +21,9 @@ from interp.loop.edits import StepEdit
 from interp.loop.protocol import Loop, LoopedError, State, has, need, parts_of, with_parts
 from interp.loop.result import LoopRun
 from interp.loop.stacking import halted_at, stacked
+from interp.loop.stepping import Body, Recalling, key_of
 from interp.loop.watchers import Clock, StateEdits, check_applied, watching
+from models.stepper import Stepped, run_steps
 
 MOST_STEPS: Final = 256
 """Steps after which a run until ``"halted"`` is ended."""
@@ -76,69 +82,106 @@ def run_loop(
     """
     with torch.set_grad_enabled(grad):
         first, state, context = start if start is not None else (0, *loop.begin(inputs))
-    halted = (
-        need(loop, "halted", 'n_steps="halted"') if n_steps == "halted" else getattr(loop, "halted", None)
-    )
+    if n_steps == "halted":
+        need(loop, "halted", 'n_steps="halted"')
     last = most if n_steps == "halted" else n_steps
     if last <= first:
         raise LoopedError(
             f"n_steps is {last}; allowed is {first + 1} or more{f', after step {first}' if first else ''}"
         )
+    key = None if grad else key_of(loop)
     names = tuple(parts_of(state))
     clock, entering = Clock(), StateEdits(edits, names, grad)
-    kept: dict[str, list[Tensor]] = {name: [] for name in names}
-    shown: dict[str, list[Tensor]] = {}
-    logits: dict[str, list[Tensor]] = {}
-    stopped: list[Tensor] = []
+    course = _Course(loop, context, entering, last, n_steps == "halted", grad, read, keep_logits)
     sites: Mapping[str, str] = getattr(loop, "sites", None) or {}
     with (
         torch.set_grad_enabled(grad),
         watching(loop.module, sites, record, edits, clock, grad, names) as watchers,
     ):
         _check_steps(edits, first, last)
-        step = first
-        while True:
-            ends = step == last
-            if not ends:
-                state = with_parts(state, entering(parts_of(state), step))
-            for name, part in parts_of(state).items():
-                kept[name].append(part if grad else part.detach().clone())
-            if read:
-                _read_into(loop, state, context, shown, logits if keep_logits else None)
-            if halted is not None:
-                stopped.append(cast(Tensor, halted(state, context)).detach())
-            if ends or (n_steps == "halted" and bool(stopped[-1].all()) and step > first):
-                break
-            clock.step = step
-            state = _stepped(loop, state, step, context)
-            clock.step = None
-            step += 1
-    steps = range(first, step)
+        body: Body | Recalling = Body(loop, clock)
+        if key is not None:
+            body = Recalling(body, key, [edit for edit in edits if edit.name not in names], watchers)
+        for _ in run_steps(body, state, context, last, first, course.enter, course.ends):
+            pass
+    steps = range(first, first + course.n_states - 1)
     check_applied(watchers.values(), entering, steps)
     return LoopRun(
         first=first,
-        states={name: stacked(parts) for name, parts in kept.items()},
-        codes={factor: stacked(codes) for factor, codes in shown.items()},
-        logits={factor: stacked(scores) for factor, scores in logits.items()},
+        states={name: stacked(parts) for name, parts in course.kept.items()},
+        codes={factor: stacked(codes) for factor, codes in course.shown.items()},
+        logits={factor: stacked(scores) for factor, scores in course.logits.items()},
         activations={name: watchers[name].stacked(steps) for name in record},
         calls={name: watcher.called(steps) for name, watcher in watchers.items()},
-        halted_at=halted_at(stopped, first) if stopped else None,
+        halted_at=halted_at(course.halted, first) if course.halted else None,
         tokens=cast(Any, loop).tokens(inputs) if inputs is not None and has(loop, "tokens") else None,
         context=context,
     )
 
 
-def _stepped(loop: Loop, state: State, step: int, context: Any) -> State:
-    following = loop.step(state, step, context)
-    before, after = parts_of(state), parts_of(following)
-    shapes = {name: tuple(part.shape) for name, part in before.items()}
-    made = {name: tuple(part.shape) for name, part in after.items()}
-    if shapes != made:
-        was, became = (next(iter(s.values())) if len(s) == 1 else s for s in (shapes, made))
-        raise LoopedError(
-            f"step {step} made {became} of a hidden state {was}; allowed is a step that keeps the shape"
-        )
-    return following
+class _Course:
+    """The states of a run as they come: what enters a step, whether the run ends, and what is kept of each.
+
+    Attributes:
+        kept: ``"state"`` or ``"state.H"`` -> a tensor a state. shown, logits: factor -> the same.
+        halted: bool [batch] or [batch, pos] of every state.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        context: Any,
+        edits: StateEdits,
+        last: int,
+        until_halted: bool,
+        grad: bool,
+        read: bool,
+        keep_logits: bool,
+    ) -> None:
+        self.kept: dict[str, list[Tensor]] = {}
+        self.shown: dict[str, list[Tensor]] = {}
+        self.logits: dict[str, list[Tensor]] = {}
+        self.halted: list[Tensor] = []
+        self.n_states = 0
+        self._loop, self._context, self._edits, self._last = loop, context, edits, last
+        self._until_halted, self._grad, self._read, self._keep_logits = until_halted, grad, read, keep_logits
+        self._halts = getattr(loop, "halted", None)
+        self._now: tuple[int, State] | None = None
+
+    def enter(self, state: State, step: int) -> State:
+        """The state that enters ``step``, edited, and kept when it is first asked for; none enters the last."""
+        if self._now is None or self._now[0] != step:
+            if step < self._last:
+                parts = parts_of(state)
+                edited = self._edits(parts, step)
+                state = state if edited is parts else with_parts(state, edited)
+            if self._now is not None and self._now[1] is state:
+                self._keep_again()
+            else:
+                self._keep(state)
+            self.n_states += 1
+            self._now = step, state
+        return self._now[1]
+
+    def ends(self, stepped: Stepped[State]) -> bool:
+        """The stop rule: all have halted, in the state that would enter the next step."""
+        self.enter(stepped.state, stepped.number + 1)
+        return self._until_halted and bool(self.halted[-1].all())
+
+    def _keep_again(self) -> None:
+        """The state is the one before: what is known of it is not computed again."""
+        for kept in (*self.kept.values(), *self.shown.values(), *self.logits.values(), self.halted):
+            kept += kept[-1:]
+
+    def _keep(self, state: State) -> None:
+        for name, part in parts_of(state).items():
+            self.kept.setdefault(name, []).append(part if self._grad else part.detach().clone())
+        if self._read:
+            _read_into(
+                self._loop, state, self._context, self.shown, self.logits if self._keep_logits else None
+            )
+        if self._halts is not None:
+            self.halted.append(cast(Tensor, self._halts(state, self._context)).detach())
 
 
 def _check_steps(edits: Sequence[StepEdit], first: int, last: int) -> None:

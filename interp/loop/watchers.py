@@ -68,6 +68,13 @@ class Watcher:
         calls = range(max(self.calls.values()))
         return stacked([stacked([self.kept.get((step, call), blank) for call in calls]) for step in steps])
 
+    def repeat(self, source: int, step: int) -> None:
+        """Step ``step`` was as ``source`` was, and has not been run."""
+        self.calls[step] = self.calls.get(source, 0)
+        for call in range(self.calls[step]):
+            if (source, call) in self.kept:
+                self.kept[step, call] = self.kept[source, call]
+
     def _left(self, module: nn.Module, arguments: Any, output: Any) -> Any:
         return self._seen(output)
 
