@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 
+import numpy as np
 from streamlit.testing.v1 import AppTest
 
 
@@ -33,3 +35,26 @@ def figure(app: AppTest, key: str) -> dict:
 
 def trace(spec: dict, name: str) -> dict:
     return next(trace for trace in spec["data"] if trace.get("name") == name)
+
+
+def played(app: AppTest) -> dict:
+    """What the player was given: scene, step, position, run."""
+    (one,) = app.get("bidi_component")
+    return json.loads(one.proto.json)
+
+
+def shown_values(app: AppTest, run: int = -1) -> list[str]:
+    """What every node of the player shows in its state: a number, or a dot where it is not computed."""
+    data = played(app)
+    scene, symbols = data["scene"], data["scene"]["symbols"]["value"]
+    codes = codes_of(scene, run)
+    state = min(data["step"], len(codes) - 1)
+    values = [int(codes[state, node["rhs"], 3]) for node in scene["nodes"]]
+    return ["•" if value == scene["empty"] else symbols[value] for value in values]
+
+
+def codes_of(scene: dict, run: int = -1) -> np.ndarray:
+    """The codes of a run of a scene, int [state, pos, factor]."""
+    one = scene["runs"][run]
+    packed = np.frombuffer(base64.b64decode(one["codes"]), "<u2")
+    return packed.reshape(one["n_states"], scene["n_positions"], len(scene["factors"])).astype(int)

@@ -1,4 +1,4 @@
-"""The part that overwrites one value and follows what it changes, rerun alone."""
+"""The part that overwrites one symbol and follows what it changes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import streamlit as st
 
 from dashboards import messages
 from dashboards.charts import chart
+from dashboards.player.component import Change
 from dashboards.runs import with_model
-from dashboards.trajectory.session import SESSION
+from dashboards.trajectory.session import EDIT_KEYS, SESSION
 from dashboards.trajectory.snippet import edit_snippet
-from dashboards.trajectory.view import Edit
+from dashboards.trajectory.view import EDITED, Edit
 from dashboards.trajectory.words import control_sentence, overwrite_sentence, spans
 from interp.causal.overwrite import Overwrite, OverwrittenRun, overwrite_value
 from interp.figures.template import state_label
@@ -20,18 +21,42 @@ from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
 
 
-@st.fragment
-def edit_fragment(run: Trajectory, graph: ComputationGraph) -> None:
-    """Box to overwrite the value of a node after a step, and the run that follows beside the original."""
+def chosen_edit(run: Trajectory, graph: ComputationGraph) -> OverwrittenRun | None:
+    """Boxes to overwrite the value of a node after a step, and the run that follows; None without, or until it is there.
+
+    A symbol that was changed in the player is kept as it is.
+    """
     st.toggle("Overwrite a value and let the run go on", key="overwriting")
     if not st.session_state["overwriting"]:
-        SESSION.update(edit=None)
-        return
-    edit = _choose_edit(run)
+        SESSION.update(edit=None, shown=EDITED)
+        return None
+    given = SESSION.current().edit
+    edit = _choose_edit(run) if given is None or given.node_of(run) is not None else given
     SESSION.update(edit=edit)
-    result = _follow(run, graph, edit.resolved(run))
-    if result is None:
-        return
+    return _follow(run, graph, edit.resolved(run))
+
+
+def take_edit(run: Trajectory, change: Change) -> None:
+    """Make a change that was asked for in the player the edit of the view."""
+    state = min(change.step, len(run.states) - 1)
+    edit = Edit.of(run, change.at, state, change.factor, change.symbol)
+    _fill(edit, state=state)
+
+
+def forget_edit() -> None:
+    """The view without its edit."""
+    _fill(None)
+
+
+def _fill(edit: Edit | None, **changes: int) -> None:
+    SESSION.update(edit=edit, shown=EDITED, **changes)
+    st.session_state["overwriting"] = edit is not None
+    for key in EDIT_KEYS:
+        st.session_state.pop(key, None)
+
+
+def show_edit(result: OverwrittenRun) -> None:
+    """What an edit did: in words, step by step, and node by node."""
     messages.markdown(overwrite_sentence(result))
     messages.markdown(control_sentence(result), box="caption")
     figure = trajectory_figure(result.run, first_state=result.edit.step, changed=result.changed)
@@ -45,7 +70,7 @@ def edit_fragment(run: Trajectory, graph: ComputationGraph) -> None:
         mime="application/json",
         on_click="ignore",
     )
-    with st.expander("View the code that drew the edited run"):
+    with st.expander("View the code that draws the edited run"):
         st.code(edit_snippet(SESSION.current(), result.edit), language="python")
 
 
@@ -66,8 +91,8 @@ def _choose_edit(run: Trajectory) -> Edit:
     values = [*symbols[: run.vocabulary.modulus], symbols[run.vocabulary.empty]]
     last = len(run.states) - 1
     wanted = SESSION.current().edit or _suggestion(run)
-    known = {"edit_node": names, "edit_state": range(last + 1), "edit_value": values}
-    for key, value in zip(known, (wanted.node, wanted.state, wanted.value), strict=True):
+    known = dict(zip(EDIT_KEYS, (names, range(last + 1), values), strict=True))
+    for key, value in zip(known, (wanted.where, wanted.state, wanted.symbol), strict=True):
         if st.session_state.get(key) not in known[key]:
             st.session_state[key] = value
     node, step, value = st.columns(3)

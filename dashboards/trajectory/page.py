@@ -10,9 +10,8 @@ from dashboards import messages
 from dashboards.address import not_there
 from dashboards.runs import readable, run_of
 from dashboards.trajectory.controls import chosen_view
-from dashboards.trajectory.edit import edit_fragment
-from dashboards.trajectory.session import SESSION, default_view
-from dashboards.trajectory.steps import steps_fragment
+from dashboards.trajectory.session import EDIT_KEYS, SESSION, default_view
+from dashboards.trajectory.steps import run_fragment
 from dashboards.trajectory.view import View
 from dashboards.trajectory.words import run_sentence
 from interp.figures.template import state_label
@@ -41,8 +40,7 @@ def trajectory_page() -> None:
         view = _checked_edit(view, run)
     SESSION.show(view)
     messages.markdown(run_sentence(view.model, run))
-    steps_fragment(run)
-    edit_fragment(run, graph)
+    run_fragment(run, graph)
 
 
 def _graph(wanted: View, is_new: bool, problems: list[str]) -> tuple[View, ComputationGraph]:
@@ -61,7 +59,7 @@ def _graph(wanted: View, is_new: bool, problems: list[str]) -> tuple[View, Compu
         return view, readable(good.model, good.graph_text())
     if not is_new and not wanted.same_graph(good):
         wanted = replace(wanted, state=None, at=None, edit=None)
-        for key in ("step", "at", "edit_node", "edit_state", "edit_value"):
+        for key in EDIT_KEYS:
             st.session_state.pop(key, None)
         st.session_state["overwriting"] = False
     st.session_state[GOOD] = wanted
@@ -72,7 +70,7 @@ def _within(view: View, run: Trajectory, is_new: bool) -> View:
     """The view, with a step and a position that the run has; a notice where a new address asked for others."""
     last, last_at = len(run.states) - 1, run.states.shape[2] - 1
     notices: list[str] = []
-    if view.state is not None and view.state > last:
+    if view.state is not None and view.state > last and view.edit is None:
         there = f"this run has steps start, 0 to {last - 1}"
         notices.append(not_there("step", state_label(view.state), there, state_label(last)))
         view = replace(view, state=last)

@@ -8,6 +8,8 @@ from dashboards.session import PageSession, default_model
 from dashboards.trajectory.view import EXAMPLE, View
 
 SAMPLE, TYPE = "Sample", "Type"
+EDIT_KEYS = ("edit_node", "edit_state", "edit_value")
+"""The widgets that say which value is overwritten."""
 
 
 def default_view() -> View:
@@ -23,7 +25,7 @@ def _fill_widgets(view: View) -> None:
     st.session_state["seed"] = view.seed
     st.session_state["ops"] = list(view.ops)
     st.session_state["overwriting"] = view.edit is not None
-    for key in ("step", "at", "edit_node", "edit_state", "edit_value"):
+    for key in EDIT_KEYS:
         st.session_state.pop(key, None)
 
 

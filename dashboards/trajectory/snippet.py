@@ -24,6 +24,8 @@ def run_snippet(view: View, state: int) -> str:
 def edit_snippet(view: View, edit: Overwrite) -> str:
     """Code of the edited run."""
     arguments = f"node={edit.node}, step={edit.step}, value={edit.value}"
+    if edit.pos is not None:
+        arguments += f", factor={edit.factor!r}, pos={edit.pos}"
     return "\n".join(
         [
             "from interp.figures.trajectory import trajectory_figure",

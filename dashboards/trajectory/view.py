@@ -2,7 +2,8 @@
 
 Query parameters: `model`; `text`, or `n`, `seed` and `ops` of a sampled graph; `step` (`start`, or the step whose
 result is shown); `at` (the position inspected); `edit` (`x_7@3=12`: after step 3 the value of x_7 is overwritten
-with 12).
+with 12; `17.variable@3=x_9`: the variable at position 17 with x_9); `shown` (`original`, where the original run is shown
+beside an edit).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from dashboards.address import ParamReader
 from interp.causal.overwrite import Overwrite
 from interp.figures.template import state_label
+from models.factors import FACTORS
 from models.graph import ComputationGraph
 from models.trajectory import Trajectory
 
@@ -22,36 +24,74 @@ SIZES = (6, 128)
 SEEDS = (0, 2**31 - 1)
 START = "start"
 
-_EDIT = re.compile(r"(?P<node>[^@=]+)@(?P<step>start|\d{1,6})=(?P<value>\d{1,6}|EMPTY|N/A)")
+EDITED, ORIGINAL = "edited", "original"
+
+_EDIT = re.compile(r"(?P<where>[^@=]+)@(?P<step>start|\d{1,6})=(?P<symbol>[^@]+)")
+_PLACE = re.compile(rf"(?P<at>\d{{1,6}})\.(?P<factor>{'|'.join(FACTORS)})")
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A value to be overwritten: the node's own name, the index of the state, the symbol of the value factor."""
+    """A symbol to be overwritten in a state of an index: of the value factor at a node's right-hand side, or of a factor
+    at a position.
 
-    node: str
+    where: the node's own name, or position and factor: `17.variable`. symbol: a variable by the name that the graph
+    gives it.
+    """
+
+    where: str
     state: int
-    value: str
+    symbol: str
 
     def __str__(self) -> str:
-        return f"{self.node}@{state_label(self.state)}={self.value}"
+        return f"{self.where}@{state_label(self.state)}={self.symbol}"
+
+    @classmethod
+    def of(cls, run: Trajectory, at: int, state: int, factor: str, symbol: int) -> Edit:
+        """The edit that puts a symbol id of a factor at a position; values at right-hand sides by the node's name."""
+        graph = run.encoded.graphs[0]
+        rhs = run.encoded.rhs[0].tolist()
+        is_value = factor == "value" and at in rhs
+        where = graph.nodes[rhs.index(at)].name if is_value else f"{at}.{factor}"
+        return cls(where, state, symbols_of(run, factor)[symbol])
+
+    def node_of(self, run: Trajectory) -> str | None:
+        """The node whose value it is about, by name; None of another symbol."""
+        return self.where if self.where in [node.name for node in run.encoded.graphs[0].nodes] else None
 
     def resolved(self, run: Trajectory) -> Overwrite:
-        """The same by ids. Raises `ValueError` for a node, step or value the run does not have."""
+        """The same by ids. Raises `ValueError` for a node, position, step or symbol the run does not have."""
         names = [node.name for node in run.encoded.graphs[0].nodes]
-        if self.node not in names:
-            raise ValueError(f"The graph has no node {self.node!r} to overwrite.")
+        place = _PLACE.fullmatch(self.where)
+        if self.where not in names and place is None:
+            raise ValueError(f"The graph has no node {self.where!r} to overwrite.")
         if self.state >= len(run.states):
             last = state_label(len(run.states) - 1)
             raise ValueError(
                 f"There is no step {state_label(self.state)} to overwrite a value at; the last is {last}."
             )
-        symbols = run.vocabulary.symbols("value")
-        if self.value not in symbols:
-            raise ValueError(
-                f"There is no value {self.value}; allowed are 0 to {run.vocabulary.modulus - 1}."
-            )
-        return Overwrite(names.index(self.node), self.state, symbols.index(self.value))
+        if self.where in names or place is None:
+            node, at, factor = names.index(self.where), None, "value"
+        else:
+            at, factor = int(place["at"]), place["factor"]
+            rhs = run.encoded.rhs[0].tolist()
+            if at > rhs[-1]:
+                raise ValueError(f"There is no position {at} to overwrite; this graph has 0 to {rhs[-1]}.")
+            node = next(index for index, last in enumerate(rhs) if at <= last)
+        symbols = symbols_of(run, factor)
+        if self.symbol not in symbols:
+            allowed = f"0 to {run.vocabulary.modulus - 1}" if factor == "value" else ", ".join(symbols[:12])
+            raise ValueError(f"There is no {factor} {self.symbol}; allowed are {allowed}.")
+        return Overwrite(node, self.state, symbols.index(self.symbol), factor, at)
+
+
+def symbols_of(run: Trajectory, factor: str) -> list[str]:
+    """The symbols of a factor, variables by the names that the graph gives them."""
+    symbols = list(run.vocabulary.symbols(factor))
+    if factor == "variable":
+        for node in run.encoded.graphs[0].nodes:
+            symbols[node.variable] = node.name
+    return symbols
 
 
 @dataclass(frozen=True)
@@ -66,6 +106,7 @@ class View:
     state: int | None = None
     at: int | None = None
     edit: Edit | None = None
+    shown: str = EDITED
 
     def graph_text(self) -> str:
         """The text of the graph: as typed, or of the sampled graph. Raises `GraphError` for impossible sizes."""
@@ -75,8 +116,8 @@ class View:
 
     def same_graph(self, other: View) -> bool:
         """Whether both show the same run."""
-        plain = {"state": None, "at": None, "edit": None}
-        return replace(self, **plain) == replace(other, **plain)
+        one, two = (replace(view, state=None, at=None, edit=None, shown=EDITED) for view in (self, other))
+        return one == two
 
     def to_params(self) -> dict[str, str]:
         """As query parameters."""
@@ -91,6 +132,8 @@ class View:
             params["at"] = str(self.at)
         if self.edit is not None:
             params["edit"] = str(self.edit)
+            if self.shown != EDITED:
+                params["shown"] = self.shown
         return params
 
     @classmethod
@@ -113,8 +156,10 @@ class View:
         if "edit" in params:
             match = _EDIT.fullmatch(params["edit"])
             if match is None:
-                reader.ignored("edit", "for example x_7@3=12")
+                reader.ignored("edit", "for example x_7@3=12, or 17.variable@3=x_9")
             else:
                 state = 0 if match["step"] == START else int(match["step"]) + 1
-                view = replace(view, edit=Edit(match["node"], state, match["value"]))
+                view = replace(view, edit=Edit(match["where"], state, match["symbol"]))
+        if "shown" in params:
+            view = replace(view, shown=reader.choice("shown", (ORIGINAL, EDITED), EDITED))
         return view, reader.problems

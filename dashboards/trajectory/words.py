@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dashboards.messages import code
+from dashboards.trajectory.view import symbols_of
 from interp.causal.overwrite import OverwrittenRun
 from interp.figures.template import state_label
+from models.factors import FACTORS
 from models.trajectory import Trajectory
 
 
@@ -38,14 +40,13 @@ def run_sentence(model: str, run: Trajectory) -> str:
 def overwrite_sentence(result: OverwrittenRun) -> str:
     """What was overwritten, how far it spread, and from which step on the run is the original's again."""
     edit, original = result.edit, result.original
-    symbols = original.vocabulary.symbols("value")
-    name = original.encoded.graphs[0].nodes[edit.node].name
-    before = symbols[int(original.values[edit.step, 0, edit.node])]
+    symbols = symbols_of(original, edit.factor)
+    what, before = _place(result), symbols[_shown(result)]
     when = "Before step 0" if edit.step == 0 else f"After step {state_label(edit.step)}"
     others = [node for node in result.nodes if node != edit.node]
     healed = result.healed_at
     if healed == -1:
-        return f"{when} {code(name)} shows {before} anyway, so nothing changes. Choose another value."
+        return f"{when} {what} shows {before} anyway, so nothing changes. Choose another value."
     spread = f"{_count(len(others), 'other node')} showed another value than in the original run"
     if healed is None:
         end = "**it never healed**"
@@ -55,37 +56,53 @@ def overwrite_sentence(result: OverwrittenRun) -> str:
                 f"at the end **all nodes show the original's values again**, but {still} elsewhere in the text did not "
                 "heal"
             )
-        return f"{when} {code(name)} is {symbols[edit.value]} instead of {before}. {spread}, and {end}."
+        return f"{when} {what} is {symbols[edit.value]} instead of {before}. {spread}, and {end}."
     whole = (
         "all that it shows is what the original shows"
         if result.hidden
         else "the whole state is the original's again"
     )
     return (
-        f"{when} {code(name)} is {symbols[edit.value]} instead of {before}. {spread}, "
+        f"{when} {what} is {symbols[edit.value]} instead of {before}. {spread}, "
         f"and **step {healed} healed it**: from there on {whole}."
     )
 
 
 def control_sentence(result: OverwrittenRun) -> str:
     """What was done to the state, and what the same edit does that changes nothing."""
-    edit, original = result.edit, result.original
-    name = original.encoded.graphs[0].nodes[edit.node].name
-    shown = original.vocabulary.symbols("value")[int(original.values[edit.step, 0, edit.node])]
+    what, shown = _place(result), symbols_of(result.original, result.edit.factor)[_shown(result)]
+    anyway = (
+        f"the {result.edit.factor} that {what} shows" if what.startswith("`") else "the symbol that is there"
+    )
     done = (
         "This model passes on a hidden state, of which values are only read. The hidden state was kept, and moved at "
-        f"{code(name)} as little as it takes to be read as the new value"
+        f"{what} as little as it takes to be read as the new symbol"
         if result.hidden
         else "The symbol was replaced in the state that enters the next step, and nothing else"
     )
     differing = int(result.control_changed.any(0).sum())
-    what = (
+    found = (
         "no node shows" if not differing else f"**{_count(differing, 'node')} show{'s' * (differing == 1)}**"
     )
     return (
-        f"{done}. Control, the same edit with the value that {code(name)} shows anyway ({shown}): {what} another value "
-        "than in the original run."
+        f"{done}. Control, the same edit with {anyway} anyway ({shown}): {found} another value than in the original "
+        "run."
     )
+
+
+def _place(result: OverwrittenRun) -> str:
+    """What was overwritten: a node by its name, else the factor at a position of an equation."""
+    edit, run = result.edit, result.original
+    graph = run.encoded.graphs[0]
+    if edit.factor == "value" and edit.position(run) == int(run.encoded.rhs[0, edit.node]):
+        return code(graph.nodes[edit.node].name)
+    return f"the {edit.factor} at position {edit.position(run)} (in {code(graph.equation(edit.node))})"
+
+
+def _shown(result: OverwrittenRun) -> int:
+    """The symbol id that stood there."""
+    edit, run = result.edit, result.original
+    return int(run.states[edit.step, 0, edit.position(run), FACTORS.index(edit.factor)])
 
 
 def spans(flags: Sequence[bool], first_state: int) -> str:

@@ -1,4 +1,4 @@
-"""Overwrite one value of a run's discrete state, let the run go on from there, and compare it with the original.
+"""Overwrite one symbol of a run's discrete state, let the run go on from there, and compare it with the original.
 
 A discrete state holds everything that enters the next step, so resuming from an edited state is exact: nothing but
 the edit differs.
@@ -29,11 +29,15 @@ from torch import Tensor
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
+from models.vocabulary import FACTORS
 
 
 @dataclass(frozen=True, init=False)
 class Overwrite:
-    """Put `value` (a symbol id of the value factor) at the right-hand side of `node` in the state that enters `step`.
+    """Put `value` at the right-hand side of `node` in the state that enters `step`; or another symbol in its equation.
+
+    `value` is a symbol id of `factor`, the value factor unless said otherwise; `pos` is a position in the text, that of
+    the node's right-hand side where it is None.
 
     Steps are those of :class:`interp.SetCode`: ``states[step]`` enters `step`. That is the text for step 0, else what
     ``step - 1`` wrote; the last state of a run enters the step that would come next.
@@ -41,15 +45,24 @@ class Overwrite:
     Examples:
         >>> from interp import Overwrite
         >>> Overwrite(node=0, step=1, value=5)
-        Overwrite(node=0, step=1, value=5)
+        Overwrite(node=0, step=1, value=5, factor='value', pos=None)
     """
 
     node: int
     step: int
     value: int
+    factor: str = "value"
+    pos: int | None = None
 
     def __init__(
-        self, node: int, step: int | None = None, value: int | None = None, *, state: int | None = None
+        self,
+        node: int,
+        step: int | None = None,
+        value: int | None = None,
+        factor: str = "value",
+        pos: int | None = None,
+        *,
+        state: int | None = None,
     ) -> None:
         if state is not None:
             warnings.warn(
@@ -63,6 +76,12 @@ class Overwrite:
         object.__setattr__(self, "node", node)
         object.__setattr__(self, "step", state if step is None else step)
         object.__setattr__(self, "value", value)
+        object.__setattr__(self, "factor", factor)
+        object.__setattr__(self, "pos", pos)
+
+    def position(self, run: Trajectory) -> int:
+        """Where in the text of a run of one graph the symbol stands."""
+        return int(run.encoded.rhs[0, self.node]) if self.pos is None else self.pos
 
     @property
     def state(self) -> int:
@@ -130,7 +149,8 @@ def overwrite_value(model: RecurrentTransformer, original: Trajectory, edit: Ove
     The resumed runs last at least as long as the original from the edit on, so that every step can be compared.
 
     Raises:
-        ValueError: a run of several graphs; a node, step or value that is not there.
+        ValueError: a run of several graphs; a node, step, value or position that is not there.
+        VocabularyError: an unknown factor.
 
     Examples:
         >>> from interp import Overwrite, overwrite_value
@@ -143,18 +163,23 @@ def overwrite_value(model: RecurrentTransformer, original: Trajectory, edit: Ove
     """
     if len(original.encoded) != 1:
         raise ValueError(f"expected a run of one graph, got {len(original.encoded)}")
-    symbols = original.vocabulary.symbols("value")
+    n_symbols = len(original.vocabulary.symbols(edit.factor))
     limits = {
-        "node": (edit.node, len(original.encoded.graphs[0])),
-        "step": (edit.step, len(original.states)),
-        "value": (edit.value, len(symbols)),
+        "node": (edit.node, 0, len(original.encoded.graphs[0]) - 1),
+        "step": (edit.step, 0, len(original.states) - 1),
+        "value": (edit.value, 0, n_symbols - 1),
     }
-    for name, (given, size) in limits.items():
-        if not 0 <= given < size:
-            raise ValueError(f"{name} is {given}; allowed are 0 to {size - 1}")
+    for name, (given, low, high) in limits.items():
+        if not low <= given <= high:
+            raise ValueError(f"{name} is {given}; allowed are {low} to {high}")
+    at = edit.position(original)
+    first = int(original.encoded.rhs[0, edit.node - 1]) + 1 if edit.node else 0
+    last = int(original.encoded.rhs[0, edit.node])
+    if not first <= at <= last:
+        raise ValueError(f"pos is {at}; the equation of node {edit.node} has positions {first} to {last}")
     shown = original.states[edit.step]
     wanted = shown.clone()
-    wanted[0, original.encoded.rhs[0, edit.node], 3] = edit.value
+    wanted[0, at, FACTORS.index(edit.factor)] = edit.value
     hidden = None
     if model.cfg.bottleneck == "continuous" and edit.step > 0:
         _, cache = model.run_with_cache(

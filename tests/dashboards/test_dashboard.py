@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -12,7 +14,7 @@ from dashboards.trajectory.view import Edit, View
 from dashboards.trajectory.words import spans
 from models import ComputationGraph, load
 from models.operations import OPERATIONS
-from tests.pages import address, checked, figure, sentences, trace
+from tests.pages import address, checked, codes_of, figure, played, sentences, shown_values, trace
 
 CHAIN = "20 = x_7; 2 = x_42; x_7 + x_42 = total; total * x_42 = twice"
 
@@ -30,12 +32,16 @@ def page(root: Path):
     return open_page
 
 
+def names(app: AppTest) -> list[str]:
+    return [node["name"] for node in played(app)["scene"]["nodes"]]
+
+
 def test_a_bare_address_shows_a_sampled_graph_that_is_solved(page):
     app = page()
     assert address(app)["n"] == "32"
     assert address(app)["seed"] == "0"
     assert "match the symbolic oracle" in sentences(app)
-    assert len(trace(figure(app, "graph"), "nodes")["x"]) == 32
+    assert len(played(app)["scene"]["nodes"]) == 32
 
 
 def test_sampling_draws_the_graph_of_the_seed(page):
@@ -44,7 +50,7 @@ def test_sampling_draws_the_graph_of_the_seed(page):
     app.number_input(key="seed").set_value(4)
     checked(app.pills(key="ops").set_value(["SUB", "MUL"]).run())
     expected = ComputationGraph.sample(9, ops=("SUB", "MUL"), seed=4)
-    assert trace(figure(app, "graph"), "names")["text"] == [node.name for node in expected.nodes]
+    assert names(app) == [node.name for node in expected.nodes]
     assert address(app) == {
         "model": "compiled", "n": "9", "seed": "4", "ops": "SUB,MUL",
         "step": str(max(expected.depths_by_node) + 1), "at": address(app)["at"],
@@ -57,10 +63,10 @@ def test_a_mistake_shows_the_parsers_message_and_keeps_the_last_graph(page):
     assert [error.value for error in app.error] == [
         "In 'a + b = c': 'b' is not defined by any equation. Give it an equation of its own, such as '1 = b'"
     ]
-    assert trace(figure(app, "graph"), "names")["text"] == ["x_7", "x_42", "total", "twice"]
+    assert names(app) == ["x_7", "x_42", "total", "twice"]
     checked(app.text_area(key="text").set_value("20 = a; 3 = b; a + b = c").run())
     assert not app.error
-    assert trace(figure(app, "graph"), "nodes")["text"] == ["20", "3", "0"]
+    assert shown_values(app) == ["20", "3", "0"]
 
 
 def test_an_address_with_mistakes_is_answered_by_messages(page):
@@ -75,27 +81,30 @@ def test_an_edit_without_a_place_is_a_message(page):
     assert "edit" not in address(app)
 
 
-def test_the_slider_shows_the_state_of_its_step(page):
-    app = page(model="compiled", text=CHAIN)
-    assert trace(figure(app, "graph"), "nodes")["text"] == ["20", "2", "22", "21"]
-    checked(app.select_slider(key="step").set_value(2).run())
-    assert trace(figure(app, "graph"), "nodes")["text"] == ["20", "2", "22", "•"]
-    assert address(app)["step"] == "1"
-    checked(app.select_slider(key="step").set_value(0).run())
-    assert trace(figure(app, "graph"), "nodes")["text"] == ["•"] * 4
-    assert address(app)["step"] == "start"
+def test_the_player_shows_the_state_of_its_step(page):
+    for step, values in (("3", ["20", "2", "22", "21"]), ("1", ["20", "2", "22", "•"]), ("start", ["•"] * 4)):
+        app = page(model="compiled", text=CHAIN, step=step)
+        assert shown_values(app) == values
+        assert address(app)["step"] == step
 
 
-def test_the_inspector_shows_four_factors_under_own_names(page):
+def test_the_player_has_four_factors_under_own_names_and_their_probabilities(page):
     app = page(model="compiled", text=CHAIN, at="12", step="1")
-    table = app.dataframe[0].value
-    assert list(table.columns) == ["step", "syntax", "variable", "operation", "value", "p"]
-    assert list(table["step"]) == ["start", "0", "▶ 1", "2", "3"]
-    assert set(table["variable"]) == {"total"}
-    assert list(table["value"]) == ["EMPTY", "EMPTY", "22", "22", "22"]
-    checked(app.selectbox(key="at").set_value(1).run())
-    assert set(app.dataframe[0].value["syntax"]) == {"="}
-    assert address(app)["at"] == "1"
+    data = played(app)
+    scene, run = data["scene"], load("compiled").run(CHAIN)
+    assert (data["step"], data["at"], data["shown"]) == (2, 12, "original")
+    assert list(data["editable"]) == scene["factors"] == ["syntax", "variable", "operation", "value"]
+    assert codes_of(scene).tolist() == run.states[:, 0].tolist()
+    symbols = [scene["symbols"][factor] for factor in scene["factors"]]
+    shown = [[symbols[place][code] for place, code in enumerate(codes)] for codes in codes_of(scene)[:, 12]]
+    assert {variable for _, variable, _, _ in shown} == {"total"}
+    assert [value for *_, value in shown] == ["EMPTY", "EMPTY", "22", "22", "22"]
+    sure = np.frombuffer(base64.b64decode(scene["runs"][0]["sure"]), "<u2").reshape(
+        run.confidence[:, 0].shape
+    )
+    assert np.abs(sure / 65535 - run.confidence[:, 0].numpy()).max() < 1e-4
+    total = scene["nodes"][2]
+    assert (total["first"], total["rhs"], total["truth"], total["operands"]) == (7, 12, 22, [0, 1])
 
 
 def test_overwriting_changes_the_rest_of_the_run(page):
@@ -111,10 +120,11 @@ def test_overwriting_changes_the_rest_of_the_run(page):
     assert (
         "Control, the same edit with the value that `x_42` shows anyway (2): no node" in app.caption[0].value
     )
+    assert [run["label"] for run in played(app)["scene"]["runs"]] == ["original", "edited"]
     edited = figure(app, "edited heatmap")
     assert trace(edited, "values")["z"][1] == [20, 2, 2, 24]
     assert "differs from the original run" in [trace.get("name") for trace in edited["data"]]
-    assert list(app.dataframe[1].value["node"]) == ["x_42", "total", "twice"]
+    assert list(app.dataframe[0].value["node"]) == ["x_42", "total", "twice"]
     checked(app.toggle(key="overwriting").set_value(False).run())
     assert "edit" not in address(app)
 
@@ -138,10 +148,37 @@ def test_an_edit_of_a_hidden_state_says_what_was_done_and_shows_its_control(page
     assert f"instead of {shown}." in next(iter(said.values()))
 
 
+def test_any_symbol_can_be_changed_not_only_values(page):
+    """The second operand of `total` is made x_7: 20 + 20 instead of 20 + 2, for good, since the text keeps it."""
+    app = page(model="compiled", text=CHAIN, edit="10.variable@0=x_7")
+    assert not app.error
+    assert address(app)["edit"] == "10.variable@0=x_7"
+    assert "the variable at position 10 (in `x_7 ADD x_42 = total`) is x_7 instead of x_42" in sentences(app)
+    assert "**it never healed**" in sentences(app)
+    assert shown_values(app, 0) == ["20", "2", "22", "21"]
+    assert shown_values(app, 1) == ["20", "2", "17", "11"]
+    assert not app.selectbox(key="model").disabled
+    assert "edit_node" not in app.session_state
+    for edit, message in (
+        ("99.variable@0=x_7", "There is no position 99 to overwrite; this graph has 0 to 18."),
+        ("10.variable@0=y", "There is no variable y; allowed are"),
+    ):
+        wrong = page(model="compiled", text=CHAIN, edit=edit)
+        assert message in wrong.error[0].value
+
+
 @pytest.mark.parametrize(
     "params",
     [
         {"model": "compiled", "text": CHAIN, "step": "1", "at": "3", "edit": "total@1=EMPTY"},
+        {
+            "model": "compiled",
+            "text": CHAIN,
+            "step": "1",
+            "at": "3",
+            "edit": "10.variable@1=x_7",
+            "shown": "original",
+        },
         {"model": "compiled", "n": "8", "seed": "5", "ops": "ADD,MUL", "step": "start", "at": "0"},
     ],
 )
@@ -150,7 +187,8 @@ def test_an_address_gives_the_same_view_again(page, params):
     assert address(first) == params
     assert not first.error
     second = page(**address(first))
-    charts = ["graph", "heatmap", *(["edited heatmap"] if "edit" in params else [])]
+    assert played(first) == played(second)
+    charts = ["heatmap", *(["edited heatmap"] if "edit" in params else [])]
     assert [figure(first, key) for key in charts] == [figure(second, key) for key in charts]
     assert sentences(first) == sentences(second)
 
@@ -160,7 +198,7 @@ def test_another_address_in_the_same_session_is_followed(page):
     app.query_params.clear()
     app.query_params.update({"model": "compiled", "text": CHAIN, "step": "0", "at": "0"})
     checked(app.run())
-    assert trace(figure(app, "graph"), "nodes")["text"] == ["20", "2", "•", "•"]
+    assert shown_values(app) == ["20", "2", "•", "•"]
 
 
 def test_another_graph_starts_at_its_last_step_without_an_edit(page):
@@ -196,7 +234,7 @@ def test_a_compiled_model_is_taken_for_the_operations_of_the_graph(page):
     assert app.pills(key="ops").options == list(OPERATIONS)
     checked(app.pills(key="ops").set_value(["ADD", "MAX"]).run())
     expected = ComputationGraph.sample(9, ops=("ADD", "MAX"), seed=4)
-    assert trace(figure(app, "graph"), "names")["text"] == [node.name for node in expected.nodes]
+    assert names(app) == [node.name for node in expected.nodes]
     assert "match the symbolic oracle" in sentences(app)
     assert (address(app)["model"], address(app)["ops"]) == ("compiled-max", "ADD,MAX")
     again = page(**address(app))
