@@ -1,8 +1,8 @@
-"""Twenty readers at once on one server, each with a model and a graph of its own, moving the slider of steps.
+"""Twenty readers at once on one server, each with a model and a graph of its own, moving through the steps.
 
 Every reader speaks the protocol of Streamlit's own browser code, so that the server is the real one and no browser
-costs time. Each answer to a move is compared with the figure that the reader's own run gives: another reader's graph,
-or an exception, is a failure. Prints the median answer. `python -m analyses.benchmarks.readers --readers 20`
+costs time. Each answer to a move is compared with what the player is given of the reader's own run: another reader's
+graph, or an exception, is a failure. Prints the median answer. `python -m analyses.benchmarks.readers --readers 20`
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import ClientConnection, connect
 
 from analyses.benchmarks.harness import machine
-from interp.figures.graph import graph_figure
+from interp.figures.scene import scene_of
 from interp.figures.template import state_label
 from models.files import write_text
 from models.graph import ComputationGraph
@@ -47,7 +47,7 @@ _AGAIN = 0.2
 class Reader:
     """One reader of the Trajectory page: a model and a sampled graph, and what went wrong.
 
-    answers: seconds from each move of the slider to the end of the server's answer.
+    answers: seconds from each move to the end of the server's answer.
     """
 
     model: str
@@ -64,7 +64,7 @@ class Reader:
         return urlencode({"model": self.model, "n": self.n_nodes, "seed": self.seed, "ops": "ADD"})
 
     def read(self, address: str, ready: threading.Barrier) -> None:
-        """Open the page, wait for the others, then move the slider; what is wrong is kept in `problems`."""
+        """Open the page, wait for the others, then move through the steps; what is wrong is kept in `problems`."""
         try:
             graph = ComputationGraph.sample(n_nodes=self.n_nodes, seed=self.seed, ops=("ADD",))
             run = load(self.model).run(graph)
@@ -76,31 +76,34 @@ class Reader:
                 open_timeout=_PATIENCE,
                 ping_interval=None,
             ) as wire:
-                slider, fragment, drawn = self._ask(wire, None)
-                self._compare(drawn, run, len(run.states) - 1)
+                player, fragment, played = self._ask(wire, None)
+                self._compare(played, run, len(run.states) - 1)
                 ready.wait(_PATIENCE)
                 for move in range(self.moves):
                     state = (self.seed + move) % (len(run.states) - 1)
                     begin = time.perf_counter()
-                    _, _, drawn = self._ask(wire, (slider, fragment, state_label(state)))
+                    place = {"step": state, "at": 0, "shown": "original", "turn": move}
+                    _, _, played = self._ask(wire, (player, fragment, place))
                     self.answers.append(time.perf_counter() - begin)
-                    self._compare(drawn, run, state)
+                    self._compare(played, run, state)
         except threading.BrokenBarrierError:
             pass  # another reader has said why
         except Exception as error:  # a thread's traceback would reach nobody
             self.problems.append(f"{type(error).__name__}: {error}")
             ready.abort()
 
-    def _ask(self, wire: ClientConnection, move: tuple[str, str, str] | None) -> tuple[str, str, Any]:
-        """The slider, its fragment, and the graph that is drawn, of the page or after a move of the slider."""
+    def _ask(
+        self, wire: ClientConnection, move: tuple[str, str, dict[str, Any]] | None
+    ) -> tuple[str, str, dict[str, Any] | None]:
+        """The player, its fragment, and what it is given, of the page or after a move in it."""
         back = BackMsg()
         back.rerun_script.query_string = self.query
         if move is not None:
-            slider, fragment, label = move
+            player, fragment, place = move
             back.rerun_script.fragment_id = fragment
-            back.rerun_script.widget_states.widgets.add(id=slider).string_array_value.data.append(label)
+            back.rerun_script.widget_states.widgets.add(id=player).json_value = json.dumps({"place": place})
         wire.send(back.SerializeToString())
-        slider, fragment, drawn = "", "", None
+        player, fragment, played = "", "", None
         end = time.monotonic() + _PATIENCE
         while True:
             content = wire.recv(timeout=end - time.monotonic())
@@ -112,28 +115,26 @@ class Reader:
             elif message.hash:
                 self._known[message.hash] = message
             if kind == "script_finished":
-                if move is None and drawn is None and not self.problems:
+                if move is None and played is None and not self.problems:
                     time.sleep(_AGAIN)
                     wire.send(back.SerializeToString())
                     continue
-                return slider, fragment, drawn
+                return player, fragment, played
             if message.WhichOneof("type") != "delta" or message.delta.WhichOneof("type") != "new_element":
                 continue
             element = message.delta.new_element
             what = element.WhichOneof("type")
             if what == "exception":
                 self.problems.append(f"exception: {element.exception.message}")
-            elif what == "slider":
-                slider, fragment = element.slider.id, message.delta.fragment_id
-            elif what == "plotly_chart" and element.plotly_chart.id.endswith("-graph"):
-                drawn = json.loads(element.plotly_chart.spec)["data"]
+            elif what == "bidi_component":
+                player, fragment = element.bidi_component.id, message.delta.fragment_id
+                played = json.loads(element.bidi_component.json)
 
-    def _compare(self, drawn: Any, run: Trajectory, state: int) -> None:
-        """Note where the figure is not that of this reader's run."""
-        figure = graph_figure(run, state, highlight=self.n_nodes - 1, width=760)
-        if drawn != json.loads(str(figure.to_json()))["data"]:
+    def _compare(self, played: dict[str, Any] | None, run: Trajectory, state: int) -> None:
+        """Note where what is played is not this reader's run, in that state."""
+        if played is None or (played["scene"], played["step"]) != (scene_of(run), state):
             self.problems.append(
-                f"{self.model}, seed {self.seed}: not the graph of step {state_label(state)}"
+                f"{self.model}, seed {self.seed}: not the state of step {state_label(state)}"
             )
 
 
@@ -166,7 +167,7 @@ def served() -> Iterator[str]:
 
 
 def read_together(count: int, moves: int) -> list[Reader]:
-    """So many readers at once, the models in turn, each on another graph, with so many moves of the slider."""
+    """So many readers at once, the models in turn, each on another graph, with so many moves."""
     names = [name for name in available() if name == COMPILED or not config(name).writes_text]
     readers = [Reader(names[i % len(names)], 8 + i % 9, i, moves) for i in range(count)]
     ready = threading.Barrier(count)
@@ -196,14 +197,14 @@ def main() -> None:
     """Read, print, and exit with code 1 where anything was wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--readers", type=int, default=20)
-    parser.add_argument("--moves", type=int, default=10, help="of the slider, by each reader")
+    parser.add_argument("--moves", type=int, default=10, help="through the steps, by each reader")
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     if arguments.readers < 1 or arguments.moves < 1:
         parser.error("--readers and --moves must be at least 1")
     found = summary(read_together(arguments.readers, arguments.moves))
     median = "none" if found["median_s"] is None else f"{found['median_s']:.2f} s"
-    print(f"{found['readers']} readers, {found['moves']} moves of the slider: median answer {median}")
+    print(f"{found['readers']} readers, {found['moves']} moves: median answer {median}")
     for problem in found["problems"]:
         print(f"  wrong: {problem}")
     if arguments.json is not None:

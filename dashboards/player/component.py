@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 HERE: Final = Path(__file__).parent
 
@@ -42,7 +43,7 @@ def player(
     moved: Callable[[Place], None],
     changed: Callable[[Change | None], None],
 ) -> None:
-    """Show the player with a scene (`dashboards.player.scene`) at a place.
+    """Show the player with a scene (`interp.figures.scene`) at a place.
 
     The reader moves in the browser; the page is told with `moved` before it runs again, and should give the same place
     then. editable: factors whose symbols can be changed; `changed` is told of a change, or None to undo it.
@@ -81,4 +82,4 @@ def _given(key: str) -> Mapping[str, Any]:
 @cache
 def _component() -> Any:
     html, css, js = ((HERE / f"player.{kind}").read_text() for kind in ("html", "css", "js"))
-    return st.components.v2.component("recurlens_player", html=html, css=css, js=js)
+    return component("recurlens_player", html=html, css=css, js=js)

@@ -1,6 +1,6 @@
 // A run of a graph, played in the browser: no frame asks the server for anything.
 //
-// `data` (dashboards/player/component.py): `key` names the run, `scene` is what dashboards/player/scene.py makes of it,
+// `data` (dashboards/player/component.py): `key` names the run, `scene` is what interp/figures/scene.py makes of it,
 // `step` and `at` are the state and the position to show, `shown` the run ("original" or "edited"), `editable` the factors
 // that can be changed.
 // State that goes back: `place` ({step, at, shown}, with a number that makes each anew). Triggers: `edit` ({at, step,

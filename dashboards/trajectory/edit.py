@@ -22,7 +22,7 @@ from models.trajectory import Trajectory
 
 
 def chosen_edit(run: Trajectory, graph: ComputationGraph) -> OverwrittenRun | None:
-    """Boxes to overwrite the value of a node after a step, and the run that follows; None without, or until it is there.
+    """Boxes to overwrite the value of a node after a step, and the run that follows; None until it is there.
 
     A symbol that was changed in the player is kept as it is.
     """

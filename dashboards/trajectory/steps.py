@@ -6,12 +6,12 @@ import streamlit as st
 
 from dashboards.charts import chart
 from dashboards.player.component import Change, Place, player
-from dashboards.player.scene import scene_of
 from dashboards.trajectory.edit import chosen_edit, forget_edit, show_edit, take_edit
 from dashboards.trajectory.session import SESSION
 from dashboards.trajectory.snippet import run_snippet
 from dashboards.trajectory.view import ORIGINAL, View
 from interp.causal.overwrite import OverwrittenRun
+from interp.figures.scene import scene_of
 from interp.figures.trajectory import trajectory_figure
 from models.graph import ComputationGraph
 from models.trajectory import Trajectory
@@ -64,4 +64,9 @@ def _play(run: Trajectory, view: View, edited: OverwrittenRun | None) -> None:
 
     shown = ORIGINAL if edited is None else view.shown
     place = Place(view.state or 0, view.at or 0, shown)
-    player(scene_of(run, edited), place, "player", FACTORS, moved, changed)
+    scene = (
+        scene_of(run)
+        if edited is None
+        else scene_of(run, edited_at=edited.edit.step, control=edited.control, edited=edited.run)
+    )
+    player(scene, place, "player", FACTORS, moved, changed)

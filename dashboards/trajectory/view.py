@@ -2,8 +2,8 @@
 
 Query parameters: `model`; `text`, or `n`, `seed` and `ops` of a sampled graph; `step` (`start`, or the step whose
 result is shown); `at` (the position inspected); `edit` (`x_7@3=12`: after step 3 the value of x_7 is overwritten
-with 12; `17.variable@3=x_9`: the variable at position 17 with x_9); `shown` (`original`, where the original run is shown
-beside an edit).
+with 12; `17.variable@3=x_9`: the variable at position 17 with x_9); `shown` (`original`, where an edit is there and
+the original run is shown).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from dashboards.address import ParamReader
 from interp.causal.overwrite import Overwrite
+from interp.figures.scene import symbols_of
 from interp.figures.template import state_label
 from models.factors import FACTORS
 from models.graph import ComputationGraph
@@ -32,7 +33,7 @@ _PLACE = re.compile(rf"(?P<at>\d{{1,6}})\.(?P<factor>{'|'.join(FACTORS)})")
 
 @dataclass(frozen=True)
 class Edit:
-    """A symbol to be overwritten in a state of an index: of the value factor at a node's right-hand side, or of a factor
+    """A symbol to be overwritten in the state of an index: the value at a node's right-hand side, or a factor's symbol
     at a position.
 
     where: the node's own name, or position and factor: `17.variable`. symbol: a variable by the name that the graph
@@ -83,15 +84,6 @@ class Edit:
             allowed = f"0 to {run.vocabulary.modulus - 1}" if factor == "value" else ", ".join(symbols[:12])
             raise ValueError(f"There is no {factor} {self.symbol}; allowed are {allowed}.")
         return Overwrite(node, self.state, symbols.index(self.symbol), factor, at)
-
-
-def symbols_of(run: Trajectory, factor: str) -> list[str]:
-    """The symbols of a factor, variables by the names that the graph gives them."""
-    symbols = list(run.vocabulary.symbols(factor))
-    if factor == "variable":
-        for node in run.encoded.graphs[0].nodes:
-            symbols[node.variable] = node.name
-    return symbols
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dashboards.messages import code
-from dashboards.trajectory.view import symbols_of
 from interp.causal.overwrite import OverwrittenRun
+from interp.figures.scene import symbols_of
 from interp.figures.template import state_label
 from models.factors import FACTORS
 from models.trajectory import Trajectory

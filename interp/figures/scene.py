@@ -1,4 +1,4 @@
-"""What the player draws, as plain JSON values: a graph, and the states of one or two runs on it.
+"""What an animated run is drawn from, as plain JSON values: a graph, and the states of one or two runs on it.
 
 Codes and probabilities are packed, so that a run of 128 nodes is some 200 kB of text.
 """
@@ -11,22 +11,30 @@ from typing import Any
 import numpy as np
 import torch
 
-from dashboards.trajectory.view import symbols_of
-from interp.causal.overwrite import OverwrittenRun
 from interp.figures.layout import layer
 from interp.figures.template import step_colours, text_colour
 from models.trajectory import Trajectory
 from models.vocabulary import FACTORS
 
 
-def scene_of(run: Trajectory, edited: OverwrittenRun | None = None) -> dict[str, Any]:
-    """The graph of a run of one graph, its states, and those of the edited run beside what it is compared with.
+def scene_of(
+    run: Trajectory, edited_at: int = 0, control: Trajectory | None = None, edited: Trajectory | None = None
+) -> dict[str, Any]:
+    """The graph of a run of one graph, its states, and those of an edited run beside what it is compared with.
 
-    ``nodes``: of each its name, equation, depth, (column, row), operands, true value, and positions in the text from
+    edited_at: index of the state that was edited. control, edited: what followed from it without the edit and with it
+    (`interp.OverwrittenRun`); both or neither.
+
+    ``nodes``: of each its name, equation, depth, column and row, operands, true value, and positions in the text from
     ``first`` to ``rhs``. ``symbols``: of every factor; variables by the graph's own names. ``runs``: of each its label,
     ``n_states``, ``codes`` (uint16 [state, pos, factor]) and ``sure`` (uint16 [step, pos, factor], 65535 for
-    probability 1). With an edit the first run is the original as far as the edit, and its control from there on.
+    probability 1). The first run is the original as far as the edit, and the control from there on.
+
+    Raises:
+        ValueError: a run of several graphs.
     """
+    if len(run.encoded) != 1:
+        raise ValueError(f"expected a run of one graph, got {len(run.encoded)}")
     graph = run.encoded.graphs[0]
     rhs = [int(position) for position in run.encoded.rhs[0]]
     first = [0, *(position + 1 for position in rhs[:-1])]
@@ -34,16 +42,10 @@ def scene_of(run: Trajectory, edited: OverwrittenRun | None = None) -> dict[str,
     states, sure = run.states[:, 0], run.confidence[:, 0]
     runs = [_packed("original", states, sure)]
     latest = max(int(run.solved_at.max()), *graph.depths_by_node)
-    if edited is not None:
-        at = edited.edit.step
-        before, sure_before = states[:at], sure[:at]
-        runs = [
-            _packed(
-                label, torch.cat([before, one.states[:, 0]]), torch.cat([sure_before, one.confidence[:, 0]])
-            )
-            for label, one in (("original", edited.control), ("edited", edited.run))
-        ]
-        latest = max(latest, at + int(edited.run.solved_at.max()), at + int(edited.control.solved_at.max()))
+    if control is not None and edited is not None:
+        before = states[:edited_at], sure[:edited_at]
+        runs = [_resumed(label, *before, one) for label, one in (("original", control), ("edited", edited))]
+        latest = max(latest, *(edited_at + int(one.solved_at.max()) for one in (control, edited)))
     colours = step_colours(latest + 1)
     return {
         "nodes": [
@@ -66,10 +68,24 @@ def scene_of(run: Trajectory, edited: OverwrittenRun | None = None) -> dict[str,
         "n_values": run.vocabulary.modulus,
         "n_positions": states.shape[1],
         "runs": runs,
-        "edited_at": None if edited is None else edited.edit.step,
+        "edited_at": None if edited is None else edited_at,
         "colours": colours,
         "inks": [text_colour(colour) for colour in colours],
     }
+
+
+def symbols_of(run: Trajectory, factor: str) -> list[str]:
+    """The symbols of a factor, variables by the names that the run's graph gives them."""
+    symbols = list(run.vocabulary.symbols(factor))
+    if factor == "variable":
+        for node in run.encoded.graphs[0].nodes:
+            symbols[node.variable] = node.name
+    return symbols
+
+
+def _resumed(label: str, states: torch.Tensor, sure: torch.Tensor, after: Trajectory) -> dict[str, Any]:
+    """A run that was resumed after some states: those and its own."""
+    return _packed(label, torch.cat([states, after.states[:, 0]]), torch.cat([sure, after.confidence[:, 0]]))
 
 
 def _packed(label: str, states: torch.Tensor, sure: torch.Tensor) -> dict[str, Any]:
