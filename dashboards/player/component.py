@@ -65,6 +65,7 @@ def player(
 
     named = hashlib.sha256(json.dumps(scene, sort_keys=True).encode()).hexdigest()[:16]
     data = {"key": named, "scene": scene, "editable": list(editable), **asdict(place)}
+    data["turn"] = (_given(key).get("place") or {}).get("turn", 0)
     _component()(
         key=key,
         data=data,

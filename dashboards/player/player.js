@@ -31,6 +31,7 @@ class Player {
     this.playing = false;
     this.zoom = 1;
     this.asked = {};
+    this.turn = 0;
     const on = (name, act) => root.querySelector(`[data-do=${name}]`).addEventListener("click", act);
     on("previous", () => this.jump(this.step - 1));
     on("next", () => this.jump(this.step + 1, true));
@@ -65,12 +66,15 @@ class Player {
       this.width = 0;
       this.asked = {};
     }
-    // What the server says counts where it says something new; else it only repeats what was sent to it.
-    const news = (name) => fresh || data[name] !== this.asked[name];
+    // What the server says counts where it says something new; else it only repeats what was sent to it. An answer to an
+    // earlier move, which comes when the reader has moved again, says nothing.
+    const stale = !fresh && data.turn < this.turn;
+    this.turn = Math.max(this.turn, data.turn);
+    const news = (name) => fresh || (!stale && data[name] !== this.asked[name]);
     if (news("shown")) this.shown = Math.min(data.shown === "original" ? 0 : 1, this.runs.length - 1);
     if (news("at")) this.at = data.at;
     if (news("step") && !this.playing) this.step = Math.min(data.step, this.last);
-    this.asked = { step: data.step, at: data.at, shown: data.shown };
+    if (!stale) this.asked = { step: data.step, at: data.at, shown: data.shown };
     this.step = Math.min(this.step, this.last);
     this.root.querySelector(".which").hidden = this.runs.length < 2;
     this.resize(fresh);
@@ -159,7 +163,7 @@ class Player {
       const now = { step: this.step, at: this.at, shown: this.shown ? "edited" : "original" };
       if (Object.entries(now).every(([name, value]) => this.asked[name] === value)) return;
       this.asked = now;
-      this.turn = (this.turn ?? 0) + 1;
+      this.turn += 1;
       this.send("place", { ...now, turn: this.turn });
     }, 200);
   }
