@@ -70,9 +70,9 @@ def command(record: Analysis) -> Callable[..., None]:
 
 def run_named(name: str) -> None:
     """Run the command of a name by itself, as `python -m analyses.MODULE` does."""
-    from analyses.catalogue import CATALOGUE
+    from analyses.catalogue import find
 
-    run_alone(next(command(record) for record in CATALOGUE if record.name == name))
+    run_alone(command(find(name)))
 
 
 def run_command(record: Analysis, context: typer.Context) -> None:

@@ -37,7 +37,7 @@ for title, language, text in json.load(sys.stdin):
         said = said.getvalue()
     printed.setdefault(title, []).append(said)
 
-from analyses.catalogue import SIZES
+from analyses.catalogue import find
 from analyses.reporting.parts import QUICK, Job
 from analyses.reporting.recorded import contents
 from dashboards.analysis_page import snippet
@@ -47,7 +47,7 @@ from models import load
 
 page = analysis_pages()["sizes"]
 view = default_view(page.settings, page.graphs).with_settings(least="3")
-found = contents(SIZES)(load("compiled"), Job("compiled", amounts=QUICK))
+found = contents(find("sizes"))(load("compiled"), Job("compiled", amounts=QUICK))
 printed["page"] = [page.line(view), snippet(page, view, ["sizes"])]
 printed["section"] = [*found.sentences, *(drawn.name for drawn in found.drawings)]
 json.dump(printed, open("printed.json", "w"))
