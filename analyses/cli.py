@@ -16,7 +16,7 @@ import typer
 
 from analyses import terminal
 from analyses.catalogue import CATALOGUE, find
-from analyses.options import ConfigOption, at_least, reports_bad_input
+from analyses.options import ConfigOption, at_least
 from analyses.own_function import OWN
 
 HOST = "127.0.0.1"
@@ -84,7 +84,7 @@ def _recurlens() -> None:
 
 
 @app.command("dashboard")
-@reports_bad_input
+@terminal.reports_bad_input
 def dashboard_command(
     port: Annotated[
         int, typer.Option("--port", callback=at_least(1, 65535), help="Port on 127.0.0.1.")

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from analyses import options
+from analyses.export import Outputs, say_written, write_files, write_more, writing
 from analyses.framework.record import Analysis
-from analyses.inputs import InputError, Outputs, load_model, loading_once, writing
+from analyses.inputs import InputError, load_model, loading_once
 from analyses.options import (
     fitting_model,
     many_graphs,
-    reports_bad_input,
     run_alone,
     wide_console,
 )
-from analyses.studies import say_written, used_options, write_files, write_more
+from analyses.studies import used_options
+from analyses.terminal import reports_bad_input
 from models.files import write_text
 
 if TYPE_CHECKING:
