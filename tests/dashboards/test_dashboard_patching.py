@@ -17,7 +17,7 @@ from dashboards.cached import SharedModel
 from dashboards.patching import jobs
 from dashboards.patching.jobs import Sweep, SweepRequest
 from dashboards.patching.results import sweep_json
-from dashboards.patching.view import Settings, View, typed_pair
+from dashboards.patching.view import SITES, Settings, View, typed_pair
 from interp.causal.patched_run_figure import patched_run_figure
 from interp.causal.patching import patch_sweep
 from interp.engine.sites import Site
@@ -331,6 +331,16 @@ def test_a_cancelled_sweep_keeps_its_parts_and_goes_on(request_and_model, monkey
     options = {"metric": "accuracy", "direction": "denoise", "n_steps": 3}
     expected = patch_sweep(shared.model, request.clean, request.corrupt, request.sites, **options)
     assert whole is not None and whole.raw.tolist() == expected.raw.tolist()
+
+
+def test_every_site_that_is_offered_can_be_swept(request_and_model):
+    request, shared = request_and_model
+    run = shared.model.run(request.clean, 3)
+    for name in SITES:
+        sites = Settings(site=name, layer=1).sites(shared.model, run, 3)
+        assert {site.name for site in sites} == {name}
+        swept = patch_sweep(shared.model, request.clean, request.corrupt, sites[:2], "accuracy", n_steps=3)
+        assert swept.raw.shape == (2,)
 
 
 def test_the_downloads_hold_the_whole_sweep(request_and_model):
