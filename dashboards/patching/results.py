@@ -47,14 +47,19 @@ def progress_fragment(sweep: Sweep) -> None:
     rest = "" if sweep.remaining is None else f", about {sweep.remaining:.0f} s more"
     rest = f", {job.words()}" if job.waiting else rest
     messages.progress(done / total, f"{done:,} of {total:,} patched runs{rest}", left)
-    if right.button("Cancel", key="patch_cancel", on_click=job.leave, args=(reader(),), width="stretch"):
-        st.session_state[CANCELLED] = sweep
+    if right.button("Cancel", key="patch_cancel", on_click=_cancel, args=(sweep,), width="stretch"):
         job.wait(1.0)
         st.session_state[ENDED] = True
         st.rerun()
     found = sweep.result()
     if found is not None and total <= _DRAWN_LIVE:
         chart(patching_figure(found, width=_WIDTH), "patch so far")
+
+
+def _cancel(sweep: Sweep) -> None:
+    """This reader does not want it any more, before the page asks for it again."""
+    sweep.job.leave(reader())
+    st.session_state[CANCELLED] = sweep
 
 
 @st.fragment
