@@ -71,11 +71,13 @@ def _watched(found: Crossed, folder: str) -> Iterator[None]:
         if event != "call" or code in known:
             return
         path = _own(code)
-        if (path, code.co_qualname) in STATIONS:
+        station = (path, code.co_qualname) in STATIONS
+        if station:
             _note(found, frame)
-        elif path is None or path in found.executed or not _importing(frame):
+        if path is not None and path not in found.executed and not _importing(frame):
+            found.executed.add(path)
+        if not station and (path is None or path in found.executed):
             known.add(code)
-            found.executed |= set() if path is None else {path}
 
     def opened(event: str, arguments: tuple[Any, ...]) -> None:
         if watching and event == "open" and str(arguments[0]).startswith(folder):
