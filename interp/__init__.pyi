@@ -19,8 +19,14 @@ from .causal.edges import exact_edges as exact_edges
 from .causal.loop_ablation import LoopAblation as LoopAblation
 from .causal.loop_ablation import loop_ablate as loop_ablate
 from .causal.loop_attribution import loop_attribution as loop_attribution
+from .causal.loop_cone import LoopCone as LoopCone
+from .causal.loop_cone import loop_cone as loop_cone
 from .causal.loop_cross_step import LoopCrossStep as LoopCrossStep
 from .causal.loop_cross_step import loop_cross_step as loop_cross_step
+from .causal.loop_edges import LoopEdges as LoopEdges
+from .causal.loop_edges import LoopNode as LoopNode
+from .causal.loop_edges import exact_loop_edges as exact_loop_edges
+from .causal.loop_edges import loop_edge_attribution as loop_edge_attribution
 from .causal.loop_sweep import LoopSweep as LoopSweep
 from .causal.loop_sweep import logit_difference as logit_difference
 from .causal.loop_sweep import loop_patch_sweep as loop_patch_sweep
@@ -120,6 +126,8 @@ from .lenses.lens import StepLens as StepLens
 from .lenses.lens import step_lens as step_lens
 from .lenses.loop_lens import LoopLens as LoopLens
 from .lenses.loop_lens import loop_lens as loop_lens
+from .lenses.loop_tuned_lens import LoopTunedLens as LoopTunedLens
+from .lenses.loop_tuned_lens import fit_loop_tuned_lens as fit_loop_tuned_lens
 from .lenses.tuned_lens import TunedLens as TunedLens
 from .lenses.tuned_lens import fit_tuned_lens as fit_tuned_lens
 from .loop.edits import StepEdit as StepEdit
@@ -145,6 +153,8 @@ from .mechanism.heads import HeadRoles as HeadRoles
 from .mechanism.heads import head_roles as head_roles
 from .mechanism.loop_attention import LoopAttention as LoopAttention
 from .mechanism.loop_attention import loop_attention as loop_attention
+from .mechanism.loop_head_statistics import LoopHeadStatistics as LoopHeadStatistics
+from .mechanism.loop_head_statistics import loop_head_statistics as loop_head_statistics
 from .mechanism.perturbed import Controlled as Controlled
 from .mechanism.perturbed import ControlledError as ControlledError
 from .mechanism.perturbed import append_equation as append_equation
@@ -183,6 +193,9 @@ from .state_dynamics.frontier import frontier_of as frontier_of
 from .state_dynamics.loop_dynamics import LoopDynamics as LoopDynamics
 from .state_dynamics.loop_dynamics import dynamics_of_run as dynamics_of_run
 from .state_dynamics.loop_dynamics import loop_dynamics as loop_dynamics
+from .state_dynamics.loop_fixed_points import LoopFixedPoints as LoopFixedPoints
+from .state_dynamics.loop_fixed_points import fixed_points_of as fixed_points_of
+from .state_dynamics.loop_fixed_points import loop_fixed_points as loop_fixed_points
 from .state_dynamics.pca import PCATrajectories as PCATrajectories
 from .state_dynamics.pca import pca_trajectories as pca_trajectories
 from .state_dynamics.violations import Violations as Violations

@@ -89,8 +89,8 @@ def loop_lens(
     count = steps_of(loop, inputs, n_steps, "a lens")
     sites = sites_of(loop, kind, "a lens")
     run = run_loop(loop, inputs, count, record=sites, keep_logits=True)
-    name = _factor(run.logits, factor)
-    read = _reader(loop, STATE in run.states)
+    name = factor_of(run.logits, factor)
+    read = reader_of(loop, STATE in run.states)
     goal = run.codes[name][-1] if target is None else target
     points = [(site, call) for site in sites for call in range(run.calls[site].shape[1])]
     shape = count, len(points), *goal.shape
@@ -108,7 +108,8 @@ def loop_lens(
     return LoopLens(name, tuple(points), goal, **found)
 
 
-def _factor(logits: Mapping[str, Tensor], factor: str | None) -> str:
+def factor_of(logits: Mapping[str, Tensor], factor: str | None) -> str:
+    """The factor that is meant: the one that was asked for, else the only one there is; raises LoopedError."""
     if factor in logits or (factor is None and len(logits) == 1):
         return factor or next(iter(logits))
     raise LoopedError(
@@ -116,5 +117,6 @@ def _factor(logits: Mapping[str, Tensor], factor: str | None) -> str:
     )
 
 
-def _reader(loop: Loop, one_state: bool) -> Callable[[Tensor, Any], Mapping[str, Tensor]]:
+def reader_of(loop: Loop, one_state: bool) -> Callable[[Tensor, Any], Mapping[str, Tensor]]:
+    """What reads a residual stream: the loop's ``lens``, or its ``read`` where its state is one tensor."""
     return need(loop, "lens", "a lens") if has(loop, "lens") or not one_state else loop.read

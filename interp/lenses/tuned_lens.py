@@ -14,6 +14,7 @@ lens stands beside it, on the same rows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -115,26 +116,26 @@ def fit_tuned_lens(
             :func:`interp.step_lens`.
     """
     check_factor(factor)
-    if not 0 < held_out < 1:
-        raise ValueError(f"held_out is {held_out}; allowed is a share of the graphs, above 0 and below 1")
-    if ridge < 0 or kl_steps < 0:
-        raise ValueError(f"ridge is {ridge} and kl_steps {kl_steps}; allowed are 0 or more")
+    check_fit(held_out, ridge, kl_steps, "graph")
     with TemporaryDirectory() as folder:
         known, data = collect_residuals(model, graphs, folder, n_steps, positions)
-        fitted_on, others = _split(len(known), held_out, seed)
+        fitted_on, others = split_of(len(known), held_out, seed, "graph")
         graph = cast(Any, data.labels)["graph"].to_numpy()
         train = np.isin(graph, fitted_on)
         stored = [data.activations[name] for name in layer_points(model).values()]
         shape = data.n_steps, len(stored), model.cfg.d_model
         weight = np.zeros((*shape, shape[-1]), dtype=np.float32)
         bias = np.zeros(shape, dtype=np.float32)
+        def read(hidden: Tensor) -> Tensor:
+            return read_factor(model, hidden, factor)
+
         for step in range(data.n_steps):
             last = to_tensor(stored[-1][step][train])
             for index, activations in enumerate(stored[:-1]):
                 hidden = to_tensor(activations[step][train])
-                fitted = _least_squares(hidden, last, ridge)
+                fitted = least_squares(hidden, last, ridge)
                 if kl_steps:
-                    fitted = _lower_kl(model, factor, fitted, hidden, last, kl_steps)
+                    fitted = lower_kl(read, fitted, hidden, last, kl_steps)
                 weight[step, index], bias[step, index] = (part.numpy() for part in fitted)
 
         def translate(hidden: Tensor, step: int, index: int) -> Tensor:
@@ -144,41 +145,51 @@ def fit_tuned_lens(
     return TunedLens(weight, bias, plain, tuned, fitted_on, others, ridge, kl_steps)
 
 
-def _split(n_graphs: int, held_out: float, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if n_graphs < 2:
+def check_fit(held_out: float, ridge: float, kl_steps: int, what: str) -> None:
+    """Raises ValueError for a share outside (0, 1), a negative penalty or number of steps; ``what`` is split."""
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out is {held_out}; allowed is a share of the {what}s, above 0 and below 1")
+    if ridge < 0 or kl_steps < 0:
+        raise ValueError(f"ridge is {ridge} and kl_steps {kl_steps}; allowed are 0 or more")
+
+
+def split_of(n: int, held_out: float, seed: int, what: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Indices to be fitted on, and those to read, ascending; raises ValueError for fewer than two."""
+    if n < 2:
         raise ValueError(
-            f"there is {n_graphs} graph; a tuned lens needs at least 2: some to be fitted on, others to read"
+            f"there is {n} {what}; a tuned lens needs at least 2: some to be fitted on, others to read"
         )
     from sklearn.model_selection import train_test_split  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-    count = min(max(1, round(held_out * n_graphs)), n_graphs - 1)
-    parts: Any = cast(Any, train_test_split)(range(n_graphs), test_size=count, random_state=seed)
+    count = min(max(1, round(held_out * n)), n - 1)
+    parts: Any = cast(Any, train_test_split)(range(n), test_size=count, random_state=seed)
     first, second = (tuple(sorted(int(index) for index in part)) for part in parts)
     return first, second
 
 
-def _least_squares(hidden: Tensor, last: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+def least_squares(hidden: Tensor, last: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """``A`` and ``b`` of ``last = hidden + A hidden + b``, rows float [row, d]."""
     from sklearn.linear_model import Ridge  # pyright: ignore[reportMissingTypeStubs]
 
     fitted = cast(Any, Ridge(alpha=ridge)).fit(hidden.numpy(), (last - hidden).numpy())
     return to_tensor(fitted.coef_), to_tensor(fitted.intercept_)
 
 
-def _lower_kl(
-    model: RecurrentTransformer,
-    factor: str,
+def lower_kl(
+    read: Callable[[Tensor], Tensor],
     start: tuple[Tensor, Tensor],
     hidden: Tensor,
     last: Tensor,
     steps: int,
 ) -> tuple[Tensor, Tensor]:
+    """``A`` and ``b`` after so many steps of Adam from ``start``; ``read``: float [row, d] -> logits [row, symbol]."""
     weight, bias = (part.clone().requires_grad_() for part in start)
     with torch.no_grad():
-        target = read_factor(model, last, factor)
+        target = read(last)
     optimiser = cast(Any, torch.optim.Adam([weight, bias], lr=LEARNING_RATE))
     with torch.enable_grad():
         for _ in range(steps):
-            loss = kl_divergence(target, read_factor(model, hidden + hidden @ weight.T + bias, factor)).mean()
+            loss = kl_divergence(target, read(hidden + hidden @ weight.T + bias)).mean()
             weight.grad, bias.grad = torch.autograd.grad(loss, [weight, bias])
             optimiser.step()
     return weight.detach(), bias.detach()
