@@ -27,6 +27,8 @@ from .causal.loop_edges import LoopEdges as LoopEdges
 from .causal.loop_edges import LoopNode as LoopNode
 from .causal.loop_edges import exact_loop_edges as exact_loop_edges
 from .causal.loop_edges import loop_edge_attribution as loop_edge_attribution
+from .causal.loop_head_ablation import LoopHeadAblation as LoopHeadAblation
+from .causal.loop_head_ablation import loop_ablate_heads as loop_ablate_heads
 from .causal.loop_sweep import LoopSweep as LoopSweep
 from .causal.loop_sweep import logit_difference as logit_difference
 from .causal.loop_sweep import loop_patch_sweep as loop_patch_sweep
@@ -167,6 +169,8 @@ from .mechanism.variances import head_variance as head_variance
 from .probing.circular import CircularProbe as CircularProbe
 from .probing.circular import circular_probe as circular_probe
 from .probing.grid import ProbeGrid as ProbeGrid
+from .probing.loop_probes import fit_loop_probes as fit_loop_probes
+from .probing.loop_probes import scrambled_twin as scrambled_twin
 from .probing.mdl import OnlineCode as OnlineCode
 from .probing.mdl import online_code as online_code
 from .probing.probes import fit_probe_grid as fit_probe_grid

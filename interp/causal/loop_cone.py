@@ -48,7 +48,7 @@ class LoopCone:
 
     @property
     def outside(self) -> float:
-        """The share of differences where attention does not lead: 0 if attention alone moves anything; nan if unknown."""
+        """The share of differences where attention does not lead: 0 if it alone moves anything; nan if unknown."""
         if self.can is None:
             return float("nan")
         return float((self.does & ~self.can).sum() / self.does.sum().clamp_min(1))
@@ -72,7 +72,7 @@ class LoopCone:
         return None if last == len(self.moved) else last
 
     def to_frame(self) -> pd.DataFrame:
-        """A line a state, row and position: ``state``, ``row``, ``pos``, ``moved``, ``changed`` (of any factor), ``can``."""
+        """A line a state, row and position: ``state``, ``row``, ``pos``, ``moved``, ``changed`` (at all), ``can``."""
         axes = torch.meshgrid(*map(torch.arange, self.moved.shape), indexing="ij")
         state, row, pos = (axis.flatten().numpy() for axis in axes)
         columns: dict[str, Any] = {"state": state + self.step, "row": row, "pos": pos}
@@ -111,13 +111,16 @@ def loop_cone(
         [[0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 1]]
     """
     count = steps_of(loop, inputs, n_steps, "a cone")
-    sites = [site for site in getattr(loop, "sites", None) or {} if site.rsplit(".", 1)[-1] == "pattern"]
+    known: Mapping[str, str] = getattr(loop, "sites", None) or {}
+    sites = [site for site in known if site.rsplit(".", 1)[-1] == "pattern"]
     plain = run_loop(loop, inputs, count, record=sites)
     given = plain.states.get(state)
     if given is None:
         raise LoopedError(f"state is {state!r}; allowed are {', '.join(plain.states)}")
     if given.ndim < 3 or not 0 <= pos < given.shape[2]:
-        raise LoopedError(f"pos is {pos}, and {state!r} is {tuple(given.shape[1:])}; allowed is 0..n of [batch, n, ..]")
+        raise LoopedError(
+            f"pos is {pos}, and {state!r} is {tuple(given.shape[1:])}; allowed is 0..n of [batch, n, ..]"
+        )
 
     def edit(found: Tensor) -> Tensor:
         found[:, pos] = change(found[:, pos])
@@ -134,7 +137,8 @@ def loop_cone(
 
 def _difference(one: Tensor, other: Tensor) -> Tensor:
     """Norms [state, batch, pos] of what two states differ by."""
-    return (one.double() - other.double()).flatten(3).norm(dim=-1) if one.ndim > 3 else (one != other).double()
+    squares = (one.double() - other.double()).square()
+    return (squares.flatten(3).sum(-1) if one.ndim > 3 else squares).sqrt()
 
 
 def _reach(

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
@@ -38,7 +38,7 @@ _HEADS: Final = 2
 
 
 class LoopNode(NamedTuple):
-    """A site in one call of one step; ``head`` is -1 where it is not split. The output is ``("output", n_steps, 0, -1)``."""
+    """A site in one call of one step; ``head`` is -1 where it is not split. The output's site is ``"output"``."""
 
     site: str
     step: int
@@ -75,7 +75,7 @@ class LoopEdges:
         return float(self.scores[self.edges.index((writer, reader))].mean())
 
     def to_frame(self) -> pd.DataFrame:
-        """A line an edge: ``writer``, ``writer_step``, ``_call``, ``_head``, the same of ``reader``, ``score`` (a mean)."""
+        """A line an edge: ``writer``, ``writer_step``, ``_call``, ``_head``, the same of ``reader``, mean ``score``."""
         columns: dict[str, Any] = {}
         for index, end in enumerate(("writer", "reader")):
             nodes = [edge[index] for edge in self.edges]
@@ -166,12 +166,19 @@ class _Runs:
     """The two runs, and runs in which every node gives what it is told to."""
 
     def __init__(
-        self, loop: Loop, clean: Any, corrupt: Any, sites: Collection[str], metric: Metric, n_steps: int | None
+        self,
+        loop: Loop,
+        clean: Any,
+        corrupt: Any,
+        sites: Collection[str],
+        metric: Metric,
+        n_steps: int | None,
     ) -> None:
         self.loop, self.metric, self.sites = loop, metric, list(dict.fromkeys(sites))
         self.count = steps_of(loop, clean, n_steps, "edges")
         self.whole, self.base = (
-            run_loop(loop, given, self.count, record=self.sites, keep_logits=True) for given in (clean, corrupt)
+            run_loop(loop, given, self.count, record=self.sites, keep_logits=True)
+            for given in (clean, corrupt)
         )
         self.ends = self._last(self.whole), self._last(self.base)
         self.output = LoopNode(OUTPUT, self.count, 0, -1)
@@ -193,9 +200,7 @@ class _Runs:
     def effect(self, node: LoopNode, change: Tensor) -> Tensor:
         """The change of the metric when ``change`` is added to what a node gives in the corrupt run, float [batch]."""
         edit = StepEdit(node.site, node.step, lambda found: found + change, node.call)
-        run = run_loop(
-            self.loop, None, self.count, start=self.base.at(node.step), edits=[edit], read=False
-        )
+        run = run_loop(self.loop, None, self.count, start=self.base.at(node.step), edits=[edit], read=False)
         _, state, context = run.at(self.count)
         return self.metric(self.loop.read(state, context)) - self.ends[1]
 
@@ -220,7 +225,9 @@ class _Runs:
         slopes = {place: torch.zeros_like(base) for place, base in bases.items()}
         found: dict[tuple[LoopNode, LoopNode], Tensor] = {}
 
-        def follow(reader: LoopNode, value: Tensor, along: Tensor, before: list[tuple[str, int, int]]) -> None:
+        def follow(
+            reader: LoopNode, value: Tensor, along: Tensor, before: list[tuple[str, int, int]]
+        ) -> None:
             leaves = [given[place] for place in before]
             parts = (
                 torch.autograd.grad(value, leaves, along, retain_graph=True, allow_unused=True)
@@ -292,7 +299,7 @@ class _Runs:
         return self.base[site].shape[_HEADS + 2]
 
     def _last(self, run: LoopRun) -> Tensor:
-        return cast(Tensor, self.metric({factor: logits[-1] for factor, logits in run.logits.items()}))
+        return self.metric({factor: logits[-1] for factor, logits in run.logits.items()})
 
 
 def _only(change: Tensor, head: int) -> Tensor:

@@ -37,7 +37,7 @@ class LoopTunedLens:
         points: site and call of every point, in the order of the cycle. All aim at the last ``resid_post``.
         weight: float [step, point, d, d], ``A``, rows are outputs. bias: float [step, point, d].
         kl: float [step, point], nats, means over held-out positions; kl_plain: without translators.
-        best: the share of held-out positions at which what the lens reads first is what is shown in the end; best_plain.
+        best: the share of held-out positions at which the lens has the symbol that is shown in the end; best_plain.
         fitted_on, held_out: rows of the inputs.
     """
 

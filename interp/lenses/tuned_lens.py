@@ -126,6 +126,7 @@ def fit_tuned_lens(
         shape = data.n_steps, len(stored), model.cfg.d_model
         weight = np.zeros((*shape, shape[-1]), dtype=np.float32)
         bias = np.zeros(shape, dtype=np.float32)
+
         def read(hidden: Tensor) -> Tensor:
             return read_factor(model, hidden, factor)
 

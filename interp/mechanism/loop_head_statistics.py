@@ -16,6 +16,7 @@ These are statistics of where a head looks. What it writes may be read by nothin
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
@@ -60,9 +61,7 @@ class LoopHeadStatistics:
             }
             for step, call in (map(int, place) for place in self.attention.calls[site].nonzero()):
                 for head, now in enumerate(weights[step, call].transpose(0, 1)):
-                    shares = {
-                        kind: _mean((now * at).sum(-1), could[kind]) for kind, at in looks_at.items()
-                    }
+                    shares = {kind: _mean((now * at).sum(-1), could[kind]) for kind, at in looks_at.items()}
                     place = {"site": site, "step": step, "call": call, "head": head}
                     lines.append(place | shares | by_chance)
         found = pd.DataFrame(lines)
@@ -108,7 +107,7 @@ def _words(attention: LoopAttention, inputs: Any) -> Tensor:
         raise LoopedError(
             "head statistics need words; allowed are `words`, a loop with `tokens`, or inputs that are ids [batch, pos]"
         )
-    number = {text: index for index, text in enumerate(dict.fromkeys(sum(attention.tokens, [])))}
+    number = {text: index for index, text in enumerate(dict.fromkeys(chain(*attention.tokens)))}
     length = next(iter(attention.patterns.values())).shape[-1]
     rows = [[number[text] for text in row] + [-1] * (length - len(row)) for row in attention.tokens]
     return torch.tensor(rows)

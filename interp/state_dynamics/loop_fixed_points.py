@@ -97,10 +97,14 @@ class LoopFixedPoints:
         layers, or of inputs, are less than ``least`` apart; else ``"cyclic"``. A single layer has no other to be apart
         from: then inputs alone count.
         """
-        table: Any = self.summary(tolerance).set_index("point").loc[self.layers or list(self.states)]
+        lines: Any = self.summary(tolerance)
+        table = lines.set_index("point").loc[self.layers or list(self.states)]
         if not bool((table.fixed >= 0.5).all()):
             return "none"
-        distances = [table.by_input.min()] + ([table.apart.max()] if len(self.layers) > 1 else [])
+        distances: list[float] = [
+            table.by_input.min(),
+            *([table.apart.max()] if len(self.layers) > 1 else []),
+        ]
         return "degenerate" if any(distance < least for distance in distances) else "cyclic"
 
 

@@ -12,25 +12,9 @@ from torch import Tensor
 
 from interp import StepEdit, dynamics_of, run_looped
 from interp.state_dynamics.cycles import approximate_cycles, exact_cycles
-from models.compiled import CompiledTask, Digraph, Program, loops, make
+from models.compiled import CompiledTask, loops, make
+from tests.compiled_inputs import EXAMPLES
 
-EXAMPLES: dict[str, tuple[Any, Any]] = {
-    "graphs": ("20 = a; 2 = b; a + b = c; c + a = d", "20 = a; 5 = b; a + b = c; c + a = d"),
-    "parity": ("10110", "00110"),
-    "reachability": (
-        Digraph(4, ((0, 1, 1), (1, 2, 1), (2, 3, 1))),
-        Digraph(4, ((0, 3, 1), (1, 2, 1), (2, 3, 1))),
-    ),
-    "shortest-paths": (
-        Digraph(4, ((0, 1, 3), (1, 2, 1), (0, 2, 7))),
-        Digraph(4, ((0, 1, 3), (1, 2, 6), (0, 2, 7))),
-    ),
-    "machine": (
-        Program(((0, 1, 1), (1, 2, 3), (2, 2, 3), (2, 0, 32)), (3, 5, 9)),
-        Program(((0, 1, 1), (1, 2, 3), (2, 2, 3), (2, 0, 32)), (3, 9, 9)),
-    ),
-}
-"""A pair of inputs of one layout; the second takes another way."""
 N_STEPS = 6
 
 

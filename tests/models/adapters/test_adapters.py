@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from analyses.benchmarks import foreign
+from analyses.benchmarks.foreign import albert, hrm_text
 from interp import Loop, StepEdit, run_loop, watch
 from models.adapters.albert import AlbertLoop
 from models.adapters.hrm_text import HrmTextLoop
@@ -21,51 +23,9 @@ from tests import stand_ins
 IDS = torch.tensor([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]])
 
 
-def albert(groups: int = 1, inner: int = 1, **options: Any) -> Any:
-    from transformers import AlbertConfig, AlbertForMaskedLM
-
-    torch.manual_seed(0)
-    config = AlbertConfig(
-        vocab_size=11,
-        embedding_size=8,
-        hidden_size=16,
-        num_hidden_layers=6,
-        num_hidden_groups=groups,
-        inner_group_num=inner,
-        num_attention_heads=4,
-        intermediate_size=32,
-        initializer_range=0.5,
-        **options,
-    )
-    config._attn_implementation = "eager"
-    return AlbertForMaskedLM(config).eval()
-
-
-def hrm_text() -> Any:
-    from transformers import HrmTextConfig, HrmTextForCausalLM
-
-    torch.manual_seed(0)
-    config = HrmTextConfig(
-        vocab_size=11,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        head_dim=8,
-        initializer_range=0.3,
-    )
-    config._attn_implementation = "eager"
-    return HrmTextForCausalLM(config).eval()
-
-
 def x_transformer(**options: Any) -> Any:
-    package = pytest.importorskip("x_transformers")
-    torch.manual_seed(0)
-    layers = {"looped": False} | options
-    looped = layers.pop("looped")
-    decoder = package.Decoder(dim=16, heads=2, attn_dim_head=8, rotary_pos_emb=True, **layers)
-    wrapper = {"looped": True, "max_looped_steps": 4} if looped else {}
-    return package.TransformerWrapper(num_tokens=11, max_seq_len=32, attn_layers=decoder, **wrapper).eval()
+    pytest.importorskip("x_transformers")
+    return foreign.x_transformer(**options)
 
 
 def looped_decoder() -> tuple[Any, Any]:
