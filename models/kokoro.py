@@ -12,7 +12,7 @@ import json
 import re
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from zipfile import ZipFile
 
 import torch
@@ -45,7 +45,7 @@ def load_kokoro(folder: str | Path) -> tuple[Any, dict[str, int]]:
 def untrained_kokoro(seed: int = 0) -> Any:
     """A model of the same sizes as `transformers` begins it; attention patterns are kept (``eager``)."""
     library: Any = import_module("transformers")
-    torch.manual_seed(seed)
+    cast(Any, torch).manual_seed(seed)
     config = library.AlbertConfig(**SIZES, num_attention_heads=12, attn_implementation="eager")
     return library.AlbertModel(config, add_pooling_layer=False).eval()
 
@@ -65,9 +65,9 @@ def _weights(graph: Any, names: list[str]) -> dict[str, torch.Tensor]:
     def found(name: str) -> torch.Tensor:
         values: Any = import_module("onnx.numpy_helper").to_array
         if name in arrays:
-            return torch.from_numpy(values(arrays[name]).copy())
+            return torch.tensor(values(arrays[name]))
         scaled = values(arrays[f"{name}_quantized"]).astype("float32") * values(arrays[f"{name}_scale"])
-        return torch.from_numpy(scaled)
+        return torch.tensor(scaled)
 
     matrices: dict[str, str] = {}
     for node in graph.node:

@@ -44,8 +44,8 @@ assert torch.equal(run["state"][-1], own)
 
 # %% [markdown]
 # ## Attention by step
-# Shares of attention, means over heads: one layer looks at other things in every step. Beside each stands what attention
-# spread evenly would give.
+# Shares of attention, means over heads: one layer looks at other things in every step. Beside each stands what
+# attention spread evenly would give.
 
 # %%
 steps = 24  # twice as many as it was trained with
@@ -62,13 +62,7 @@ print({kind: round(float(share), 3) for kind, share in even.items()}, "evenly sp
 def lines(title: str, subtitle: str, y: str, curves: dict[str, np.ndarray], **axis: object) -> go.Figure:
     """Curves over steps."""
     traces = [
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "name": name,
-            "x": list(range(len(curve))),
-            "y": list(curve),
-        }
+        {"type": "scatter", "mode": "lines+markers", "name": name, "y": list(curve)}
         for name, curve in curves.items()
     ]
     layout = {"title": {"text": title, "subtitle": {"text": subtitle}}, "xaxis": {"title": {"text": "step"}}}
