@@ -20,10 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analyses.equal_budget import best_share, equal_budget, total_minutes
-from analyses.export import Outputs, writing
-from analyses.inputs import InputError
-from analyses.options import run_alone, wide_console
-from analyses.terminal import reports_bad_input
+from analyses.inputs import InputError, Outputs, writing
+from analyses.options import reports_bad_input, run_alone, wide_console
 from interp.figures.generalisation import Curve, generalisation_figure
 from interp.statistics.shares import wilson_interval
 from models.files import write_text

@@ -5,17 +5,17 @@ A command lists the ones it takes as `model: ModelOption = "compiled"`; `--confi
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
 
 from analyses import terminal
-from analyses.export import writing
-from analyses.inputs import GraphSource, InputError, parse_operations
+from analyses.inputs import GraphSource, InputError, parse_operations, writing
 from models.files import check_file
 from models.graph_errors import clip
 from models.operations import OPERATIONS
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from analyses.config_file import Value
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MOST_SETTLED_STEPS = 10**9
 """Steps of a run, most of which repeat what is known."""
@@ -38,6 +41,20 @@ _TRUTH = {"true": True, "false": False, "yes": True, "no": False, "on": True, "o
 """The words of YAML for a flag."""
 
 
+def reports_bad_input(command: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: an InputError inside `command` becomes one message on stderr and exit code 2."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except InputError as error:
+            terminal.say_error(str(error))
+            raise typer.Exit(terminal.BAD_INPUT) from error
+
+    return wrapped
+
+
 def check_path(flag: str, path: Path) -> None:
     """Raises InputError for what cannot name a file: longer than the system allows (typer has refused the rest)."""
     try:
@@ -46,7 +63,7 @@ def check_path(flag: str, path: Path) -> None:
         raise InputError(f"{flag} is {clip(str(path))}: {(error.strerror or str(error)).lower()}.") from error
 
 
-@terminal.reports_bad_input
+@reports_bad_input
 def a_path(param: typer.CallbackParam, value: Path | None) -> Path | None:
     """The callback of an option that takes a path; see `check_path`."""
     if value is not None:
@@ -101,7 +118,7 @@ def _config_value(path: Path, key: str, value: Value, option: Any) -> str | list
 def at_least(least: int, most: int | None = None) -> Callable[..., int | None]:
     """A callback for a number option: it must be in least..most (None: no upper limit), or InputError."""
 
-    @terminal.reports_bad_input
+    @reports_bad_input
     def check(param: typer.CallbackParam, value: int | None) -> int | None:
         if value is not None and (value < least or (most is not None and value > most)):
             allowed = f"at least {least}" if most is None else f"from {least} to {most}"
@@ -111,7 +128,7 @@ def at_least(least: int, most: int | None = None) -> Callable[..., int | None]:
     return check
 
 
-@terminal.reports_bad_input
+@reports_bad_input
 def writable(path: Path | None) -> Path | None:
     """A callback for an option that names a file to write at the end: that must be possible, or InputError."""
     if path is not None:
@@ -123,7 +140,7 @@ def writable(path: Path | None) -> Path | None:
 def from_to(least: float, most: float | None = None, above: bool = False) -> Callable[..., float | None]:
     """As `at_least`, of an option that takes any finite number; above: `least` itself is not allowed."""
 
-    @terminal.reports_bad_input
+    @reports_bad_input
     def check(param: typer.CallbackParam, value: float | None) -> float | None:
         if value is None:
             return None
@@ -138,7 +155,13 @@ def from_to(least: float, most: float | None = None, above: bool = False) -> Cal
 
 
 ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="A bundled model, a folder, or a Hub id.", show_default=True)
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="A bundled model, a folder, or a Hub id; or a looped model: FILE.py:FUNCTION, or one by name.",
+        show_default=True,
+    ),
 ]
 GraphArgument = Annotated[
     str | None,
@@ -181,6 +204,24 @@ GraphCountOption = Annotated[
         help="Sampled graphs (with --n-nodes), of seed, seed + 1, ...",
     ),
 ]
+InputsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--inputs",
+        metavar="TEXT",
+        help="Of a looped model: text, as its task reads it, token ids, or a file of an array (x.npy); once for each.",
+    ),
+]
+SamplesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--samples",
+        callback=at_least(1, MOST_GRAPHS),
+        help="Of a looped model: inputs that its task draws, by --seed.",
+    ),
+]
+NoInputsOption = Annotated[list[str] | None, typer.Option("--inputs", hidden=True)]
+NoSamplesOption = Annotated[int | None, typer.Option("--samples", hidden=True)]
 STEPS_HELP = "Recurrence steps to run.  [default: until the state is stable, or as many as the method fixes]"
 JsonOption = Annotated[
     Path | None,
@@ -204,13 +245,23 @@ ConfigOption = Annotated[
         metavar="FILE.yaml",
         help="Values for these options; what is given on the command line wins.",
         is_eager=True,
-        callback=terminal.reports_bad_input(_apply_config),
+        callback=reports_bad_input(_apply_config),
     ),
 ]
 
 
 GRAPH_SOURCES = {"text": "GRAPH", "graph": "--graph", "graphs_file": "--graphs-file", "n_nodes": "--n-nodes"}
 """Parameters that ask for graphs, and how a user writes them."""
+
+
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether a parameter was given, on the command line or in a config file."""
+    source = context.get_parameter_source(name)
+    return (
+        source is not None
+        and source.name in ("COMMANDLINE", "DEFAULT_MAP")
+        and context.params[name] is not None
+    )
 
 
 def only_one(context: typer.Context, names: dict[str, str]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,11 +63,24 @@ def own_function(text: str, what: str) -> tuple[str, Callable[..., Any], str]:
     return name, function, label
 
 
+@contextmanager
+def importing_beside(text: str) -> Iterator[None]:
+    """Modules that lie beside the file of `FILE.py:FUNCTION` can be imported, as where Python runs the file itself."""
+    folder = str(Path(text.rpartition(".py:")[0] or text).resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+
+
 def _function(path: Path, name: str, what: str) -> Callable[..., Any]:
     if not path.is_file():
         raise InputError(f"There is no file {clip(str(path))}, of which {clip(name)!r} could be {what}.")
     try:
-        found = runpy.run_path(str(path))
+        with importing_beside(str(path)):
+            found = runpy.run_path(str(path))
     except Exception as error:  # a user's file can fail in any way
         raise InputError(f"{path} cannot be run: {type(error).__name__}: {error}.") from error
     function = found.get(name)

@@ -6,9 +6,13 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from analyses.catalogue import every_record
+from analyses.catalogue import CATALOGUE
+from analyses.catalogue.attention import ATTENTION
+from analyses.catalogue.patching import PATCHING
+from analyses.catalogue.solve import SOLVE
 from analyses.framework.record import Analysis, Page
 from dashboards import messages
+from dashboards.model_choice import chosen_loop
 from dashboards.paths import with_spellings
 
 LOADING = "Loading PyTorch and TransformerLens ..."
@@ -16,6 +20,8 @@ LOADING = "Loading PyTorch and TransformerLens ..."
 
 def trajectory() -> None:
     """The Trajectory page; its title is on screen before PyTorch and TransformerLens are imported."""
+    if _of_a_loop(SOLVE, "trajectory", "What does every step write?"):
+        return
     _title("A graph solves itself")
     if "dashboards.trajectory.page" not in sys.modules:
         with st.spinner(LOADING, show_time=True):
@@ -36,6 +42,8 @@ def generalisation() -> None:
 
 def patching() -> None:
     """The Patching page."""
+    if _of_a_loop(PATCHING, "patching", "Where does a patch matter?"):
+        return
     _title("Where does a patch matter?")
     with st.spinner(LOADING, show_time=True):
         from dashboards.patching.page import patching_page
@@ -45,6 +53,8 @@ def patching() -> None:
 
 def attention() -> None:
     """The Attention page."""
+    if _of_a_loop(ATTENTION, "attention", "Where do the heads look?"):
+        return
     _title("Where do the heads look?")
     with st.spinner(LOADING, show_time=True):
         from dashboards.attention import attention_page
@@ -57,6 +67,8 @@ def analysis(record: Analysis, page: Page) -> StreamlitPage:
     name = page.name or record.name
 
     def draw() -> None:
+        if _of_a_loop(record, name, page.question):
+            return
         _title(page.question)
         with st.spinner(LOADING, show_time=True):
             from dashboards.analysis_page import analysis_page
@@ -73,6 +85,18 @@ def training() -> None:
         from dashboards.training import training_page
 
     training_page()
+
+
+def _of_a_loop(record: Analysis, page: str, question: str) -> bool:
+    """Draw a page for a looped model that was chosen, if one was; whether it was."""
+    model = chosen_loop(page)
+    if model is None:
+        return False
+    _title(question)
+    with st.spinner(LOADING, show_time=True):
+        from dashboards.loop_page import loop_page
+    loop_page(record, page, model)
+    return True
 
 
 def _title(text: str) -> None:
@@ -94,7 +118,7 @@ st.set_page_config(page_title="recurlens", page_icon="🔁", layout="wide")
 PAGES = [
     st.Page(trajectory, title="Trajectory", url_path="home", default=True),
     st.Page(patching, title="Patching", url_path="patching"),
-    *(analysis(record, record.page) for record in every_record() if record.page is not None),
+    *(analysis(record, record.page) for record in CATALOGUE if record.page is not None),
     st.Page(attention, title="Attention", url_path="attention"),
     st.Page(training, title="Training", url_path="training"),
     st.Page(generalisation, title="Generalisation", url_path="generalisation"),

@@ -19,6 +19,7 @@ from analyses.inputs import GraphSource, InputError
 from dashboards import messages
 from dashboards.address import ParamReader, not_there, spans_of
 from dashboards.cached import available, operations, shared
+from dashboards.model_choice import choose_model
 from dashboards.session import PageSession, default_model
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer
@@ -187,12 +188,7 @@ class GraphInputs:
     def sidebar(self) -> AnalysisView:
         """What the sidebar asks for; not yet known to be graphs that the model can read."""
         side, state = st.sidebar, st.session_state
-        side.selectbox(
-            "Model",
-            self._models(),
-            key=self.key("model"),
-            help="Weights to run; `compiled` is exact by design.",
-        )
+        choose_model(self._models(), self.key("model"), "Weights to run; `compiled` is exact by design.")
         side.segmented_control(
             "Graphs",
             [SAMPLE, TYPE],

@@ -139,6 +139,7 @@ from .loop.result import LoopRun as LoopRun
 from .loop.running import run_loop as run_loop
 from .loop.task import GraphTask as GraphTask
 from .loop.task import Task as Task
+from .loop.text_task import TextTask as TextTask
 from .loop.watch import Watched as Watched
 from .loop.watch import watch as watch
 from .mechanism.attention_roles import AttentionTargets as AttentionTargets

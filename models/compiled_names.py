@@ -1,4 +1,4 @@
-"""Names of compiled models: ``compiled`` knows ADD, SUB and MUL; ``compiled-max`` knows MAX too.
+"""Names of compiled models: ``compiled`` knows ADD, SUB and MUL; ``compiled-max`` knows MAX too; and of compiled loops.
 
 A compiled model is built for any operations in a moment, so that a name says which it has beside those three: in lower
 case, in the order of :data:`models.operations.OPERATIONS`, joined by ``-``. Nothing here needs torch.
@@ -14,6 +14,14 @@ from models.operations import OPERATIONS
 COMPILED: Final = "compiled"
 COMPILED_OPERATIONS: Final = ("ADD", "SUB", "MUL")
 """What every compiled model that is loaded by name knows."""
+LOOPS: Final = {
+    "graphs": "models.compiled.graph_loop:GraphLoop",
+    "parity": "models.compiled.parity:ParityLoop",
+    "reachability": "models.compiled.reachability:ReachabilityLoop",
+    "shortest-paths": "models.compiled.shortest_paths:ShortestPathsLoop",
+    "machine": "models.compiled.machine:MachineLoop",
+}
+"""Compiled loops (:func:`models.compiled.make`) and their classes."""
 
 
 def compiled_name(ops: Iterable[str] = ()) -> str:

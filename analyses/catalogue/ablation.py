@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from analyses.ablation import AblationStudy, components_of
-from analyses.framework.record import Analysis
-from analyses.framework.settings import STEPS, SWEEP, Setting, count
+from analyses.framework.record import Analysis, OnLoops
+from analyses.framework.settings import LOOP_FACTOR, LOOP_METRIC, LOOP_SITES, STEPS, SWEEP, Setting, count
 from analyses.inputs import InputError
 
 MOST_DRAWS = 1000
@@ -58,5 +58,10 @@ ABLATION = Analysis(
     passes=("seed", "out"),
     check=check,
     swept=lambda study: isinstance(study, AblationStudy),
+    loop=OnLoops(
+        "analyses.loops.intervening:study_ablation",
+        takes=("steps", "method"),
+        settings=(LOOP_SITES, LOOP_METRIC, LOOP_FACTOR),
+    ),
 )
 """Functions: `analyses.ablation`, `analyses.head_sets`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from analyses.framework.record import Analysis, Chosen, Page
+from analyses.framework.record import Analysis, Chosen, OnLoops, Page
 from analyses.framework.settings import STEPS, Choice, count
 
 if TYPE_CHECKING:
@@ -80,5 +80,6 @@ CODES = Analysis(
         figures=figures,
         missing=lambda result: f"There are no code interventions here: {result['no_interventions']}.",
     ),
+    loop=OnLoops("analyses.loops.observing:study_codes", samples=16),
 )
 """Functions: `analyses.codes`."""

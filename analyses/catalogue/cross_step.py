@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from analyses.framework.pairs import pair_source
-from analyses.framework.record import Analysis
-from analyses.framework.settings import PAIRS, STEPS, SWEEP, Setting
+from analyses.framework.record import Analysis, OnLoops
+from analyses.framework.settings import CLEAN, CORRUPT, LOOP_FACTOR, PAIRS, STEPS, SWEEP, Setting
 from models.bounds import index_of
 
 MOST_LAG = 256
@@ -42,5 +42,11 @@ CROSS_STEP = Analysis(
     passes=("out",),
     source=pair_source,
     swept=lambda study: True,
+    loop=OnLoops(
+        "analyses.loops.intervening:study_cross_step",
+        takes=("steps", "site", "metric"),
+        settings=(CLEAN, CORRUPT, LOOP_FACTOR),
+        pair=True,
+    ),
 )
 """Functions: `analyses.cross_step`."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from analyses.dynamics import LONGEST, TOLERANCE
-from analyses.framework.record import Analysis, Chosen, Page
-from analyses.framework.settings import Choice, Setting
+from analyses.framework.record import Analysis, Chosen, OnLoops, Page
+from analyses.framework.settings import ROW, Choice, Setting
 from models.bounds import MOST_STEPS
 
 if TYPE_CHECKING:
@@ -98,5 +98,6 @@ DYNAMICS = Analysis(
         arguments=lambda model, chosen: {"against": against(model, chosen)},
         beside=against,
     ),
+    loop=OnLoops("analyses.loops.observing:study_dynamics", takes=("steps", "tolerance"), settings=(ROW,)),
 )
 """Functions: `analyses.dynamics`."""

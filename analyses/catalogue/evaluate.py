@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from analyses.framework.command import usual_source
-from analyses.framework.record import Analysis
+from analyses.framework.record import Analysis, OnLoops
 from analyses.framework.settings import RUN_STEPS, Setting, count
 from analyses.framework.sizes import sized_source
 from analyses.inputs import PAPER_LEAVES, PAPER_OPERANDS, InputError
@@ -82,5 +82,6 @@ EVALUATE = Analysis(
     check=check,
     source=source,
     drawn=False,
+    loop=OnLoops("analyses.loops.observing:study_accuracy", samples=64),
 )
 """Functions: `analyses.evaluate`, `analyses.correction`."""

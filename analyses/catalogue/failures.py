@@ -45,5 +45,6 @@ FAILURES = Analysis(
         at_once=400,
         texts=True,
     ),
+    loop="graphs whose true values are known",
 )
 """Functions: `analyses.failures`."""

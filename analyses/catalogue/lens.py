@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from analyses.framework.record import Analysis, Chosen, Page, Section
-from analyses.framework.settings import POSITIONS, STEPS, Choice, Setting, count
+from analyses.framework.record import Analysis, Chosen, OnLoops, Page, Section
+from analyses.framework.settings import POSITIONS, ROW, STEPS, Choice, Setting, count
 from analyses.inputs import InputError
 
 FACTOR = Setting("factor", "Whose readout: value, variable, operation or syntax.", "value")
@@ -97,5 +97,6 @@ LENS = Analysis(
             "attribution_computing": "interp/lenses/direct_attribution_figure.py",
         },
     ),
+    loop=OnLoops("analyses.loops.observing:study_lens", takes=("steps", "factor"), settings=(ROW,)),
 )
 """Functions: `analyses.lens`."""

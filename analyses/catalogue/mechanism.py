@@ -75,5 +75,6 @@ MECHANISM = Analysis(
         shown=shown,
         variants=tuple({"part": part} for part in PARTS),
     ),
+    loop="weights by their names (W_Q, W_OV, W_U) and a vocabulary of factors",
 )
 """Functions: `analyses.mechanism`."""

@@ -43,5 +43,6 @@ PROBE_READING = Analysis(
     ),
     graphs=1,
     figures=further,
+    loop="the nodes of a graph",
 )
 """Functions: `analyses.probe_reading`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analyses.framework.record import Analysis, Page
+from analyses.framework.record import Analysis, OnLoops, Page
 from analyses.framework.settings import JOBS, POSITIONS, PROBE, SITES, STEPS, TARGET, Choice, Setting, count
 from analyses.probing import STATUSES
 from interp.probing.estimators import ESTIMATORS
@@ -87,6 +87,12 @@ PROBING = Analysis(
             ),
         ),
         at_once=1000,
+    ),
+    loop=OnLoops(
+        "analyses.loops.observing:study_probes",
+        takes=("steps", "target", "sites", "kind", "folds"),
+        samples=32,
+        passes_seed=True,
     ),
 )
 """Functions: `analyses.probing`. Of typed graphs, the page shows `probe-reading`."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from analyses.framework.record import Analysis
-from analyses.framework.settings import RUN_STEPS
+from analyses.framework.record import Analysis, OnLoops
+from analyses.framework.settings import ROW, RUN_STEPS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,5 +29,6 @@ SOLVE = Analysis(
     drawn=False,
     hooked=False,
     shows=shows,
+    loop=OnLoops("analyses.loops.observing:study_run", settings=(ROW,)),
 )
 """Functions: `analyses.solve`."""

@@ -91,5 +91,6 @@ STORY = Analysis(
         figures=by_step,
         missing=lambda result: "The story ends before this step: the node has its final value.",
     ),
+    loop="the nodes and operands of a graph",
 )
 """Functions: `analyses.story`."""

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from analyses import options
-from analyses.export import Outputs, say_written, write_files, write_more, writing
-from analyses.framework.record import Analysis
-from analyses.inputs import InputError, load_model, loading_once
+from analyses.framework.record import Analysis, OnLoops
+from analyses.inputs import InputError, Outputs, load_model, loading_once, writing
+from analyses.loops.names import is_loop
 from analyses.options import (
     fitting_model,
     many_graphs,
+    reports_bad_input,
     run_alone,
     wide_console,
 )
-from analyses.studies import used_options
-from analyses.terminal import reports_bad_input
+from analyses.studies import say_written, used_options, write_files, write_more
 from models.files import write_text
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ WRITTEN: Final = {
     "config": (options.ConfigOption, None),
 }
 """Options of every command."""
+OF_LOOPS: Final = {"inputs": (options.InputsOption, None), "samples": (options.SamplesOption, None)}
+"""Options of commands that take any looped model."""
+_HIDDEN: Final = {"inputs": (options.NoInputsOption, None), "samples": (options.NoSamplesOption, None)}
+"""The same of those that take none, which then say what they need."""
 
 
 def command(record: Analysis) -> Callable[..., None]:
@@ -56,10 +60,13 @@ def command(record: Analysis) -> Callable[..., None]:
     taken = {name: TAKEN[name] for name in record.takes}
     if record.graphs is not None:
         taken["n_graphs"] = (options.GraphCountOption, record.graphs)
+    own = record.loop.settings if isinstance(record.loop, OnLoops) else ()
+    if "model" in taken:
+        taken |= OF_LOOPS if isinstance(record.loop, OnLoops) else _HIDDEN
     parameters = [
         _parameter("context", (typer.Context, inspect.Parameter.empty)),
         *(_parameter(name, option) for name, option in taken.items()),
-        *(setting.parameter() for setting in record.settings),
+        *(setting.parameter() for setting in (*record.settings, *own)),
         *(_parameter(name, option) for name, option in WRITTEN.items()),
     ]
     run.__name__ = run.__qualname__ = f"{record.stem}_command"
@@ -71,14 +78,21 @@ def command(record: Analysis) -> Callable[..., None]:
 
 def run_named(name: str) -> None:
     """Run the command of a name by itself, as `python -m analyses.MODULE` does."""
-    from analyses.catalogue import find
+    from analyses.catalogue import CATALOGUE
 
-    run_alone(command(find(name)))
+    run_alone(next(command(record) for record in CATALOGUE if record.name == name))
 
 
 def run_command(record: Analysis, context: typer.Context) -> None:
     """Compute what the options ask for; print it, and write it where that is asked for. Raises InputError."""
     given = context.params
+    alone = isinstance(record.loop, OnLoops) and record.loop.alone
+    if "model" in given and (alone or is_loop(given["model"])):
+        from analyses.loops.command import run_on_loop
+
+        run_on_loop(record, context)
+        return
+    _check_graphs(record, context)
     settings = {setting.name: setting.read(given[setting.name]) for setting in record.settings}
     if record.check is not None:
         record.check(settings)
@@ -101,6 +115,19 @@ def run_command(record: Analysis, context: typer.Context) -> None:
         record.shows(study, console)
         say_written(console, written)
     console.print(study.verdict(), soft_wrap=True)
+
+
+def _check_graphs(record: Analysis, context: typer.Context) -> None:
+    """Raises InputError for options of looped models that were given for a model of graphs."""
+    theirs = {name: f"--{name}" for name in OF_LOOPS if name in context.params}
+    if isinstance(record.loop, OnLoops):
+        theirs |= {setting.name: setting.written for setting in record.loop.settings}
+    for name, written in theirs.items():
+        if context.params[name] not in ([], ()) and options.was_given(context, name):
+            raise InputError(
+                f"{written} is for looped models, and --model {context.params['model']} reads graphs: leave it out, or "
+                "give --model FILE.py:FUNCTION."
+            )
 
 
 def usual_source(context: typer.Context, settings: object) -> tuple[str, list[ComputationGraph]]:

@@ -70,6 +70,35 @@ class Section:
     needs: str = "steps"
 
 
+@dataclass(frozen=True)
+class OnLoops:
+    """What an analysis does with any looped model (`analyses.loops`).
+
+    Attributes:
+        study: `module:function` of the model (`analyses.loops.opening.Opened`), what it is run on
+            (`analyses.loops.inputs.Wanted`), and settings by their names (`steps` as `n_steps`).
+        takes: settings of the command that it has too. settings: others, for looped models alone.
+        samples: inputs that are drawn where none are given.
+        pair: whether it is about a clean and a corrupt input.
+        passes_seed: whether the function takes the seed, too.
+        alone: whether the command is about looped models alone; models of graphs are taken as such then.
+    """
+
+    study: str
+    takes: tuple[str, ...] = ("steps",)
+    settings: tuple[Setting, ...] = ()
+    samples: int = 4
+    pair: bool = False
+    passes_seed: bool = False
+    alone: bool = False
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function, imported when it is asked for."""
+        module, name = self.study.split(":")
+        return getattr(import_module(module), name)
+
+
 def _figures(study: Any) -> Mapping[str, go.Figure]:
     return dict(list(study.figures().items())[1:]) if hasattr(study, "figures") else {}
 
@@ -103,6 +132,7 @@ class Analysis:
         hooked: whether it watches or edits a model; what only runs one loads it without hooks, which is quicker.
         swept: of a study that is written, whether it was a sweep that kept its parts in the folder of `--out`.
         page, section: where it is shown besides.
+        loop: what it does with any looped model; or what it needs that such a model does not have.
     """
 
     name: str
@@ -126,6 +156,7 @@ class Analysis:
     files: str = ""
     page: Page | None = None
     section: Section | None = None
+    loop: OnLoops | str = "a graph"
 
     @property
     def function(self) -> Callable[..., Any]:

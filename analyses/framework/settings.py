@@ -7,7 +7,6 @@ setting, under the same name; `gives` says what a value means where it is not th
 from __future__ import annotations
 
 import inspect
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -100,8 +99,8 @@ class Setting:
         """The part of a command line that gives a value to the function; empty for None, False and no names."""
         if value is None or value is False or (self.names and not value):
             return ""
-        text = ",".join(map(str, value)) if self.names else str(value)
-        return f" {self.written}" + ("" if value is True else f" {shlex.quote(text)}")
+        text = "" if value is True else f" {','.join(map(str, value)) if self.names else value}"
+        return f" {self.written}{text}"
 
 
 @dataclass(frozen=True)
@@ -176,6 +175,17 @@ def count(
     return Setting(name, help, default, int, argument, least=least, most=MOST_GRAPHS, of_study=of_study)
 
 
+ROW = Setting("row", "Of a looped model: the input that figures show.", 0, int, least=0, most=MOST_GRAPHS)
+LOOP_SITES = replace(SITES, help="Of a looped model: sites, kinds of them, or addresses of modules.")
+LOOP_FACTOR = Setting("factor", "Of a looped model: the factor whose symbols are measured.")
+LOOP_METRIC = Setting(
+    "metric", "Of a looped model: logit_diff, prob, accuracy, or FILE.py:FUNCTION.", "logit_diff"
+)
+CLEAN, CORRUPT = (
+    Setting(f"{name}", f"Of a looped model: the {name} input, as --inputs has it.", metavar="TEXT")
+    for name in ("clean", "corrupt")
+)
+"""Of an analysis that takes any looped model (`analyses.loops`)."""
 PAIRS = (
     Setting(
         "pair_kind",

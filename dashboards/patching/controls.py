@@ -9,6 +9,7 @@ import streamlit as st
 from analyses.inputs import GraphSource
 from dashboards.cached import available
 from dashboards.graph_inputs import choose_operations
+from dashboards.model_choice import choose_model
 from dashboards.patching.session import MAKE, SESSION, TYPE
 from dashboards.patching.view import SEEDS, SIZES, View
 from interp.causal.pairs import KINDS
@@ -22,9 +23,7 @@ _KINDS = dict(
 
 def chosen_view() -> View:
     """What the sidebar asks for; not yet known to be a pair that the model can read."""
-    st.sidebar.selectbox(
-        "Model", available(), key="patch_model", help="Weights to run; `compiled` is exact by design."
-    )
+    choose_model(available(), "patch_model", "Weights to run; `compiled` is exact by design.")
     st.sidebar.segmented_control(
         "Pair", [MAKE, TYPE], key="patch_source", required=True, width="stretch", label_visibility="collapsed"
     )

@@ -9,6 +9,7 @@ import streamlit as st
 from analyses.inputs import GraphSource
 from dashboards.cached import available
 from dashboards.graph_inputs import choose_operations
+from dashboards.model_choice import choose_model
 from dashboards.trajectory.session import SAMPLE, SESSION, TYPE
 from dashboards.trajectory.view import SEEDS, SIZES, View
 from models.compiled_names import fitting_name
@@ -17,9 +18,7 @@ from models.operations import OPERATIONS
 
 def chosen_view() -> View:
     """What the widgets ask for; not yet known to be a graph that the model can read."""
-    st.sidebar.selectbox(
-        "Model", available(), key="model", help="Weights to run; `compiled` is exact by design."
-    )
+    choose_model(available(), "model", "Weights to run; `compiled` is exact by design.")
     st.sidebar.segmented_control(
         "Graph", [SAMPLE, TYPE], key="source", required=True, width="stretch", label_visibility="collapsed"
     )

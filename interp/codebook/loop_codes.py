@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.codebook.codes import CodeUsage, code_usage_of
@@ -17,7 +18,7 @@ from interp.loop.task import Task
 def loop_code_usage(
     loop: Loop, inputs: Any, n_steps: int | None = None, task: Task | None = None
 ) -> CodeUsage:
-    """Run a loop and count its codes, state by state.
+    """Run a loop and count its codes, state by state; where a row's text is shorter than the batch, not beyond it.
 
     Args:
         task: its labels that are whole numbers become variables (-1 at positions that it has no line for); with an
@@ -52,12 +53,21 @@ def loop_code_usage(
         expected = torch.stack(
             [torch.stack([step[name] for name in sizes], dim=-1) for step in steps]
         ).numpy()
+    mask = _real(run.tokens, states.shape[1:3])
     return code_usage_of(
         states.numpy(),
         {name: [*map(str, range(size))] for name, size in sizes.items()},
-        variables={} if task is None else _variables(task, inputs, states.shape[1:3]),
+        mask,
+        variables={} if task is None else _variables(task, inputs, mask),
         expected=expected,
     )
+
+
+def _real(tokens: list[list[str]] | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Bool [batch, pos]: where the text of a row has not ended; everywhere, of a loop without tokens."""
+    if tokens is None:
+        return np.ones(shape, dtype=bool)
+    return np.arange(shape[1]) < np.array([len(row) for row in tokens])[:, None]
 
 
 def _size(logits: Any, name: str) -> int:
@@ -65,12 +75,12 @@ def _size(logits: Any, name: str) -> int:
     return 0 if scores is None else scores.shape[-1]
 
 
-def _variables(task: Task, inputs: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+def _variables(task: Task, inputs: Any, mask: NDArray[np.bool_]) -> dict[str, Any]:
     labels: Any = task.labels(inputs)
     found: dict[str, Any] = {}
     for name in labels.columns:
         if name not in ("row", "pos") and labels[name].dtype.kind in "iu":
-            values = np.full(shape, -1)
+            values = np.full(mask.shape, -1)
             values[labels["row"], labels["pos"]] = labels[name]
-            found[name] = values.ravel()
+            found[name] = values[mask]
     return found

@@ -23,8 +23,14 @@ OPTIONAL: Final = {
     "oracle_step": "oracle_step(codes, inputs) -> codes: factor -> int [batch, pos], what should follow",
     "levels": "levels(inputs) -> int [batch, pos], the step that first shows an answer, -1 where there is none",
     "answers": "answers(inputs) -> bool [batch, pos], the positions that answer",
+    "sample": "sample(n, seed) -> inputs of n rows",
+    "labels": "labels(inputs) -> a table with row, pos, and what is known there",
+    "parse": "parse(texts) -> inputs, a row for every text",
+    "corrupt": "corrupt(inputs, seed) -> the same with something changed, of the same shape",
+    "symbols": "symbols(factor) -> what its codes stand for, a text for each",
 }
-"""Members of a task that switch things on, and what each is (:func:`interp.loop.protocol.need`)."""
+"""Members of a task that switch things on, and what each is (:func:`interp.loop.protocol.need`). Commands take a task
+that has some of them alone."""
 
 
 class Task(Protocol):
@@ -65,6 +71,21 @@ class GraphTask:
         sizes = {"modulus": own.modulus, "n_variables": own.n_variables, "n_leaves": min(6, self.n_nodes)}
         seeds = range(seed, seed + n)
         return [ComputationGraph.sample(self.n_nodes, ops=own.ops, seed=each, **sizes) for each in seeds]
+
+    def parse(self, texts: Sequence[str]) -> list[ComputationGraph]:
+        """Graphs of their texts.
+
+        Raises:
+            GraphError: text that is no graph.
+        """
+        return [ComputationGraph.parse(text, self.vocabulary.modulus) for text in texts]
+
+    def corrupt(self, inputs: Any, seed: int = 0) -> list[ComputationGraph]:
+        """Every graph with another value of one leaf."""
+        from models.compiled.graph_loop import with_other_leaf
+
+        generator = torch.Generator().manual_seed(seed)
+        return [with_other_leaf(graph, generator) for graph in self._encoded(inputs).graphs]
 
     def tokens(self, inputs: Any) -> list[list[str]]:
         """The words of the text."""

@@ -5,20 +5,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from models.compiled.form import LoopInputError
+from models.compiled.form import LoopInputError, drawn
 from models.compiled.loop import integers, padded
 
 N_NODES: Final = 32
 """Nodes of a graph, at most."""
 HEAVIEST: Final = 7
 """Weight of an edge, at most; the lightest is 1."""
+
+_WORD: Final = re.compile(r"@(\d{0,3})|(\d{1,3})|(\d{1,3})>(\d{1,3})(?::(\d{1,3}))?")
 
 REST, NODE, EDGE = range(3)
 """What stands at a position."""
@@ -59,6 +62,53 @@ class Digraph:
                     f"an edge is {edge}; allowed are (tail, head, weight) with nodes 0..{self.n_nodes - 1} and "
                     f"weights 1..{HEAVIEST}"
                 )
+
+    @classmethod
+    def parse(cls, text: str) -> Digraph:
+        """The graph of edges ``tail>head`` or ``tail>head:weight``; ``@2`` begins searches at node 2.
+
+        A number alone is a node without edges.
+
+        Raises:
+            LoopInputError: text that is none of these; sizes, nodes or weights that are not allowed.
+
+        Examples:
+            >>> from models.compiled import Digraph
+            >>> Digraph.parse("@1 0>2:4 1>0")
+            Digraph(n_nodes=3, edges=((0, 2, 4), (1, 0, 1)), source=1)
+        """
+        source, nodes = 0, {0}
+        edges: list[tuple[int, int, int]] = []
+        for word in text.replace(",", " ").split():
+            found = _WORD.fullmatch(word)
+            if found is None:
+                raise LoopInputError(
+                    f"{word!r} is no part of a graph; allowed are edges (0>1, 0>1:4), nodes (5), and @2 for the source"
+                )
+            start, node, tail, head, weight = (
+                None if one is None else int(one or 0) for one in found.groups()
+            )
+            source = source if start is None else start
+            if tail is not None and head is not None:
+                edges.append((tail, head, 1 if weight is None else weight))
+            nodes |= {one for one in (start, node, tail, head) if one is not None}
+        return cls(max(nodes) + 1, tuple(edges), source)
+
+    def with_other_edge(self, heads: bool, generator: torch.Generator) -> Digraph:
+        """The same with another head of one edge, or another weight; both are drawn.
+
+        Raises:
+            LoopInputError: no edge, or no other node for it to lead to.
+        """
+        if not self.edges or (heads and self.n_nodes == 1):
+            raise LoopInputError(f"{self} has no edge that could be another")
+        at = drawn(len(self.edges), generator)
+        tail, head, weight = self.edges[at]
+        if heads:
+            head = (head + 1 + drawn(self.n_nodes - 1, generator)) % self.n_nodes
+        else:
+            weight = 1 + (weight + drawn(HEAVIEST - 1, generator)) % HEAVIEST
+        return replace(self, edges=(*self.edges[:at], (tail, head, weight), *self.edges[at + 1 :]))
 
     def distances(self) -> list[int | None]:
         """The least sum of weights from the source to every node, None where there is no way: Dijkstra (1959)."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from models.compiled.graph_loop import GraphLoop
-from models.compiled.loop import CompiledLoop
-from models.compiled.machine import MachineLoop
-from models.compiled.parity import ParityLoop
-from models.compiled.reachability import ReachabilityLoop
-from models.compiled.shortest_paths import ShortestPathsLoop
+from models.compiled_names import LOOPS
 
-_LOOPS: Final = {
-    loop.name: loop for loop in (GraphLoop, ParityLoop, ReachabilityLoop, ShortestPathsLoop, MachineLoop)
-}
+if TYPE_CHECKING:
+    from models.compiled.graph_loop import GraphLoop
+    from models.compiled.loop import CompiledLoop
 
 
 def loops() -> list[str]:
@@ -24,7 +20,7 @@ def loops() -> list[str]:
         >>> loops()
         ['graphs', 'parity', 'reachability', 'shortest-paths', 'machine']
     """
-    return list(_LOOPS)
+    return list(LOOPS)
 
 
 def make(name: str) -> CompiledLoop | GraphLoop:
@@ -39,6 +35,7 @@ def make(name: str) -> CompiledLoop | GraphLoop:
         >>> head.layer, head.queries, head.keys, head.reads, head.writes
         (2, ('cell',), ('now:b', 'rest'), ('change',), ('value',))
     """
-    if name not in _LOOPS:
-        raise KeyError(f"there is no compiled loop {name!r}; there are {', '.join(_LOOPS)}")
-    return _LOOPS[name]()
+    if name not in LOOPS:
+        raise KeyError(f"there is no compiled loop {name!r}; there are {', '.join(LOOPS)}")
+    module, _, made = LOOPS[name].partition(":")
+    return getattr(import_module(module), made)()

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeVar, cast
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -51,6 +52,18 @@ class LoopForm(nn.Module, ABC):
     def read(self, state: Float[Tensor, "batch pos d_model"], context: Any) -> dict[str, Tensor]:
         """Factor -> logits [batch, pos, size]."""
 
+    @abstractmethod
+    def changed(self, given: Any, generator: torch.Generator) -> Any:
+        """One input with one thing changed that may matter, of the same tokens elsewhere.
+
+        Raises:
+            LoopInputError: there is nothing to change.
+        """
+
+    def parse(self, texts: Sequence[str]) -> list[Any]:
+        """Inputs of their texts; here the texts themselves."""
+        return list(texts)
+
     @property
     def n_heads(self) -> int:
         """Heads per layer."""
@@ -72,6 +85,11 @@ class LoopForm(nn.Module, ABC):
     def lens(self, hidden: Float[Tensor, "batch pos d_model"], context: Any) -> dict[str, Tensor]:
         """What :meth:`read` makes of a residual stream within a step."""
         return self.read(hidden, context)
+
+
+def drawn(bound: int, generator: torch.Generator) -> int:
+    """A number from 0 to ``bound`` - 1."""
+    return int(torch.randint(0, bound, (), generator=generator))
 
 
 def listed(inputs: Any, kind: type[Input]) -> list[Input]:

@@ -6,14 +6,14 @@ Its state is what the last block gives; a step begins with snapping it to symbol
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from models.compiled.form import LoopForm, LoopInputError, Symbols
+from models.compiled.form import LoopForm, LoopInputError, Symbols, drawn
 from models.compiled.graphs import CompiledTransformer, compile_model
 from models.compiled.loop import integers
 from models.components import Block
@@ -176,9 +176,22 @@ class GraphLoop(LoopForm):
             for row, size in enumerate(sizes)
         ]
 
+    def changed(self, given: Any, generator: torch.Generator) -> ComputationGraph:
+        """One leaf of another value."""
+        return with_other_leaf(self.model.to_encoded(given).graphs[0], generator)
+
     def n_steps(self, inputs: Any) -> int:
         """As many as the deepest graph is deep, and one."""
         return int(self.model.to_encoded(inputs).depths.max()) + 1
 
     def _symbols(self, factors: Tensor) -> Symbols:
         return {name: factors[..., index] for index, name in enumerate(FACTORS)}
+
+
+def with_other_leaf(graph: ComputationGraph, generator: torch.Generator) -> ComputationGraph:
+    """The graph with another value of one leaf; both are drawn."""
+    leaves = [index for index, node in enumerate(graph.nodes) if not node.operands]
+    at = leaves[drawn(len(leaves), generator)]
+    node = graph.nodes[at]
+    value = ((node.value or 0) + 1 + drawn(graph.modulus - 1, generator)) % graph.modulus
+    return replace(graph, nodes=(*graph.nodes[:at], replace(node, value=value), *graph.nodes[at + 1 :]))

@@ -20,14 +20,14 @@ names none: the machine has halted. ``c = 32`` halts, and so does running over t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import starmap
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor
 
-from models.compiled.form import LoopInputError, Symbols, listed
+from models.compiled.form import LoopInputError, Symbols, drawn, listed
 from models.compiled.loop import CompiledLoop, LoopContext, nearest_integer, padded
 from models.compiled.wiring import SHARPNESS, Wiring
 
@@ -79,6 +79,30 @@ class Program:
                     f"a line is {line}; allowed are (a, b, c) with cells 0..{n - 1} and a line 0..{HALT - 1}, or "
                     f"{HALT} to halt"
                 )
+
+    @classmethod
+    def parse(cls, text: str) -> Program:
+        """The program of ``"0 1 1; 2 1 32 | 3 5 9"``: lines, and behind the bar the memory.
+
+        Raises:
+            LoopInputError: text of another form; sizes, cells, lines or values that are not allowed.
+
+        Examples:
+            >>> from models.compiled import Program
+            >>> Program.parse("0 1 1; 2 1 32 | 3 5 9").memory
+            (3, 5, 9)
+        """
+        lines, bar, memory = text.partition("|")
+        try:
+            rows = [tuple(map(int, line.split())) for line in lines.split(";") if line.strip()]
+            cells = tuple(map(int, memory.split()))
+        except ValueError:
+            rows, cells, bar = [], (), ""
+        if not bar or any(len(row) != 3 for row in rows):
+            raise LoopInputError(
+                f"got {text[:60]!r}; allowed are lines of three numbers and the memory, such as '0 1 1; 2 1 32 | 3 5 9'"
+            )
+        return cls(cast("tuple[tuple[int, int, int], ...]", tuple(rows)), cells)
 
     def run(self, n_steps: int) -> tuple[int, tuple[int, ...]]:
         """Counter and memory after so many instructions, fewer if it halts."""
@@ -297,6 +321,16 @@ class MachineLoop(CompiledLoop):
             )
             programs.append(Program(lines, tuple(below(41) - 20 for _ in range(n_cells))))
         return programs
+
+    def parse(self, texts: Sequence[str]) -> list[Program]:
+        """As :meth:`Program.parse`."""
+        return [Program.parse(text) for text in texts]
+
+    def changed(self, given: Program, generator: torch.Generator) -> Program:
+        """One cell with another value."""
+        at, other = drawn(len(given.memory), generator), drawn(2 * LARGEST, generator) - LARGEST
+        value = other + (other >= given.memory[at])
+        return replace(given, memory=(*given.memory[:at], value, *given.memory[at + 1 :]))
 
     def n_steps(self, inputs: Any) -> int:
         """64: a program need not halt."""

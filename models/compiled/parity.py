@@ -19,7 +19,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from models.compiled.form import LoopInputError, Symbols
+from models.compiled.form import LoopInputError, Symbols, drawn
 from models.compiled.loop import CompiledLoop, LoopContext, integers, padded
 from models.compiled.wiring import SHARPNESS, Wiring
 
@@ -136,6 +136,11 @@ class ParityLoop(CompiledLoop):
             "".join(map(str, integers(torch.randint(0, 2, (length,), generator=generator))))
             for length in lengths
         ]
+
+    def changed(self, given: str, generator: torch.Generator) -> str:
+        """One bit flipped."""
+        at = drawn(len(given), generator)
+        return f"{given[:at]}{1 - int(given[at])}{given[at + 1 :]}"
 
     def n_steps(self, inputs: Any) -> int:
         """As many as the longest text has bits."""

@@ -13,7 +13,7 @@ Who finds nothing rests at ``@``, which has nothing to copy.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import torch
@@ -154,6 +154,14 @@ class ReachabilityLoop(CompiledLoop):
     def sample(self, n: int, seed: int = 0) -> list[Digraph]:
         """Graphs of 1 to 32 nodes, weights 1."""
         return digraphs.sample(n, seed, heaviest=1)
+
+    def parse(self, texts: Sequence[str]) -> list[Digraph]:
+        """As :meth:`Digraph.parse`."""
+        return [Digraph.parse(text) for text in texts]
+
+    def changed(self, given: Digraph, generator: torch.Generator) -> Digraph:
+        """One edge to another node."""
+        return given.with_other_edge(heads=True, generator=generator)
 
     def n_steps(self, inputs: Any) -> int:
         """As many as the largest graph has nodes."""

@@ -13,7 +13,7 @@ Inside, a distance is the nearness ``255 - distance``: what has no way yet is 0,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import torch
@@ -174,6 +174,14 @@ class ShortestPathsLoop(CompiledLoop):
     def sample(self, n: int, seed: int = 0) -> list[Digraph]:
         """Graphs of 1 to 32 nodes, weights 1 to 7."""
         return digraphs.sample(n, seed, heaviest=HEAVIEST)
+
+    def parse(self, texts: Sequence[str]) -> list[Digraph]:
+        """As :meth:`Digraph.parse`."""
+        return [Digraph.parse(text) for text in texts]
+
+    def changed(self, given: Digraph, generator: torch.Generator) -> Digraph:
+        """One edge of another weight."""
+        return given.with_other_edge(heads=False, generator=generator)
 
     def n_steps(self, inputs: Any) -> int:
         """As many as the largest graph has nodes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
@@ -29,6 +29,23 @@ class CompiledTask:
     def sample(self, n: int, seed: int = 0) -> list[Any]:
         """``n`` random inputs."""
         return self.loop.sample(n, seed)
+
+    def parse(self, texts: Sequence[str]) -> list[Any]:
+        """Inputs of their texts.
+
+        Raises:
+            LoopInputError: text that is no input of this loop.
+        """
+        return self.loop.parse(texts)
+
+    def corrupt(self, inputs: Sequence[Any], seed: int = 0) -> list[Any]:
+        """Every input with one thing changed: a bit, an edge, a weight, a cell, a leaf.
+
+        Raises:
+            LoopInputError: an input in which there is nothing to change.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        return [self.loop.changed(given, generator) for given in inputs]
 
     def tokens(self, inputs: Any) -> list[list[str]]:
         """The text at every position, a list for every row."""

@@ -1,0 +1,1 @@
+"""Any looped model in commands and pages: found by name, run on inputs of its task, and shown by position and step."""

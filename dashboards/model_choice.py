@@ -1,0 +1,41 @@
+"""The choice of a model on every page: models that read graphs, and looped models that the server was started with.
+
+Which kind a page shows is told by its address alone, where `model` is the name of one or the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from analyses.loops.offered import offered
+
+
+def chosen_loop(page: str) -> str | None:
+    """The name of the looped model that this visitor looks at on a page; None for a model of graphs."""
+    kept = f"{page} loop"
+    asked = st.query_params.get("model")
+    if asked is None:
+        return st.session_state.get(kept)
+    st.session_state[kept] = asked if asked in offered() else None
+    return st.session_state[kept]
+
+
+def choose_model(names: Sequence[str], key: str, help: str) -> str:
+    """The box in the sidebar; one of the other kind than `names` leads to its own view of the page.
+
+    names: models of the kind that is shown.
+    """
+    loops = list(offered())
+    others = [name for name in loops if name not in names] if loops and names[0] not in loops else []
+    chosen: str = st.sidebar.selectbox("Model", [*names, *others], key=key, help=help)
+    if chosen in others:
+        leave_for(chosen)
+    return chosen
+
+
+def leave_for(model: str) -> None:
+    """Show the page of another kind of model."""
+    st.query_params.from_dict({"model": model})
+    st.rerun()
