@@ -43,6 +43,14 @@ def untrained(**sizes: Any) -> RecurrentTransformer:
     return model.eval()
 
 
+def numbers(**sizes: Any) -> RecurrentTransformer:
+    """An untrained model that writes numbers, whatever it reads."""
+    model = untrained(modulus=5, n_variables=16, **({"ops": ("ADD", "SUB")} | sizes))
+    with torch.no_grad():
+        model.b_U[model.vocabulary.slice("value")][5:] -= 100.0
+    return model
+
+
 def sampled_graphs(
     ops: list[tuple[str, ...]], nodes: int, leaves: int, operands: int, modulus: int
 ) -> st.SearchStrategy[ComputationGraph]:

@@ -6,6 +6,9 @@ A record names its function by a text, so that nothing heavy is imported for `--
 from analyses.catalogue.ablation import ABLATION
 from analyses.catalogue.attention import ATTENTION
 from analyses.catalogue.attribution import ATTRIBUTION
+from analyses.catalogue.attribution_graph import ATTRIBUTION_GRAPH
+from analyses.catalogue.benchmark_circuits import BENCHMARK_CIRCUITS
+from analyses.catalogue.circuit import CIRCUIT
 from analyses.catalogue.codes import CODES
 from analyses.catalogue.cross_step import CROSS_STEP
 from analyses.catalogue.dynamics import DYNAMICS
@@ -28,6 +31,8 @@ CATALOGUE: tuple[Analysis, ...] = (
     CROSS_STEP,
     ATTRIBUTION,
     ABLATION,
+    CIRCUIT,
+    ATTRIBUTION_GRAPH,
     PROBING,
     PROBE_READING,
     CODES,
@@ -38,5 +43,6 @@ CATALOGUE: tuple[Analysis, ...] = (
     MECHANISM,
     STORY,
     TRAINING_DYNAMICS,
+    BENCHMARK_CIRCUITS,
 )
 """In the order of `recurlens --help` and, where they have a page, of the navigation."""

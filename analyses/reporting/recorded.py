@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from analyses.reporting.parts import Contents, Job, drawing, need_levels, need_states, need_steps
+from analyses.inputs import InputError
+from analyses.reporting.parts import (
+    Contents,
+    Job,
+    NotApplicableError,
+    drawing,
+    need_levels,
+    need_states,
+    need_steps,
+)
 
 if TYPE_CHECKING:
     from analyses.framework.record import Analysis
@@ -24,7 +33,11 @@ def contents(record: Analysis) -> Callable[[RecurrentTransformer, Job], Contents
         NEEDS[section.needs](model)
         graphs: Any = job.graphs(model)
         seed = {"seed": job.seed} if "seed" in record.passes else {}
-        study = record.function(graphs[0] if record.alone else graphs, job.model, **seed)
+        try:
+            study = record.function(graphs[0] if record.alone else graphs, job.model, **seed)
+        except InputError as error:
+            # Of sampled graphs and a model that was loaded: there is nothing to ask it about.
+            raise NotApplicableError(str(error)) from error
         drawings = [
             drawing(f"{record.stem}_{name}", figure, section.drawn_by[name])
             for name, figure in study.figures().items()

@@ -43,11 +43,13 @@ class ValueMetric:
         runs: tuple[Recording, Recording],
         name: str = "logit_diff",
         nodes: Sequence[int | str] | None = None,
+        n_steps: int | None = None,
     ) -> ValueMetric:
         """The metric of the last step of a clean and a corrupt run, for logits of all positions.
 
         nodes: indices or own names; default: those at which the two runs end differently and the clean one with a
             number.
+        n_steps: after how many steps the runs end; default: all of them.
 
         Raises:
             ValueError: an unknown name; a node that is not there; no node; no node with an answer.
@@ -55,22 +57,23 @@ class ValueMetric:
         if name not in smooth_metrics():
             raise ValueError(f"metric {name!r} has no gradient; allowed are {', '.join(smooth_metrics())}")
         clean, corrupt = (run.trajectory for run in runs)
+        n_steps = clean.n_steps if n_steps is None else n_steps
         if nodes is None:
-            chosen = answered(clean, corrupt, clean.n_steps)
+            chosen = answered(clean, corrupt, n_steps)
             if not chosen:
-                raise ValueError(no_answer(clean.n_steps))
+                raise ValueError(no_answer(n_steps))
         else:
             chosen = [_index(node, [known.name for known in runs[0].graph.nodes]) for node in nodes]
             if not chosen:
                 raise ValueError("there are no nodes for the metric to read; allowed is at least one")
-        answer = Answer.of(clean, corrupt, chosen, clean.n_steps)
+        answer = Answer.of(clean, corrupt, chosen, n_steps)
         if name == "logit_diff" and torch.equal(answer.clean, answer.corrupt):
             raise ValueError(
-                f"after {clean.n_steps} steps both runs show the same value at the nodes {chosen}, so that logit_diff "
+                f"after {n_steps} steps both runs show the same value at the nodes {chosen}, so that logit_diff "
                 "is 0 whatever happens; allowed: at least one node at which they differ, or metric 'prob'"
             )
         if not bool(answer.known.any()):
-            raise ValueError(no_answer(clean.n_steps))
+            raise ValueError(no_answer(n_steps))
         return cls(
             name=name,
             nodes=answer.nodes,
