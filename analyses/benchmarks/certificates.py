@@ -165,7 +165,7 @@ def _position(given: Intervention, base: Recording) -> int:
 def tightness(model: RecurrentTransformer, base: Recording, source: Recording) -> tuple[float, float]:
     """Bound over movement of ``resid_mid``, median and largest, at positions that move by more than rounding."""
     layer, step = model.cfg.n_layers - 1, min(2, base.n_steps - 1)
-    prepared = SparseSteps(BaseRun.of(model, base, base.n_steps), "states", Tally()).prepared(step)
+    prepared = SparseSteps(BaseRun.of(model, base, base.n_steps), "states", Tally()).prepared.step(step)
     attention, attn = prepared.attention, model.layers[layer].attn
     n, ratios = len(prepared.resid), list[Tensor]()
     k, v = (source.activation(f"blocks.{layer}.attn.hook_{name}", step) for name in "kv")
@@ -175,7 +175,9 @@ def tightness(model: RecurrentTransformer, base: Recording, source: Recording) -
         moves = attention.moves(at, v[at], weights, key + 1, prepared.certificate.slack)[:, 0]
         bound = prepared.heads @ moves
         many = later * 0 + key
-        z = attention.attend_scaled(attention.q[:, later].transpose(0, 1), later, many, k[many], v[many])
+        z = attention.attend_scaled(
+            attention.q[:, later].transpose(0, 1), later, *(part[many, None] for part in (torch.arange(n), k, v))
+        )
         moved = (z.transpose(0, 1) - attention.z[:, later]).transpose(0, 1).flatten(1)
         moved = torch.linalg.vector_norm(moved @ attn.W_O.flatten(0, 1), dim=-1)
         ratios.append((bound / moved)[moved > 1e-4])

@@ -44,7 +44,7 @@ class Result:
 
 
 @dataclass(frozen=True, eq=False)
-class _Span:
+class Span:
     """Positions ``start`` to ``end`` (exclusive) from ``layer`` on: what of a step has to be computed."""
 
     layer: int
@@ -133,15 +133,15 @@ class BaseRun:
             and all(edit.place.local and edit.place.site.name not in BY_DESTINATION for edit in item.edits)
         )
 
-    def span(self, t: int, item: Item) -> _Span:
+    def span(self, t: int, item: Item) -> Span:
         """What has to be computed of step t for an item."""
         n_pos, n_layers = self.packed.shape[1], self.model.cfg.n_layers
         if not self.model.resumable:
-            return _Span(0, 0, n_pos)
+            return Span(0, 0, n_pos)
         starts = [edit.place.pos or 0 for edit in item.edits]
         if item.entering is not None:
             differs = (item.entering != self.packed[t]).nonzero()
-            return _Span(0, min([int(differs[0]), *starts] if len(differs) else starts), n_pos)
+            return Span(0, min([int(differs[0]), *starts] if len(differs) else starts), n_pos)
         layer = min(max(min(edit.place.layer for edit in item.edits), 0), n_layers - 1)
         # A written pattern may look at keys after its own position, so it needs them all.
         stays = all(
@@ -152,7 +152,7 @@ class BaseRun:
             for edit in item.edits
         )
         ends = [cast(int, edit.place.pos) + 1 for edit in item.edits] if stays else [n_pos]
-        return _Span(layer, min(starts), max(ends))
+        return Span(layer, min(starts), max(ends))
 
 
 def evaluate_items(base: BaseRun, t: int, items: Sequence[Item], tokens: int) -> list[Result]:
@@ -160,8 +160,8 @@ def evaluate_items(base: BaseRun, t: int, items: Sequence[Item], tokens: int) ->
     items = _lifted(base, t, items, tokens)
     spans = [base.span(t, item) for item in items]
     results: dict[int, Result] = {}
-    for batch in _batches(spans, tokens):
-        span = _Span(
+    for batch in batches(spans, tokens):
+        span = Span(
             spans[batch[0]].layer, min(spans[i].start for i in batch), max(spans[i].end for i in batch)
         )
         logits = _run(base, t, [items[i] for i in batch], span)
@@ -190,8 +190,8 @@ def _lifted(base: BaseRun, t: int, items: Sequence[Item], tokens: int) -> list[I
     """
     lifted, indices = list(items), [i for i, item in enumerate(items) if base.liftable(item)]
     places = [items[i].edits[0].place for i in indices]
-    spans = [_Span(place.layer, cast(int, place.pos), cast(int, place.pos) + 1) for place in places]
-    for batch in _batches(spans, tokens):
+    spans = [Span(place.layer, cast(int, place.pos), cast(int, place.pos) + 1) for place in places]
+    for batch in batches(spans, tokens):
         span, chosen = spans[batch[0]], [indices[i] for i in batch]
         name = f"blocks.{span.layer}.hook_resid_post"
         kept = _Kept()
@@ -203,7 +203,7 @@ def _lifted(base: BaseRun, t: int, items: Sequence[Item], tokens: int) -> list[I
     return lifted
 
 
-def _batches(spans: Sequence[_Span], tokens: int) -> Iterator[list[int]]:
+def batches(spans: Sequence[Span], tokens: int) -> Iterator[list[int]]:
     """Indices of spans that run together: of one layer and end, similar starts, ``tokens`` positions at most."""
     order = sorted(range(len(spans)), key=lambda i: (spans[i].layer, spans[i].end, spans[i].start))
     batch: list[int] = []
@@ -221,7 +221,7 @@ def _batches(spans: Sequence[_Span], tokens: int) -> Iterator[list[int]]:
 
 
 def _run(
-    base: BaseRun, t: int, items: Sequence[Item], span: _Span, watch: Sequence[NamedHook] = ()
+    base: BaseRun, t: int, items: Sequence[Item], span: Span, watch: Sequence[NamedHook] = ()
 ) -> Tensor:
     """Logits [row, end - start, d_vocab] of the span; ``watch`` are further hooks, after those that write."""
     model = base.model

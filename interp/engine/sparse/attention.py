@@ -104,11 +104,11 @@ class BaseAttention:
         self,
         q: Float[Tensor, "query head d_head"],
         pos: Int[Tensor, " query"],
-        key: Int[Tensor, " query"],
-        k: Float[Tensor, "query head d_head"],
-        v: Float[Tensor, "query head d_head"],
+        key: Int[Tensor, "query key"],
+        k: Float[Tensor, "query key head d_head"],
+        v: Float[Tensor, "query key head d_head"],
     ) -> Float[Tensor, "query head d_head"]:
-        """z of unscaled queries at ``pos``, each with one key of its own at ``key``."""
+        """z of unscaled queries at ``pos``, each with keys of its own at ``key``."""
         return self.attend_scaled(q * self.scale[pos][:, None, None], pos, key, k, v)
 
     def attend_scaled(
@@ -120,14 +120,14 @@ class BaseAttention:
         return torch.cat([self._attend(*part) for part in parts])
 
     def _attend(self, q: Tensor, pos: Tensor, key: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        q, k, v = (part.transpose(0, 1) for part in (q, k, v))
+        q, k, v = q.transpose(0, 1), k.permute(2, 0, 1, 3), v.permute(2, 0, 1, 3)
         scores = q @ self.k.transpose(-1, -2)
-        rows = torch.arange(len(pos), device=pos.device)
-        scores[:, rows, key] = (q * k).sum(-1)
+        rows = torch.arange(len(pos), device=pos.device)[:, None]
+        scores[:, rows, key] = (q[:, :, None] * k).sum(-1)
         scores += self.offset[:, :, pos].transpose(-1, -2)
         pattern = scores.softmax(-1)
-        z = pattern @ self.v + pattern[:, rows, key][..., None] * (v - self.v[:, key])
-        return z.transpose(0, 1)
+        added = (pattern[:, rows, key][..., None] * (v - self.v[:, key])).sum(2)
+        return (pattern @ self.v + added).transpose(0, 1)
 
     def updated(
         self, query: Tensor, key: Tensor, v: Tensor, before: Tensor, after: Tensor

@@ -31,11 +31,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from interp.engine.sparse.attention import BY_DIFFERENCE, BaseAttention, length
-from interp.engine.sparse.positions import projected
+from interp.engine.sparse.positions import behind_mlp, projected, read_out, with_attention
+from interp.engine.sparse.writes import Writes
 from models.components import Block
 from models.embedding import FactoredUnembed
 from models.norm import LayerNorm, NoNorm, folded
@@ -53,6 +54,7 @@ ROUNDING = 32.0
 class Constants:
     """What a certificate needs of a model's weights, in double precision."""
 
+    model: RecurrentTransformer
     block: Block
     ln_final: LayerNorm | NoNorm
     unembed: FactoredUnembed
@@ -65,11 +67,12 @@ class Constants:
     @classmethod
     def of(cls, model: RecurrentTransformer) -> Constants:
         """The last layer, the readout, and their norms."""
-        block, unembed = _in_double(model.layers[-1]), _in_double(model.unembed)
-        ln_final = _in_double(model.ln_final)
+        model = _in_double(model)
+        block, unembed, ln_final = model.layers[-1], model.unembed, model.ln_final
         readout = folded(ln_final, unembed.W_U)
         read, write = folded(block.ln2, block.mlp.W_in), block.mlp.W_out
         return cls(
+            model=model,
             block=block,
             ln_final=ln_final,
             unembed=unembed,
@@ -88,11 +91,13 @@ class Certificate:
     """What the last layer of one step of the base run allows.
 
     reach: float [pos], how far ``resid_mid`` may move, rounding taken off; negative where nothing may.
+    streams: what was taken off.
     close: a lead of logits below which rounding may decide.
     slack: relative rounding error of an attention weight.
     """
 
     reach: Tensor
+    streams: float
     close: float
     slack: float
 
@@ -123,7 +128,37 @@ class Certificate:
 
         close = _granted(exact, logits)
         reach = _largest(moved, _allowed(model, constants, exact, close), x) - streams
-        return cls(reach.to(resid_mid), 2 * close, slack)
+        return cls(reach.to(resid_mid), streams, 2 * close, slack)
+
+
+@dataclass(frozen=True)
+class Through:
+    """What rounding in a whole step may do, where a change goes through all layers.
+
+    streams: how far it may move ``resid_mid`` of the last layer. close: a lead of logits below which it may decide.
+    """
+
+    streams: float
+    close: float
+
+    @classmethod
+    def of(
+        cls,
+        constants: Constants,
+        entering: Int[Tensor, "pos factor"],
+        resid_mid: Float[Tensor, "pos d_model"],
+        logits: Float[Tensor, "pos d_vocab"],
+    ) -> Through:
+        """From what the base run had, and the whole step in double precision."""
+        model, mid = constants.model, torch.empty(0)
+        resid = model.embed_state(entering[None])[0]
+        for block in model.layers:
+            q, k, v = (projected(block.attn, block.ln1(resid), which) for which in "QKV")
+            z = BaseAttention.of(block.attn, q, k, v).z.transpose(0, 1)
+            mid = with_attention(block, resid, z, Writes([]))
+            resid = behind_mlp(block, mid, Writes([]))
+        streams = _granted(mid, resid_mid) * mid.shape[-1] ** 0.5
+        return cls(streams, 2 * _granted(read_out(model, resid), logits))
 
 
 def _attention_rounding(

@@ -18,14 +18,24 @@ def projected(attn: Attention, normalised: Tensor, which: str) -> Tensor:
     return flat.view(len(normalised), *bias.shape)
 
 
-def behind_attention(block: Block, resid: Tensor, z: Tensor, writes: Writes) -> Tensor:
-    """What leaves a block [row, d_model], from what entered it and z [row, head, d_head]."""
-    attn, mlp = block.attn, block.mlp
+def with_attention(block: Block, resid: Tensor, z: Tensor, writes: Writes) -> Tensor:
+    """What enters a block's MLP [row, d_model], from what entered the block and z [row, head, d_head]."""
+    attn = block.attn
     out = writes("attn_out", torch.addmm(attn.b_O, z.flatten(1), attn.W_O.flatten(0, 1)))
-    resid = writes("resid_mid", resid + out)
+    return writes("resid_mid", resid + out)
+
+
+def behind_mlp(block: Block, resid: Tensor, writes: Writes) -> Tensor:
+    """What leaves a block [row, d_model], from what enters its MLP."""
+    mlp = block.mlp
     pre = writes("mlp_pre", torch.addmm(mlp.b_in, block.ln2(resid), mlp.W_in))
     post = writes("mlp_post", F.relu(pre))
     return writes("resid_post", resid + writes("mlp_out", torch.addmm(mlp.b_out, post, mlp.W_out)))
+
+
+def behind_attention(block: Block, resid: Tensor, z: Tensor, writes: Writes) -> Tensor:
+    """What leaves a block [row, d_model], from what entered it and z [row, head, d_head]."""
+    return behind_mlp(block, with_attention(block, resid, z, writes), writes)
 
 
 def read_out(model: RecurrentTransformer, resid: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """One step of many runs, computed where a certificate does not say that codes stay.
 
-Three kinds of items are told apart, all others are left to :func:`interp.engine.following.evaluate_items`:
+Four kinds of items are told apart, all others are left to :func:`interp.engine.following.evaluate_items`:
 
 unchanged    what is written stands there already
 local        one position, behind the last layer's keys: that position alone is computed
@@ -8,6 +8,9 @@ one key      one position whose keys and values in the last layer change (writte
              there by its own position alone): every later query moves by a bound of
              :mod:`interp.engine.sparse.attention`, and is computed if its certificate
              (:mod:`interp.engine.sparse.certificate`) does not allow that
+codes        a state enters that differs in some codes, and nothing is written: what enters the last MLP is computed
+             from the base run's (:mod:`interp.engine.sparse.codes`), and that MLP and the readout only at positions
+             whose certificate does not allow how far it has moved
 
 What is computed is gathered over all items into one matrix.
 """
@@ -16,15 +19,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from interp.engine.following import BaseRun, Item, Result, evaluate_items
-from interp.engine.sparse.attention import SMALLEST_REST, BaseAttention
-from interp.engine.sparse.certificate import Certificate, Constants
-from interp.engine.sparse.positions import behind_attention, projected, read_out
+from interp.engine.following import BaseRun, Item, Result, batches, evaluate_items
+from interp.engine.sparse.attention import SMALLEST_REST, length
+from interp.engine.sparse.codes import moved_streams
+from interp.engine.sparse.positions import behind_attention, behind_mlp, projected, read_out
+from interp.engine.sparse.prepared import PreparedStep, PreparedSteps
 from interp.engine.sparse.tally import Exactness, Tally
 from interp.engine.sparse.unchanged import unchanged
 from interp.engine.sparse.writes import ENTERING, KEYS, LOCAL, Writes, single_place
@@ -47,6 +52,9 @@ TIE = 2.0**-12
 
 LEAST = 24
 """Items with one changed key that a step must have for its certificate to be worth making."""
+
+LEAST_CODES = 12
+"""The same of items into which other codes enter; they cost more each."""
 
 MOST_HOPELESS = 0.5
 """Share of positions without a certificate beyond which a step is computed densely at once."""
@@ -78,25 +86,13 @@ def certifiable(model: RecurrentTransformer) -> bool:
     return model.resumable and cfg.act_fn == "relu" and plain and model.W_E.device.type == "cpu"
 
 
-@dataclass(frozen=True, eq=False)
-class PreparedStep:
-    """The last layer of a step of the base run, which ``entering`` enters: what is reused of it, what it allows."""
-
-    entering: Tensor
-    resid: Tensor
-    attention: BaseAttention
-    certificate: Certificate
-    heads: Tensor
-
-
 class SparseSteps:
     """Steps of runs that differ from one base run, with what its steps allow remembered."""
 
     def __init__(self, base: BaseRun, exact: Exactness, tally: Tally) -> None:
         self.base, self.exact, self.tally = base, exact, tally
         self.layer = base.model.cfg.n_layers - 1
-        self._constants: Constants | None = None
-        self._now: PreparedStep | None = None
+        self.prepared = PreparedSteps(base)
 
     def evaluate(
         self, t: int, items: Sequence[Item], tokens: int, wanted: Tensor | None
@@ -113,17 +109,24 @@ class SparseSteps:
             else:
                 rest.append(index)
         self.tally.unchanged += len(results)
-        local, keys, dense = self._sorted(items, rest)
+        local, keys, codes, dense = self._sorted(items, rest)
         if local:
             found = self._local(t, items, local)
             results |= found
             dense += self._failed(local, found)
-        if len(keys) < LEAST and not self._is_prepared(t):
+        if len(keys) < LEAST and not self.prepared.has(t):
             dense += keys
         elif keys:
             found = self._keys(t, items, keys, wanted)
             results |= found
             dense += self._failed(keys, found)
+            self._audit(t, items, list(found), results, tokens)
+        if len(codes) < LEAST_CODES and not self.prepared.has(t):
+            dense += codes
+        elif codes:
+            found = self._codes(t, items, codes, tokens, wanted)
+            results |= found
+            dense += self._failed(codes, found)
             self._audit(t, items, list(found), results, tokens)
         evaluated = self._densely(t, [items[index] for index in dense], tokens)
         results |= dict(zip(dense, evaluated, strict=True))
@@ -145,16 +148,21 @@ class SparseSteps:
         none = torch.empty(0, dtype=torch.int64)
         return PointResult(base.packed[t + 1], none, base.logits(t, none))
 
-    def _sorted(self, items: Sequence[Item], among: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
-        """Indices of items that are local, that change one key of the last layer, and of all others."""
+    def _sorted(self, items: Sequence[Item], among: Sequence[int]) -> tuple[list[int], ...]:
+        """Indices of items that are local, that change one key of the last layer, that other codes enter, and of all
+        others.
+        """
         local: list[int] = []
         keys: list[int] = []
+        codes: list[int] = []
         dense: list[int] = []
         for index in among:
             item = items[index]
             place = single_place(item.edits) if item.entering is None else None
             names = {edit.place.site.name for edit in item.edits}
-            if place is not None and place[0] == self.layer and names <= set(LOCAL):
+            if item.entering is not None and not item.edits:
+                codes.append(index)
+            elif place is not None and place[0] == self.layer and names <= set(LOCAL):
                 local.append(index)
             elif place is not None and (
                 (place[0] == self.layer and (names == set(ENTERING) or names <= set(KEYS)))
@@ -163,7 +171,7 @@ class SparseSteps:
                 keys.append(index)
             else:
                 dense.append(index)
-        return local, keys, dense
+        return local, keys, codes, dense
 
     def _behind(self, t: int, layer: int, pos: Tensor, writes: Writes) -> Tensor:
         """What leaves a layer at ``pos`` [item, d_model] when local edits act there."""
@@ -171,16 +179,11 @@ class SparseSteps:
         resid = base.resid_pre(t, layer)[pos]
         z = base.recording.activation(f"blocks.{layer}.attn.hook_z", t)[pos]
         if "q" in writes.names:
-            step = self._attention(t, layer)
+            step = self.prepared.attention(t, layer)
             q = writes("q", projected(block.attn, block.ln1(resid), "Q"))
-            z = step.attend(q, pos, pos, step.k[:, pos].transpose(0, 1), step.v[:, pos].transpose(0, 1))
+            own = (part[:, pos].transpose(0, 1)[:, None] for part in (step.k, step.v))
+            z = step.attend(q, pos, pos[:, None], *own)
         return behind_attention(block, resid, writes("z", z), writes)
-
-    def _attention(self, t: int, layer: int) -> BaseAttention:
-        base, block = self.base, self.base.model.layers[layer]
-        q = projected(block.attn, block.ln1(base.resid_pre(t, layer)), "Q")
-        k, v = (base.recording.activation(f"blocks.{layer}.attn.hook_{name}", t) for name in "kv")
-        return BaseAttention.of(block.attn, q, k, v)
 
     def _local(self, t: int, items: Sequence[Item], chosen: Sequence[int]) -> dict[int, PointResult]:
         base = self.base
@@ -210,7 +213,7 @@ class SparseSteps:
         self, t: int, items: Sequence[Item], chosen: Sequence[int], wanted: Tensor | None
     ) -> dict[int, PointResult]:
         """Those of the items with one changed key whose states are certain."""
-        step = self.prepared(t)
+        step = self.prepared.step(t)
         if bool((step.certificate.reach <= 0).float().mean() > MOST_HOPELESS):
             return {}
         found: dict[int, PointResult] = {}
@@ -222,26 +225,6 @@ class SparseSteps:
             chunk, order = order[:count], order[count:]
             found |= self._chunk(t, step, items, chunk, start, wanted)
         return found
-
-    def _is_prepared(self, t: int) -> bool:
-        return self._now is not None and torch.equal(self._now.entering, self.base.packed[t])
-
-    def prepared(self, t: int) -> PreparedStep:
-        """The last layer of a step, remembered until another state enters one."""
-        base, model = self.base, self.base.model
-        if self._now is None or not self._is_prepared(t):
-            if self._constants is None:
-                self._constants = Constants.of(model)
-            attention = self._attention(t, self.layer)
-            resid = base.resid_pre(t, self.layer)
-            z = attention.z.transpose(0, 1).flatten(1)
-            attn = model.layers[self.layer].attn
-            mid = resid + torch.addmm(attn.b_O, z, attn.W_O.flatten(0, 1))
-            certificate = Certificate.of(model, self._constants, attention, resid, mid, base.logits(t, None))
-            self._now = PreparedStep(
-                base.packed[t], resid, attention, certificate, self._constants.heads.to(mid)
-            )
-        return self._now
 
     def _entering(
         self, t: int, step: PreparedStep, items: Sequence[Item], chunk: Sequence[int], pos: Tensor
@@ -304,25 +287,65 @@ class SparseSteps:
         q = attention.q[:, query[anew] + start].transpose(0, 1).clone()
         scale = attention.scale[pos[row[own]]][:, None, None]
         q[own[anew]] = projected(block.attn, block.ln1(resid[row[own]]), "Q") * scale
-        at_anew = row[anew]
-        z[anew] = attention.attend_scaled(q, query[anew] + start, pos[at_anew], k[at_anew], v[at_anew])
+        own_keys = (part[row[anew], None] for part in (pos, k, v))
+        z[anew] = attention.attend_scaled(q, query[anew] + start, *own_keys)
         logits = read_out(model, behind_attention(block, stream, z, Writes([])))
-        codes = model.vocabulary.pack(model.discretise(logits[None])[0])
-        packed = base.packed[t + 1].repeat(len(chunk), 1)
-        packed[row, query + start] = codes
-        certain = torch.ones(len(chunk), dtype=torch.bool)
-        certain[row[_margin(model, logits) < certificate.close]] = False
-        self.tally.certified += int(certain.sum())
+        found, certain = self._settled(t, chunk, row, query + start, logits, certificate.close)
+        self.tally.certified += len(found)
         self.tally.positions += int((later >= 0)[certain].sum())
         self.tally.computed += int(needed[certain].sum())
         self.tally.compute(t, int(needed[certain].sum()))
-        ends = cast(list[int], cast(Any, needed.sum(1).cumsum(0)).tolist())
+        return found
+
+    def _codes(
+        self, t: int, items: Sequence[Item], chosen: Sequence[int], tokens: int, wanted: Tensor | None
+    ) -> dict[int, PointResult]:
+        """Those of the items that other codes enter whose states are certain."""
+        step, through = self.prepared.step(t), self.prepared.through(t)
+        reach = step.certificate.reach - max(0.0, through.streams - step.certificate.streams)
+        if self.exact == "checked":
+            reach = reach * CHECKED_FACTOR
+        found: dict[int, PointResult] = {}
+        spans = [self.base.span(t, items[index]) for index in chosen]
+        for batch in batches(spans, tokens):
+            start = min(spans[number].start for number in batch)
+            chunk = [chosen[number] for number in batch]
+            entering = torch.stack([cast(Tensor, items[index].entering) for index in chunk])
+            moved = moved_streams(self.base, t, partial(self.prepared.attention, t), entering, start)
+            pos = moved.query + start
+            needed = length(moved.stream - step.mid[pos]) * (1 + INFLATION) >= reach[pos]
+            if wanted is not None:
+                needed |= torch.isin(pos, wanted)
+            row, pos = moved.row[needed], pos[needed]
+            stream = behind_mlp(self.base.model.layers[self.layer], moved.stream[needed], Writes([]))
+            logits = read_out(self.base.model, stream)
+            settled, certain = self._settled(t, chunk, row, pos, logits, through.close)
+            found |= settled
+            behind = [spans[number].end - spans[number].start for number in batch]
+            self.tally.updated += len(settled)
+            self.tally.updated_positions += int(torch.tensor(behind)[certain].sum())
+            self.tally.updated_computed += int(certain[row].sum())
+            self.tally.compute(t, int(torch.tensor(behind)[certain].sum()))
+        return found
+
+    def _settled(
+        self, t: int, chunk: Sequence[int], row: Tensor, pos: Tensor, logits: Tensor, close: float
+    ) -> tuple[dict[int, PointResult], Tensor]:
+        """Results of the items, given logits [point, d_vocab] at their positions in the order of ``row``, where no lead
+        is as ``close`` as that; and for each whether it is so.
+        """
+        base, model = self.base, self.base.model
+        packed = base.packed[t + 1].repeat(len(chunk), 1)
+        packed[row, pos] = model.vocabulary.pack(model.discretise(logits[None])[0])
+        certain = torch.ones(len(chunk), dtype=torch.bool)
+        certain[row[_margin(model, logits) < close]] = False
+        ends = cast(list[int], cast(Any, row.bincount(minlength=len(chunk)).cumsum(0)).tolist())
         found: dict[int, PointResult] = {}
         for number, index in enumerate(chunk):
             if bool(certain[number]):
                 points = slice(ends[number - 1] if number else 0, ends[number])
-                found[index] = PointResult(packed[number], query[points] + start, logits[points])
-        return found
+                found[index] = PointResult(packed[number], pos[points], logits[points])
+        return found, certain
 
     def _audit(
         self,

@@ -20,6 +20,9 @@ class Tally:
         fell_back: those among them that a certificate was tried on: margins below rounding, or a code too close.
         positions: positions behind the changes of the certified steps.
         computed: those among them that were computed.
+        updated: steps that other codes enter, computed by what they change in the base run's attention.
+        updated_positions: positions behind the changes of these.
+        updated_computed: those among them at which the last MLP and the readout were computed.
         audited: certified steps that were computed densely as well (``"checked"`` alone).
         disagreements: audited steps whose states differed.
         by_step: step -> positions computed in it, of certified and dense steps.
@@ -32,6 +35,9 @@ class Tally:
     fell_back: int = 0
     positions: int = 0
     computed: int = 0
+    updated: int = 0
+    updated_positions: int = 0
+    updated_computed: int = 0
     audited: int = 0
     disagreements: int = 0
     by_step: dict[int, int] = field(default_factory=dict[int, int])

@@ -60,7 +60,7 @@ def prepared(model: RecurrentTransformer) -> tuple[BaseRun, BaseAttention, Certi
     """The last layer in step 1 of a run of 9 nodes, and what enters its MLP."""
     base = BaseRun.of(model, record(model, ComputationGraph.sample(9, n_leaves=3, seed=0, **TASK), 3), 3)
     with torch.no_grad():
-        step = SparseSteps(base, "states", Tally()).prepared(1)
+        step = SparseSteps(base, "states", Tally()).prepared.step(1)
     attn = model.layers[-1].attn
     z = step.attention.z.transpose(0, 1).flatten(1)
     return base, step.attention, step.certificate, step.resid + z @ attn.W_O.flatten(0, 1) + attn.b_O
