@@ -103,6 +103,7 @@ def study_ablation(
     at_steps: Sequence[int] | None = None,
     n_steps: int | None = None,
     seed: int = 0,
+    exact: str = "states",
     **spread: Unpack[Spread],
 ) -> AblationStudy:
     """Ablate components of the model of a name or path, one component an item of `analyses.sweeps`.
@@ -126,6 +127,7 @@ def study_ablation(
         "at_steps": None if at_steps is None else list(at_steps),
         "n_steps": n_steps,
         "seed": seed,
+        "exact": exact,
     }
     texts = [str(component) for component in wanted]
     about = {"study": "ablation", "graphs": [graph.to_json() for graph in graphs], **asked}
@@ -146,11 +148,14 @@ def ablation_of(
     at_steps: Sequence[int] | None,
     n_steps: int | None,
     seed: int,
+    exact: str,
 ) -> Ablation:
     """One component."""
     from interp.causal.ablation import ablate
+    from interp.engine.sparse.tally import check_exactness
 
-    return ablate(model, graphs, [component], method, at_steps, n_steps, seed)
+    mode = check_exactness(exact)
+    return ablate(model, graphs, [component], method, at_steps, n_steps, seed, exact=mode)
 
 
 def study_heads(
@@ -163,16 +168,17 @@ def study_heads(
     by_token: bool = False,
     n_steps: int | None = None,
     seed: int = 0,
+    exact: str = "states",
     **spread: Unpack[Spread],
 ) -> AblationStudy | SufficiencyStudy | ByTokenStudy:
     """What `recurlens ablate` asks: with `keep` `study_sufficiency`, with `by_token` `study_by_token`, else
     `study_ablation`, which alone is spread over workers.
     """
     if keep is not None:
-        return study_sufficiency(graphs, keep, method, model, draws, n_steps, seed)
+        return study_sufficiency(graphs, keep, method, model, draws, n_steps, seed, exact)
     if by_token:
-        return study_by_token(graphs, which, method, model, n_steps, seed)
-    return study_ablation(graphs, which, method, model, None, n_steps, seed, **spread)
+        return study_by_token(graphs, which, method, model, n_steps, seed, exact)
+    return study_ablation(graphs, which, method, model, None, n_steps, seed, exact, **spread)
 
 
 def components_of(text: str | None, option: str = "--components") -> list[Component] | None:

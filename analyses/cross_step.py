@@ -146,12 +146,13 @@ def study_cross_step(
     metric: str = "accuracy",
     lag: int | None = None,
     carries: str | None = None,
+    exact: str = "states",
     **spread: Unpack[Spread],
 ) -> CrossStepStudy:
     """The matrix of every pair, with the model of a name or path.
 
     name, layer, head, pos: the site. n_steps: side of the matrices; None: as many steps as the longest of all runs has.
-    metric, lag, carries: as for `interp.cross_step_matrix`. spread: `analyses.sweeps.Spread`.
+    metric, lag, carries, exact: as for `interp.cross_step_matrix`. spread: `analyses.sweeps.Spread`.
 
     Raises:
         InputError: no pair, or a pair, site, metric or backend that cannot be used; with `out`, an interrupted sweep
@@ -165,7 +166,15 @@ def study_cross_step(
     if n_steps is None:
         n_steps = load_model(model).run([graph for pair in pairs for graph in pair]).n_steps
     texts = [text_of_pair(pair) for pair in pairs]
-    options = {"layer": layer, "head": head, "pos": pos, "metric": metric, "lag": lag, "carries": carries}
+    options = {
+        "layer": layer,
+        "head": head,
+        "pos": pos,
+        "metric": metric,
+        "lag": lag,
+        "carries": carries,
+        "exact": exact,
+    }
     asked: dict[str, Any] = {"name": name, "n_steps": n_steps, "options": options}
     about = {"study": "cross-step", **asked}
     task = partial(cross_step_of, **asked)

@@ -137,16 +137,20 @@ def study_sufficiency(
     draws: int,
     n_steps: int | None,
     seed: int,
+    exact: str = "states",
 ) -> SufficiencyStudy:
     """Keep heads of the model of a name or path; as `interp.causal.sufficiency.keep_only`.
 
     Raises InputError for no graph, and for heads, a method or steps that cannot be used.
     """
     from interp.causal.sufficiency import keep_only
+    from interp.engine.sparse.tally import check_exactness
 
     loaded = load_model(model)
     with bad_input():
-        return SufficiencyStudy(model, keep_only(loaded, graphs, heads, method, draws, n_steps, seed))
+        mode = check_exactness(exact)
+        found = keep_only(loaded, graphs, heads, method, draws, n_steps, seed, exact=mode)
+    return SufficiencyStudy(model, found)
 
 
 def study_by_token(
@@ -156,6 +160,7 @@ def study_by_token(
     model: str,
     n_steps: int | None,
     seed: int,
+    exact: str = "states",
 ) -> ByTokenStudy:
     """Heads (None: all) of the model of a name or path; as `interp.causal.by_token.by_token`.
 
@@ -163,8 +168,10 @@ def study_by_token(
     """
     from interp.causal.by_token import by_token
     from interp.causal.sufficiency import all_heads
+    from interp.engine.sparse.tally import check_exactness
 
     loaded = load_model(model)
     wanted = all_heads(loaded) if heads is None else heads
     with bad_input():
-        return ByTokenStudy(model, by_token(loaded, graphs, wanted, method, n_steps, seed))
+        mode = check_exactness(exact)
+        return ByTokenStudy(model, by_token(loaded, graphs, wanted, method, n_steps, seed, mode))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import cached_property, partial, reduce
+from operator import add
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from analyses.framework.pairs import TextPair, text_of_pair
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from analyses.sweeps import Spread
     from interp.causal.patching import PatchSweep
     from interp.engine.sites import Site
+    from interp.engine.sparse.tally import Tally
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
 
@@ -121,6 +123,12 @@ class Patching:
             "half_in": int(np.searchsorted(sizes.cumsum(), total / 2)) + 1 if total > 0 else 0,
         }
 
+    @property
+    def tally(self) -> Tally | None:
+        """What the replay engine computed, of all pairs together; None where a kept sweep does not say."""
+        tallies = [sweep.tally for sweep in self.sweeps if sweep.tally is not None]
+        return reduce(add, tallies) if tallies else None
+
     def to_frame(self) -> pd.DataFrame:
         """`frame`."""
         return self.frame
@@ -146,6 +154,7 @@ class Patching:
             "pairs": pairs,
             "strongest": records(self.strongest.filter(["pair", "patch", "site", "effect", "raw"])),
             "summary": self.summary,
+            "engine": None if self.tally is None else {**asdict(self.tally), "sentence": str(self.tally)},
         }
 
     def table(self) -> Table:
@@ -183,7 +192,7 @@ class Patching:
         return table
 
     def verdict(self) -> str:
-        """Two sentences: the unpatched runs, and how the effects are spread over the patches."""
+        """Three sentences: the unpatched runs, how the effects are spread over the patches, and what was computed."""
         summary = self.summary
         first = self.sweeps[0]
         runs = (
@@ -194,6 +203,7 @@ class Patching:
         return (
             f"{first.direction}: {runs}; of {summary['patches']} patches {summary['above_half']} have an effect of at "
             f"least 0.5, {summary['above_tenth']} of at least 0.1; half of the total lies in {summary['half_in']}."
+            + ("" if self.tally is None else f" {self.tally}.")
         )
 
     def figure(self) -> go.Figure:

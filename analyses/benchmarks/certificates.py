@@ -73,7 +73,9 @@ MODELS: dict[str, Callable[[], RecurrentTransformer]] = {
 @dataclass
 class Row:
     """One model and size. ``skipped``: by steps since the change. ``tightness``: bound over movement, median and
-    largest. ``fell_back``: share of the steps a certificate was tried on and that were computed densely.
+    largest. ``fell_back``: share of the steps a certificate was tried on and that were computed densely. ``shortened``:
+    share of the positions behind changed codes, in the steps that were computed from the base run's, that were left
+    before the last MLP. ``updated``: how many such steps.
     """
 
     model: str
@@ -84,6 +86,8 @@ class Row:
     skipped: list[float]
     tightness: tuple[float, float]
     fell_back: float
+    shortened: float = float("nan")
+    updated: int = 0
 
 
 def drawn(
@@ -123,7 +127,7 @@ def compared(model: RecurrentTransformer, name: str, nodes: int, comparisons: in
     runs = source.trajectory, base.trajectory
     answer = Answer.of(*runs, answered(*runs, n_steps), n_steps)
     gap = _gap(model, (source, base), answer, n_steps) if len(answer.nodes) else 0.0
-    row, tried, fell = Row(name, nodes, 0, 0, 0.0, [], (0.0, 0.0), 0.0), 0, 0
+    row, of_all = Row(name, nodes, 0, 0, 0.0, [], (0.0, 0.0), 0.0), Tally()
     behind, computed = torch.zeros(SINCE), torch.zeros(SINCE)
     for start in starts:
         given = drawn(model, base, source, start, count, seed + start)
@@ -141,11 +145,14 @@ def compared(model: RecurrentTransformer, name: str, nodes: int, comparisons: in
         for since in range(min(SINCE, n_steps - start)):
             behind[since] += row_positions
             computed[since] += tally.by_step.get(start + since, 0)
-        tried += tally.certified + tally.fell_back
-        fell += tally.fell_back
+        of_all += tally
     row.skipped = cast(Any, 1 - computed / behind).tolist()
     row.tightness = tightness(model, base, source)
-    row.fell_back = fell / tried if tried else float("nan")
+    tried = of_all.certified + of_all.updated + of_all.fell_back
+    row.fell_back = of_all.fell_back / tried if tried else float("nan")
+    row.updated = of_all.updated
+    if of_all.updated:
+        row.shortened = 1 - of_all.updated_computed / of_all.updated_positions
     return row
 
 
@@ -176,7 +183,9 @@ def tightness(model: RecurrentTransformer, base: Recording, source: Recording) -
         bound = prepared.heads @ moves
         many = later * 0 + key
         z = attention.attend_scaled(
-            attention.q[:, later].transpose(0, 1), later, *(part[many, None] for part in (torch.arange(n), k, v))
+            attention.q[:, later].transpose(0, 1),
+            later,
+            *(part[many, None] for part in (torch.arange(n), k, v)),
         )
         moved = (z.transpose(0, 1) - attention.z[:, later]).transpose(0, 1).flatten(1)
         moved = torch.linalg.vector_norm(moved @ attn.W_O.flatten(0, 1), dim=-1)
@@ -226,7 +235,7 @@ def main(
     """Compare and print; see the module's text."""
     rows: list[Row] = []
     print(
-        "model                      nodes  compared  differ  effects   fell back  bound/move  largest  skipped by step"
+        "model                      nodes  compared  differ  effects   fell back  bound/move  largest  shortened  skipped by step"
     )
     for name, make in MODELS.items():
         model = make()
@@ -236,7 +245,7 @@ def main(
             shares = " ".join(f"{share:5.1%}" for share in row.skipped)
             print(
                 f"{name:<26} {nodes:5} {row.comparisons:9} {row.differing:7} {row.effect:8.1e} {row.fell_back:10.1%} "
-                f"{row.tightness[0]:11.2f} {row.tightness[1]:8.1f}  {shares}",
+                f"{row.tightness[0]:11.2f} {row.tightness[1]:8.1f} {row.shortened:10.1%}  {shares}",
                 flush=True,
             )
     print(f"{sum(row.comparisons for row in rows)} comparisons, {sum(row.differing for row in rows)} differ")

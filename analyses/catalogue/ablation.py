@@ -8,7 +8,7 @@ from typing import Any
 
 from analyses.ablation import AblationStudy, components_of
 from analyses.framework.record import Analysis, OnLoops
-from analyses.framework.settings import LOOP_FACTOR, LOOP_METRIC, LOOP_SITES, STEPS, SWEEP, Setting, count
+from analyses.framework.settings import EXACT, LOOP_FACTOR, LOOP_METRIC, LOOP_SITES, STEPS, SWEEP, Setting, count
 from analyses.inputs import InputError
 
 MOST_DRAWS = 1000
@@ -52,6 +52,7 @@ ABLATION = Analysis(
         Setting("draws", "With --keep: random sets beside it.", 8, int, least=0, most=MOST_DRAWS),
         Setting("by_token", "What heads are for at every kind of token, instead.", False, bool),
         STEPS,
+        EXACT,
         *SWEEP,
     ),
     graphs=None,

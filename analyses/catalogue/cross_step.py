@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analyses.framework.pairs import pair_source
 from analyses.framework.record import Analysis, OnLoops
-from analyses.framework.settings import CLEAN, CORRUPT, LOOP_FACTOR, PAIRS, STEPS, SWEEP, Setting
+from analyses.framework.settings import CLEAN, CORRUPT, EXACT, LOOP_FACTOR, PAIRS, STEPS, SWEEP, Setting
 from models.bounds import index_of
 
 MOST_LAG = 256
@@ -36,6 +36,7 @@ CROSS_STEP = Analysis(
         ),
         Setting("carries", "What to predict: entering, output or operand:K (-1: the last)."),
         STEPS,
+        EXACT,
         *SWEEP,
     ),
     graphs=None,

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import typer
 
 from analyses.framework.pairs import TextPair, pair_source
 from analyses.framework.record import Analysis, OnLoops
-from analyses.framework.settings import LOOP_FACTOR, PAIRS, STEPS, SWEEP, Setting
+from analyses.framework.settings import EXACT, LOOP_FACTOR, PAIRS, STEPS, SWEEP, Setting
 from analyses.inputs import GraphSource, InputError, load_model
 from analyses.options import GRAPH_SOURCES, only_one
 from analyses.own_metric import OWN, metric_name
 from analyses.patching import DIRECTIONS, TOGETHER, Where
 from interp.causal.metric_records import METRICS
-from interp.engine.sparse.tally import Exactness
 from models.bounds import index_of
 from models.graph_errors import clip
 
@@ -35,13 +34,6 @@ def direction(text: str) -> str:
     """The same text. Raises InputError for what is no direction."""
     if text not in DIRECTIONS:
         raise InputError(f"--direction is {text!r}: it must be one of {', '.join(DIRECTIONS)}.")
-    return text
-
-
-def exactness(text: str) -> str:
-    """The same text. Raises InputError for what is no mode of the replay engine."""
-    if text not in get_args(Exactness):
-        raise InputError(f"--exact is {text!r}: it must be one of {', '.join(get_args(Exactness))}.")
     return text
 
 
@@ -135,12 +127,7 @@ PATCHING = Analysis(
             parse=direction,
         ),
         STEPS,
-        Setting(
-            "exact",
-            f"Which positions are computed: one of {', '.join(get_args(Exactness))} (docs, Speed).",
-            "states",
-            parse=exactness,
-        ),
+        EXACT,
         *SWEEP,
     ),
     graphs=None,

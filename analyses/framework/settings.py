@@ -10,10 +10,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
+from analyses.inputs import InputError
 from analyses.options import (
     MOST_GRAPHS,
     MOST_SETTLED_STEPS,
@@ -23,6 +24,7 @@ from analyses.options import (
     from_to,
     split_names,
 )
+from interp.engine.sparse.tally import Exactness
 from interp.probing.estimators import ESTIMATORS
 from models.bounds import MOST_STEPS
 
@@ -155,6 +157,21 @@ SITES = Setting(
 POSITIONS = Setting("positions", "Tokens: rhs, operands or all.", "rhs")
 PROBE = Setting("kind", f"{', '.join(ESTIMATORS)}, or FILE.py:FUNCTION.", next(iter(ESTIMATORS)))
 JOBS = Setting("jobs", "Workers, each with one thread.", 1, int, least=1, most=MOST_WORKERS)
+
+
+def exactness(text: str) -> str:
+    """The same text. Raises InputError for what is no mode of the replay engine."""
+    if text not in get_args(Exactness):
+        raise InputError(f"--exact is {text!r}: it must be one of {', '.join(get_args(Exactness))}.")
+    return text
+
+
+EXACT = Setting(
+    "exact",
+    f"Which positions are computed: one of {', '.join(get_args(Exactness))} (docs, Speed).",
+    "states",
+    parse=exactness,
+)
 SWEEP = (
     JOBS,
     Setting("backend", "Of joblib: loky, threading, ray or dask.", "loky"),

@@ -30,7 +30,7 @@ from interp.engine.interventions import (
 )
 from interp.engine.replay import Progress, run_interventions
 from interp.engine.sites import Site, resolve
-from interp.engine.sparse.tally import Exactness
+from interp.engine.sparse.tally import Exactness, Tally
 from interp.npz import read_npz, write_npz
 from models.graph import ComputationGraph
 from models.one_line import one_line
@@ -216,6 +216,7 @@ def ablate(
     tokens: int = 4096,
     progress: Progress | None = None,
     exact: Exactness = "states",
+    tally: Tally | None = None,
 ) -> Ablation:
     """Ablate components, each alone: at every step, and at one step at a time.
 
@@ -226,7 +227,7 @@ def ablate(
         n_steps: length of all runs; default: twice the longest unablated run, so that what is lost at any of these
             steps can be computed again.
         seed: of the resampled positions.
-        tokens, exact: as for :func:`interp.run_interventions`. progress: called with (graphs done, graphs).
+        tokens, exact, tally: as for :func:`interp.run_interventions`. progress: called with (graphs done, graphs).
 
     Raises:
         SiteError: a component that the model does not have, or a step beyond the run.
@@ -264,7 +265,7 @@ def ablate(
         right_without += base.sum(1)
         solved_without += base.all(1)
         given = [made(component.site(step), row) for component in wanted for step in conditions]
-        replays = run_interventions(model, recording, given, length, None, tokens, exact=exact)
+        replays = run_interventions(model, recording, given, length, None, tokens, exact=exact, tally=tally)
         truth = recording.encoded.values[0].numpy()
         start = sum(n_nodes[:row])
         for cell, replay in zip(np.ndindex(shape[:2]), replays, strict=True):

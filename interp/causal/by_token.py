@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from interp.causal.ablation import Component, check_method, replacements
 from interp.engine.interventions import Recording, record
 from interp.engine.replay import run_interventions
+from interp.engine.sparse.tally import Exactness
 from interp.mechanism.variances import PLACES
 from interp.synchronous import token_places
 from models.graph import ComputationGraph
@@ -132,10 +133,12 @@ def by_token(
     method: str = "mean",
     n_steps: int | None = None,
     seed: int = 0,
+    exact: Exactness = "states",
 ) -> ByToken:
     """Where heads look from every kind of token, and what breaks without them, over all steps of the graphs' runs.
 
     n_steps: steps that are looked at; default: as many as the deepest graph has levels. seed: of resampled positions.
+    exact: as for :func:`interp.run_interventions`.
 
     Raises:
         SiteError: a head that the model does not have.
@@ -166,7 +169,7 @@ def by_token(
                 attention[number] += is_kind.T @ pattern @ is_kind
                 distance[number] += is_kind.T @ np.einsum("ds,dsk->dk", pattern, at_distance)
             given = [made(head.site(step), row) for head in heads]
-            replays = run_interventions(model, recording, given, step + 1, None)
+            replays = run_interventions(model, recording, given, step + 1, None, exact=exact)
             before = recording.trajectory.states[step + 1, 0]
             for number, replay in enumerate(replays):
                 broken[number] += is_kind.T @ (replay.final != before).numpy().astype(float)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from interp.engine.interventions import Intervention, Recording, record
 from interp.engine.replay import Progress, run_interventions
 from interp.engine.sites import position_of, resolve
-from interp.engine.sparse.tally import Exactness
+from interp.engine.sparse.tally import Exactness, Tally
 from interp.synchronous import token_places
 from models.graph import ComputationGraph
 from models.one_line import one_line
@@ -156,6 +156,7 @@ def damage_cones(
     tokens: int = 4096,
     progress: Progress | None = None,
     exact: Exactness = "states",
+    tally: Tally | None = None,
 ) -> list[DamageCone]:
     """The cone of every intervention, each in a run of its own.
 
@@ -165,7 +166,7 @@ def damage_cones(
         edited: for every intervention the nodes it edits; default: those whose equation its position is part of.
         n_steps: length of the runs; default: the latest onset, as many steps as the graph is deep, and two more, so
             that the whole shadow is seen and a change can heal.
-        tokens, progress, exact: as for :func:`interp.run_interventions`.
+        tokens, progress, exact, tally: as for :func:`interp.run_interventions`.
 
     Raises:
         SiteError: a site that does not exist, a step beyond the run.
@@ -193,7 +194,7 @@ def damage_cones(
     onsets = [_onset(model, given, resolve(given.site, model, encoded).local) for given in interventions]
     length = n_steps or max(onsets, default=0) + max(graph.depths_by_node) + 2
     recording = base if isinstance(base, Recording) else record(model, base, length)
-    replays = run_interventions(model, recording, interventions, length, None, tokens, progress, exact)
+    replays = run_interventions(model, recording, interventions, length, None, tokens, progress, exact, tally)
     return [
         DamageCone(graph, tuple(nodes), onset, replay.changed[onset:].numpy())
         for nodes, onset, replay in zip(edited, onsets, replays, strict=True)

@@ -59,7 +59,7 @@ from interp.causal.stored_pair import read_about
 from interp.engine.interventions import Recording, SetFrom, record
 from interp.engine.replay import Progress, run_interventions
 from interp.engine.sites import Site, resolve, rhs
-from interp.engine.sparse.tally import Exactness
+from interp.engine.sparse.tally import Exactness, Tally
 from interp.npz import read_npz, write_npz
 from models.graph import ComputationGraph
 from models.hook_points import SITES
@@ -276,6 +276,7 @@ def cross_step_matrix(
     tokens: int = 4096,
     progress: Progress | None = None,
     exact: Exactness = "states",
+    tally: Tally | None = None,
 ) -> CrossStep:
     """Measure S over all pairs of steps, and predict it.
 
@@ -287,7 +288,7 @@ def cross_step_matrix(
         lag: read the metric this many steps after step j (0: in step j's own output); None: at the end of the run.
         n_steps: steps i and j are taken from; default: as many as the longer of the two runs has.
         carries: one of :data:`interp.causal.cross_step_prediction.CARRIES`; default as the site's name says.
-        tokens, progress, exact: as for :func:`interp.run_interventions`.
+        tokens, progress, exact, tally: as for :func:`interp.run_interventions`.
 
     Raises:
         SiteError: a site that does not exist. PatchingError: texts of different length.
@@ -324,7 +325,7 @@ def cross_step_matrix(
     for site in sites:
         resolve(site, model, runs[0].encoded)
     answer = Answer.true(runs[0].trajectory, runs[1].trajectory, nodes, count)
-    raw = _measured(model, runs, sites, answer, metric, lag, count, tokens, progress, exact)
+    raw = _measured(model, runs, sites, answer, metric, lag, count, tokens, progress, exact, tally)
     ends = [
         measure(metric, next(run_interventions(model, run, [()], count, _logits_at(metric))), answer)
         for run in runs
@@ -363,6 +364,7 @@ def _measured(
     tokens: int,
     progress: Progress | None,
     exact: Exactness,
+    tally: Tally | None,
 ) -> NDArray[np.float64]:
     source, base = runs
     raw = np.empty((count, count))
@@ -372,7 +374,9 @@ def _measured(
         cells = [(i, j) for j in columns for i in range(count)]
         patches = [[SetFrom(replace(site, step=j), source, i) for site in sites] for i, j in cells]
         length = count if lag is None else columns[0] + lag + 1
-        replays = run_interventions(model, base, patches, length, _logits_at(metric), tokens, exact=exact)
+        replays = run_interventions(
+            model, base, patches, length, _logits_at(metric), tokens, exact=exact, tally=tally
+        )
         for done, (cell, replay) in enumerate(zip(cells, replays, strict=True), start=1):
             raw[cell] = measure(metric, replay, answer)
             if progress is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -57,6 +57,7 @@ class PatchSweep:
         nodes: the nodes the metric reads, in text order.
         n_steps: length of all runs.
         seconds: wall-clock of the sweep.
+        tally: what of it was computed; None in a sweep that was saved by an earlier version.
     """
 
     sites: tuple[Site, ...]
@@ -70,6 +71,7 @@ class PatchSweep:
     corrupt_graph: ComputationGraph
     n_steps: int
     seconds: float
+    tally: Tally | None = None
 
     @property
     def normalised(self) -> NDArray[np.float64]:
@@ -141,6 +143,7 @@ class PatchSweep:
             "sites": [site.to_dict() for site in self.sites],
             **{name: getattr(self, name) for name in ("clean", "corrupt", "metric", "direction", "nodes")},
             **{name: getattr(self, name) for name in ("n_steps", "seconds")},
+            "tally": None if self.tally is None else asdict(self.tally),
             "clean_graph": self.clean_graph.to_json(),
             "corrupt_graph": self.corrupt_graph.to_json(),
         }
@@ -151,7 +154,8 @@ class PatchSweep:
         """The inverse of :meth:`save`: the same ``path`` names the same file."""
         arrays = read_npz(path)
         about = read_about(arrays)
-        return cls(raw=arrays["raw"], **about)
+        tally = about.pop("tally", None)
+        return cls(raw=arrays["raw"], tally=None if tally is None else Tally.of(tally), **about)
 
 
 def patch_sweep(
@@ -203,7 +207,7 @@ def patch_sweep(
     if asks and not bool(answer.known.any()):
         raise PatchingError(no_answer(steps))
     base, source = (runs[1], runs[0]) if direction == "denoise" else runs
-    begin = time.perf_counter()
+    begin, tally = time.perf_counter(), Tally() if tally is None else tally
     ends = [measure(metric, next(run_interventions(model, run, [()], steps)), answer) for run in runs]
     replays = run_interventions(
         model,
@@ -227,6 +231,7 @@ def patch_sweep(
         corrupt_graph=runs[1].graph,
         n_steps=steps,
         seconds=time.perf_counter() - begin,
+        tally=tally,
     )
 
 

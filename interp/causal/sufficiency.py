@@ -30,6 +30,7 @@ from interp.causal.ablation import (
 from interp.engine.interventions import record
 from interp.engine.replay import Progress, run_interventions
 from interp.engine.sites import resolve
+from interp.engine.sparse.tally import Exactness
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
@@ -130,6 +131,7 @@ def keep_only(
     seed: int = 0,
     tokens: int = 4096,
     progress: Progress | None = None,
+    exact: Exactness = "states",
 ) -> Sufficiency:
     """Keep a set of heads, and for control random sets of its size; replace all others at every step.
 
@@ -138,7 +140,7 @@ def keep_only(
         draws: random sets; none are drawn where there is only one set of that size.
         n_steps: length of all runs; default: :func:`interp.causal.ablation.enough_steps`.
         seed: of the random sets, and of resampled positions.
-        tokens: as for :func:`interp.run_interventions`. progress: called with (graphs done, graphs).
+        tokens, exact: as for :func:`interp.run_interventions`. progress: called with (graphs done, graphs).
 
     Raises:
         SiteError: a head that the model does not have. ValueError: no graph, an MLP, an unknown method.
@@ -167,7 +169,8 @@ def keep_only(
         given = [
             [one for head in every if head not in own for one in made(head.site(None), row)] for own in sets
         ]
-        for cell, replay in enumerate(run_interventions(model, recording, given, length, None, tokens)):
+        replays = run_interventions(model, recording, given, length, None, tokens, exact=exact)
+        for cell, replay in enumerate(replays):
             nodes[cell, row] = float((replay.values[-1] == truth).float().mean())
         if progress is not None:
             progress(row + 1, len(graphs))

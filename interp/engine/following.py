@@ -220,9 +220,7 @@ def batches(spans: Sequence[Span], tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _run(
-    base: BaseRun, t: int, items: Sequence[Item], span: Span, watch: Sequence[NamedHook] = ()
-) -> Tensor:
+def _run(base: BaseRun, t: int, items: Sequence[Item], span: Span, watch: Sequence[NamedHook] = ()) -> Tensor:
     """Logits [row, end - start, d_vocab] of the span; ``watch`` are further hooks, after those that write."""
     model = base.model
     edits = [item.edits for item in items]

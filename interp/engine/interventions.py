@@ -358,13 +358,13 @@ def _value(
     given: Intervention, place: Place, step: int, model: RecurrentTransformer, encoded: EncodedGraphs
 ) -> Tensor:
     n_pos, vocabulary = encoded.factors.shape[1], model.vocabulary
-    shape = shape_of(place, model, n_pos)
     whole = place.site.name in BY_DESTINATION
     if isinstance(given, SetCode):
-        return torch.tensor(_symbol(given, vocabulary)).expand(shape)
+        return torch.tensor(_symbol(given, vocabulary)).expand(shape_of(place, model, n_pos))
     if isinstance(given, ZeroAblate):
-        return torch.zeros(shape)
+        return torch.zeros(shape_of(place, model, n_pos))
     if isinstance(given, SetValue):
+        shape = shape_of(place, model, n_pos)
         value = torch.as_tensor(given.value)
         try:
             return value.expand(shape)
@@ -390,7 +390,7 @@ def _value(
         mean = torch.stack([at(t, everywhere, vocabulary).mean(-2 if whole else 0) for t in taken]).mean(0)
         if place.pos is None:
             mean = mean.unsqueeze(-2 if whole else 0)
-        return mean.expand(shape)
+        return mean.expand(shape_of(place, model, n_pos))
     generator = torch.Generator().manual_seed(given.seed)
     count = n_pos if place.pos is None else 1
     drawn = torch.randint(taken[0].shape[1 if whole else 0], (count,), generator=generator)

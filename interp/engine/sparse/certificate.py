@@ -35,7 +35,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from interp.engine.sparse.attention import BY_DIFFERENCE, BaseAttention, length
-from interp.engine.sparse.positions import behind_mlp, projected, read_out, with_attention
+from interp.engine.sparse.positions import (
+    behind_attention,
+    behind_mlp,
+    projected,
+    read_out,
+    with_attention,
+)
 from interp.engine.sparse.writes import Writes
 from models.components import Block
 from models.embedding import FactoredUnembed
@@ -145,38 +151,52 @@ class Through:
     def of(
         cls,
         constants: Constants,
+        attention: BaseAttention,
         entering: Int[Tensor, "pos factor"],
         resid_mid: Float[Tensor, "pos d_model"],
         logits: Float[Tensor, "pos d_vocab"],
     ) -> Through:
-        """From what the base run had, and the whole step in double precision."""
-        model, mid = constants.model, torch.empty(0)
+        """From what the base run had, and the whole step in double precision; seen at :data:`SAMPLE` queries."""
+        model, sample = constants.model, _sample(len(resid_mid))
         resid = model.embed_state(entering[None])[0]
-        for block in model.layers:
+        for block in model.layers[:-1]:
             q, k, v = (projected(block.attn, block.ln1(resid), which) for which in "QKV")
             z = BaseAttention.of(block.attn, q, k, v).z.transpose(0, 1)
-            mid = with_attention(block, resid, z, Writes([]))
-            resid = behind_mlp(block, mid, Writes([]))
-        streams = _granted(mid, resid_mid) * mid.shape[-1] ** 0.5
-        return cls(streams, 2 * _granted(read_out(model, resid), logits))
+            resid = behind_attention(block, resid, z, Writes([]))
+        mid = _attended(constants.block, attention, resid, sample)[1]
+        exact = read_out(model, behind_mlp(constants.block, mid, Writes([])))
+        streams = _granted(mid, resid_mid[sample]) * mid.shape[-1] ** 0.5
+        return cls(streams, 2 * _granted(exact, logits[sample]))
 
 
 def _attention_rounding(
     block: Block, attention: BaseAttention, resid_pre: Tensor, resid_mid: Tensor
 ) -> tuple[float, float]:
     """What is granted to the logarithm of an attention weight, and to ``resid_mid``; seen at :data:`SAMPLE` queries."""
-    sample = torch.arange(0, len(resid_pre), -(-len(resid_pre) // SAMPLE))
-    stream = _double(resid_pre)
-    normalised = block.ln1(stream)
-    q, k, v = (projected(block.attn, normalised, which).transpose(0, 1) for which in "QKV")
-    q = q[:, sample] * _double(attention.scale[sample])[:, None]
-    scores = k @ q.transpose(-1, -2)
+    sample = _sample(len(resid_pre))
+    scores, mid = _attended(block, attention, _double(resid_pre), sample)
     computed = attention.k @ attention.q[:, sample].transpose(-1, -2)
-    pattern = (scores + _double(attention.offset[:, :, sample])).softmax(1)
-    z = (pattern.transpose(-1, -2) @ v).transpose(0, 1).flatten(1)
-    mid = stream[sample] + torch.addmm(block.attn.b_O, z, block.attn.W_O.flatten(0, 1))
     # A weight is off by what its score and the log-sum-exp of its query are off, which is no more.
     return 2 * _granted(scores, computed), _granted(mid, resid_mid[sample]) * mid.shape[-1] ** 0.5
+
+
+def _sample(n: int) -> Tensor:
+    return torch.arange(0, n, -(-n // SAMPLE))
+
+
+def _attended(
+    block: Block, attention: BaseAttention, stream: Tensor, sample: Tensor
+) -> tuple[Tensor, Tensor]:
+    """In double precision, scores [head, key, query] without what is added to them, and ``resid_mid`` [query, d_model],
+    of the queries in the sample.
+    """
+    normalised = block.ln1(stream)
+    k, v = (projected(block.attn, normalised, which).transpose(0, 1) for which in "KV")
+    q = projected(block.attn, normalised[sample], "Q").transpose(0, 1)
+    scores = k @ (q * _double(attention.scale[sample])[:, None]).transpose(-1, -2)
+    pattern = (scores + _double(attention.offset[:, :, sample])).softmax(1)
+    z = (pattern.transpose(-1, -2) @ v).transpose(0, 1)
+    return scores, with_attention(block, stream[sample], z, Writes([]))
 
 
 def _granted(exact: Tensor, computed: Tensor) -> float:

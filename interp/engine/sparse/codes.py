@@ -121,14 +121,16 @@ def _anew(
     attention: BaseAttention, q: Tensor, k: Tensor, v: Tensor, active: Tensor, start: int
 ) -> tuple[Tensor, Tensor]:
     """The same, by attending to all keys."""
-    items, later = active.shape
+    items = len(active)
 
     def put(of_base: Tensor, new: Tensor, since: int) -> Tensor:
         whole = of_base[:, since:].transpose(0, 1).expand(items, -1, -1, -1).clone()
         whole[:, start - since :][active] = new
         return whole.transpose(1, 2)
 
-    mask = attention.offset[:, :, start:].transpose(-1, -2)[None].contiguous()  # else no fused kernel takes it
+    mask = (
+        attention.offset[:, :, start:].transpose(-1, -2)[None].contiguous()
+    )  # else no fused kernel takes it
     z = F.scaled_dot_product_attention(
         put(attention.q, q, start), put(attention.k, k, 0), put(attention.v, v, 0), attn_mask=mask, scale=1.0
     )

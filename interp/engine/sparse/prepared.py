@@ -44,6 +44,10 @@ class PreparedSteps:
         """Whether the step is prepared."""
         return self._now is not None and torch.equal(self._now.entering, self.base.packed[t])
 
+    def has_through(self, t: int) -> bool:
+        """Whether it is prepared, the rounding of the whole step too."""
+        return self.has(t) and self._now is not None and self._now.through is not None
+
     @property
     def constants(self) -> Constants:
         """Of the model."""
@@ -68,7 +72,7 @@ class PreparedSteps:
         if step.through is None:
             entering = self.base.model.vocabulary.unpack(step.entering)
             logits = self.base.logits(t, None)
-            step.through = Through.of(self.constants, entering, step.mid, logits)
+            step.through = Through.of(self.constants, step.attention, entering, step.mid, logits)
         return step.through
 
     def attention(self, t: int, layer: int) -> BaseAttention:

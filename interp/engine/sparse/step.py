@@ -121,7 +121,7 @@ class SparseSteps:
             results |= found
             dense += self._failed(keys, found)
             self._audit(t, items, list(found), results, tokens)
-        if len(codes) < LEAST_CODES and not self.prepared.has(t):
+        if len(codes) < LEAST_CODES and not self.prepared.has_through(t):
             dense += codes
         elif codes:
             found = self._codes(t, items, codes, tokens, wanted)
@@ -140,6 +140,7 @@ class SparseSteps:
     def _densely(self, t: int, items: Sequence[Item], tokens: int) -> list[Result]:
         self.tally.dense += len(items)
         for span in (self.base.span(t, item) for item in items):
+            self.tally.dense_positions += span.end - span.start
             self.tally.compute(t, span.end - span.start)
         return evaluate_items(self.base, t, items, tokens)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
 
 Exactness = Literal["states", "dense", "checked"]
 
@@ -17,7 +19,8 @@ class Tally:
         unchanged: steps in which what was written stood there already, so that nothing was computed.
         certified: steps that were computed where they can change.
         dense: steps that were computed at every position behind the change.
-        fell_back: those among them that a certificate was tried on: margins below rounding, or a code too close.
+        dense_positions: positions behind the changes of the dense steps.
+        fell_back: those of the dense steps whose certificate failed: margins below rounding, or a code too close.
         positions: positions behind the changes of the certified steps.
         computed: those among them that were computed.
         updated: steps that other codes enter, computed by what they change in the base run's attention.
@@ -32,6 +35,7 @@ class Tally:
     unchanged: int = 0
     certified: int = 0
     dense: int = 0
+    dense_positions: int = 0
     fell_back: int = 0
     positions: int = 0
     computed: int = 0
@@ -51,14 +55,40 @@ class Tally:
         """Share of the positions behind the changes that were not computed; nan where there were none."""
         return 1 - self.computed / self.positions if self.positions else float("nan")
 
+    @classmethod
+    def of(cls, counts: Mapping[str, Any]) -> Tally:
+        """From what `dataclasses.asdict` made of one, also by way of JSON, whose keys are text."""
+        given: dict[str, Any] = {**counts, "by_step": {int(step): n for step, n in counts["by_step"].items()}}
+        return cls(**given)
+
+    @property
+    def steps(self) -> int:
+        """Steps that were evaluated."""
+        return self.unchanged + self.certified + self.updated + self.dense
+
+    def __add__(self, other: Tally) -> Tally:
+        """Both together; the mode is the first's."""
+        counts = {one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)[1:-1]}
+        by_step = Counter(self.by_step)
+        by_step.update(other.by_step)
+        return Tally(self.exact, **counts, by_step=dict(by_step))
+
     def __str__(self) -> str:
-        """One line for people."""
-        steps = self.unchanged + self.certified + self.dense
-        text = (
-            f"exact={self.exact}: {steps} steps, {self.unchanged} unchanged, {self.certified} certified "
-            f"(at {self.computed} of {self.positions} positions), {self.dense} dense ({self.fell_back} fell back)"
+        """One sentence for people."""
+        text = f"exact={self.exact}: {self.steps} steps were followed"
+        if self.steps:
+            behind = max(1, self.positions + self.updated_positions + self.dense_positions)
+            skipped = (self.positions - self.computed) / behind
+            shortened = (self.updated_positions - self.updated_computed) / behind
+            text += (
+                f", {self.unchanged / self.steps:.1%} of them unchanged; of the positions behind the other changes "
+                f"{skipped:.1%} were skipped and {shortened:.1%} left before the last MLP; "
+                f"{self.dense / self.steps:.1%} of the steps were dense, {self.fell_back / self.steps:.1%} because a "
+                "certificate failed"
+            )
+        return text + (
+            f"; {self.disagreements} of {self.audited} audited steps differ" if self.audited else ""
         )
-        return text + (f", {self.disagreements} of {self.audited} audited differ" if self.audited else "")
 
 
 def check_exactness(exact: str) -> Exactness:

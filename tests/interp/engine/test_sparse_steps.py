@@ -1,6 +1,8 @@
 """Sparse steps: bounds hold, states are those of dense steps, and what is skipped is skipped."""
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, cast
 
 import pytest
@@ -19,10 +21,11 @@ from interp.engine.interventions import (
     ZeroAblate,
     record,
 )
-from interp.engine.replay import Replay, run_interventions
+from interp.engine.replay import Given, Replay, run_interventions
 from interp.engine.sites import Site
 from interp.engine.sparse.attention import BaseAttention
 from interp.engine.sparse.certificate import Certificate
+from interp.engine.sparse.codes import moved_streams
 from interp.engine.sparse.positions import projected, read_out
 from interp.engine.sparse.step import SparseSteps
 from interp.engine.sparse.tally import Tally
@@ -246,3 +249,62 @@ def test_the_benchmark_counts_no_difference() -> None:
     assert row.differing == 0
     assert row.skipped[0] > 0.5
     assert [trace.name for trace in cast(Any, figure([row], 8)).data] == ["compiled"]
+
+
+def changed_codes(model: RecurrentTransformer, n_steps: int) -> tuple[ComputationGraph, list[Given]]:
+    """One code, several, and the whole state changed, at every step; enough for a certificate to be worth making."""
+    vocabulary = model.vocabulary
+    task = {"modulus": vocabulary.modulus, "n_variables": vocabulary.n_variables, "ops": vocabulary.ops}
+    graph = ComputationGraph.sample(12, n_leaves=4, seed=2, **task)
+    other = record(model, ComputationGraph.sample(12, n_leaves=4, seed=2, **task), n_steps)
+    given: list[Given] = []
+    for step in range(n_steps):
+        values = [SetCode(step, f"rhs:{node}", "value", value) for node in range(12) for value in (0, 1, 3)]
+        given += values
+        given += [[one, two] for one, two in zip(values, values[7:], strict=False)]
+        given.append([SetCode(step, pos, "value", 2) for pos in range(1, 30)])
+        given.append(SetFrom(Site("state", step), other, (step + 1) % n_steps))
+    return graph, given
+
+
+@pytest.mark.parametrize("name", [*MODELS, "compiled", "discrete-corrected"])
+def test_states_that_differ_in_codes_are_followed_as_dense_steps_follow_them(name: str) -> None:
+    model = MODELS[name]() if name in MODELS else load(name)
+    graph, given = changed_codes(model, 3)
+    tally = Tally()
+    sparse = run_interventions(model, graph, given, 3, tally=tally)
+    for ours, dense in zip(sparse, run_interventions(model, graph, given, 3, exact="dense"), strict=True):
+        assert torch.equal(ours.states, dense.states)
+        torch.testing.assert_close(ours.logits, dense.logits, rtol=1e-4, atol=1e-3)
+    assert tally.updated > 30
+    assert tally.updated_computed < tally.updated_positions
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_enters_the_last_mlp_is_that_of_a_whole_step(name: str) -> None:
+    """Few and many changed codes, so that queries are updated in some and attend anew in others."""
+    model = MODELS[name]().double()
+    base, _, _, _ = prepared(model)
+    steps, n, last = SparseSteps(base, "states", Tally()), base.packed.shape[1], len(model.layers) - 1
+    entering = base.packed[1].repeat(3, 1)
+    for row, count in enumerate((1, 3, n - 4)):
+        entering[row, 4 : 4 + count] = base.packed[1, :count]
+    with torch.no_grad():
+        moved = moved_streams(base, 1, lambda layer: steps.prepared.attention(1, layer), entering, 4)
+        _, cache = model.at_step(0).run_with_cache(entering)
+    whole = cache[f"blocks.{last}.hook_resid_mid"]
+    torch.testing.assert_close(moved.stream, whole[moved.row, moved.query + 4])
+    unmoved = torch.ones(3, n, dtype=torch.bool)
+    unmoved[moved.row, moved.query + 4] = False
+    torch.testing.assert_close(whole[unmoved], steps.prepared.step(1).mid.expand(3, -1, -1)[unmoved])
+
+
+def test_tallies_add_up_and_read_as_a_sentence() -> None:
+    one = Tally("states", unchanged=1, certified=2, positions=10, computed=2, by_step={0: 2})
+    other = Tally("states", dense=1, dense_positions=6, fell_back=1, by_step={0: 4, 1: 2})
+    both = one + other
+    assert (both.steps, both.by_step) == (4, {0: 6, 1: 2})
+    assert "50.0% were skipped" in str(both)
+    assert "25.0% of the steps were dense, 25.0% because a certificate failed" in str(both)
+    assert Tally.of(json.loads(json.dumps(asdict(both)))) == both
+    assert str(Tally()) == "exact=states: 0 steps were followed"
