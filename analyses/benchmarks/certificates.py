@@ -235,7 +235,8 @@ def main(
     """Compare and print; see the module's text."""
     rows: list[Row] = []
     print(
-        "model                      nodes  compared  differ  effects   fell back  bound/move  largest  shortened  skipped by step"
+        "model                      nodes  compared  differ  effects   fell back  bound/move  largest  shortened  "
+        "skipped by step"
     )
     for name, make in MODELS.items():
         model = make()
