@@ -28,9 +28,9 @@ PATCHES, CODES, MANY = "patches of z", "changed codes", "a fifth of the values"
 
 OTHERS: list[tuple[str, str, str, tuple[float, ...]]] = [
     ("interp.engine.sparse.step", "LEAST", PATCHES, (6, 96)),
-    ("interp.engine.sparse.step", "LEAST_CODES", CODES, (1, 24, 48)),
-    ("interp.engine.sparse.step", "LEAST_CODES", MANY, (1,)),
-    ("interp.engine.sparse.codes", "FEW", CODES, (1 / 32, 1 / 2)),
+    ("interp.engine.sparse.step", "LEAST_OTHERS", CODES, (1, 24, 48)),
+    ("interp.engine.sparse.step", "LEAST_OTHERS", MANY, (1,)),
+    ("interp.engine.sparse.updates", "FEW", CODES, (1 / 32, 1 / 2)),
     ("interp.engine.following", "WASTE", CODES, (0.1, 0.6)),
     ("interp.engine.sparse.step", "FLOATS", PATCHES, (2**18, 2**22)),
     ("interp.engine.sparse.step", "MOST_HOPELESS", PATCHES, (0.1, 0.9)),
@@ -46,9 +46,10 @@ def work(model: RecurrentTransformer, nodes: int) -> dict[str, list[Job]]:
     """The three jobs."""
     case = Case(model, nodes, 0, 1)
     patches = [SetFrom(site, case.source) for site in case.sites["z"][::8]]
+    made = jobs(model, nodes)
     return {
         PATCHES: [(case.base, patches, case.n_steps)],
-        **{name: jobs(model, nodes)[name] for name in (CODES, MANY)},
+        **{name: made[name] for name in (CODES, MANY)},
     }
 
 

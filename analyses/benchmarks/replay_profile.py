@@ -35,7 +35,7 @@ PARTS = {
     "rounding of whole steps": ("prepared.py", "through"),
     "one changed key": ("step.py", "_chunk"),
     "changed at its position alone": ("step.py", "_local"),
-    "other codes": ("codes.py", "moved_streams"),
+    "other codes, several places": ("step.py", "_others"),
     "dense steps": ("following.py", "evaluate_items"),
     "base runs and recording": ("interventions.py", "keep"),
     "metric": ("metrics.py", "measure"),

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from interp.engine.sparse.writes import Writes
+from interp.engine.sparse.writes import Write
 from models.components import Attention, Block
 from models.recurrent import RecurrentTransformer
 
@@ -18,14 +18,14 @@ def projected(attn: Attention, normalised: Tensor, which: str) -> Tensor:
     return flat.view(len(normalised), *bias.shape)
 
 
-def with_attention(block: Block, resid: Tensor, z: Tensor, writes: Writes) -> Tensor:
+def with_attention(block: Block, resid: Tensor, z: Tensor, writes: Write) -> Tensor:
     """What enters a block's MLP [row, d_model], from what entered the block and z [row, head, d_head]."""
     attn = block.attn
     out = writes("attn_out", torch.addmm(attn.b_O, z.flatten(1), attn.W_O.flatten(0, 1)))
     return writes("resid_mid", resid + out)
 
 
-def behind_mlp(block: Block, resid: Tensor, writes: Writes) -> Tensor:
+def behind_mlp(block: Block, resid: Tensor, writes: Write) -> Tensor:
     """What leaves a block [row, d_model], from what enters its MLP."""
     mlp = block.mlp
     pre = writes("mlp_pre", torch.addmm(mlp.b_in, block.ln2(resid), mlp.W_in))
@@ -33,7 +33,7 @@ def behind_mlp(block: Block, resid: Tensor, writes: Writes) -> Tensor:
     return writes("resid_post", resid + writes("mlp_out", torch.addmm(mlp.b_out, post, mlp.W_out)))
 
 
-def behind_attention(block: Block, resid: Tensor, z: Tensor, writes: Writes) -> Tensor:
+def behind_attention(block: Block, resid: Tensor, z: Tensor, writes: Write) -> Tensor:
     """What leaves a block [row, d_model], from what entered it and z [row, head, d_head]."""
     return behind_mlp(block, with_attention(block, resid, z, writes), writes)
 

@@ -1,6 +1,7 @@
 """One step of many runs, computed where a certificate does not say that codes stay.
 
-Four kinds of items are told apart, all others are left to :func:`interp.engine.following.evaluate_items`:
+Four kinds of items are told apart, what is none of them (patterns
+and scores written, for one) is left to :func:`interp.engine.following.evaluate_items`:
 
 unchanged    what is written stands there already
 local        one position, behind the last layer's keys: that position alone is computed
@@ -8,8 +9,8 @@ one key      one position whose keys and values in the last layer change (writte
              there by its own position alone): every later query moves by a bound of
              :mod:`interp.engine.sparse.attention`, and is computed if its certificate
              (:mod:`interp.engine.sparse.certificate`) does not allow that
-codes        a state enters that differs in some codes, and nothing is written: what enters the last MLP is computed
-             from the base run's (:mod:`interp.engine.sparse.codes`), and that MLP and the readout only at positions
+others       other codes enter, or several positions or sites are written: what enters the last MLP is computed from
+             the base run's (:mod:`interp.engine.sparse.updates`), and that MLP and the readout only at positions
              whose certificate does not allow how far it has moved
 
 What is computed is gathered over all items into one matrix.
@@ -27,12 +28,21 @@ from torch import Tensor
 
 from interp.engine.following import BaseRun, Item, Result, batches, evaluate_items
 from interp.engine.sparse.attention import SMALLEST_REST, length
-from interp.engine.sparse.codes import moved_streams
 from interp.engine.sparse.positions import behind_attention, behind_mlp, projected, read_out
 from interp.engine.sparse.prepared import PreparedStep, PreparedSteps
 from interp.engine.sparse.tally import Exactness, Tally
 from interp.engine.sparse.unchanged import unchanged
-from interp.engine.sparse.writes import ENTERING, KEYS, LOCAL, Writes, single_place
+from interp.engine.sparse.updates import moved_streams
+from interp.engine.sparse.writes import (
+    AFTER_ATTENTION,
+    BEFORE_ATTENTION,
+    ENTERING,
+    KEYS,
+    LOCAL,
+    Writes,
+    in_one_order,
+    single_place,
+)
 from models.recurrent import RecurrentTransformer
 
 CHECKED_FACTOR = 8.0
@@ -53,8 +63,8 @@ TIE = 2.0**-12
 LEAST = 24
 """Items with one changed key that a step must have for its certificate to be worth making."""
 
-LEAST_CODES = 12
-"""The same of items into which other codes enter; they cost more each."""
+LEAST_OTHERS = 12
+"""The same of items that other codes enter or that are written into at several places."""
 
 MOST_HOPELESS = 0.5
 """Share of positions without a certificate beyond which a step is computed densely at once."""
@@ -109,7 +119,7 @@ class SparseSteps:
             else:
                 rest.append(index)
         self.tally.unchanged += len(results)
-        local, keys, codes, dense = self._sorted(items, rest)
+        local, keys, others, dense = self._sorted(items, rest)
         if local:
             found = self._local(t, items, local)
             results |= found
@@ -121,12 +131,12 @@ class SparseSteps:
             results |= found
             dense += self._failed(keys, found)
             self._audit(t, items, list(found), results, tokens)
-        if len(codes) < LEAST_CODES and not self.prepared.has_through(t):
-            dense += codes
-        elif codes:
-            found = self._codes(t, items, codes, tokens, wanted)
+        if len(others) < LEAST_OTHERS and not self.prepared.has_through(t):
+            dense += others
+        elif others:
+            found = self._others(t, items, others, tokens, wanted)
             results |= found
-            dense += self._failed(codes, found)
+            dense += self._failed(others, found)
             self._audit(t, items, list(found), results, tokens)
         evaluated = self._densely(t, [items[index] for index in dense], tokens)
         results |= dict(zip(dense, evaluated, strict=True))
@@ -150,29 +160,27 @@ class SparseSteps:
         return PointResult(base.packed[t + 1], none, base.logits(t, none))
 
     def _sorted(self, items: Sequence[Item], among: Sequence[int]) -> tuple[list[int], ...]:
-        """Indices of items that are local, that change one key of the last layer, that other codes enter, and of all
-        others.
-        """
+        """Indices of items that are local, that change one key of the last layer, that are updated, and of the rest."""
         local: list[int] = []
         keys: list[int] = []
-        codes: list[int] = []
+        others: list[int] = []
         dense: list[int] = []
         for index in among:
             item = items[index]
             place = single_place(item.edits) if item.entering is None else None
             names = {edit.place.site.name for edit in item.edits}
-            if item.entering is not None and not item.edits:
-                codes.append(index)
-            elif place is not None and place[0] == self.layer and names <= set(LOCAL):
+            if place is not None and place[0] == self.layer and names <= set(LOCAL):
                 local.append(index)
             elif place is not None and (
                 (place[0] == self.layer and (names == set(ENTERING) or names <= set(KEYS)))
                 or (place[0] == self.layer - 1 and names <= set(LOCAL))
             ):
                 keys.append(index)
+            elif names <= {*BEFORE_ATTENTION, *AFTER_ATTENTION} and in_one_order(item.edits):
+                others.append(index)
             else:
                 dense.append(index)
-        return local, keys, codes, dense
+        return local, keys, others, dense
 
     def _behind(self, t: int, layer: int, pos: Tensor, writes: Writes) -> Tensor:
         """What leaves a layer at ``pos`` [item, d_model] when local edits act there."""
@@ -298,10 +306,10 @@ class SparseSteps:
         self.tally.compute(t, int(needed[certain].sum()))
         return found
 
-    def _codes(
+    def _others(
         self, t: int, items: Sequence[Item], chosen: Sequence[int], tokens: int, wanted: Tensor | None
     ) -> dict[int, PointResult]:
-        """Those of the items that other codes enter whose states are certain."""
+        """Those of the items that are updated whose states are certain."""
         step, through = self.prepared.step(t), self.prepared.through(t)
         reach = step.certificate.reach - max(0.0, through.streams - step.certificate.streams)
         if self.exact == "checked":
@@ -311,22 +319,27 @@ class SparseSteps:
         for batch in batches(spans, tokens):
             start = min(spans[number].start for number in batch)
             chunk = [chosen[number] for number in batch]
-            entering = torch.stack([cast(Tensor, items[index].entering) for index in chunk])
-            moved = moved_streams(self.base, t, partial(self.prepared.attention, t), entering, start)
+            moved = moved_streams(
+                self.base, t, partial(self.prepared.attention, t), [items[index] for index in chunk], start
+            )
             pos = moved.query + start
-            needed = length(moved.stream - step.mid[pos]) * (1 + INFLATION) >= reach[pos]
+            needed = moved.written | (length(moved.stream - step.mid[pos]) * (1 + INFLATION) >= reach[pos])
             if wanted is not None:
                 needed |= torch.isin(pos, wanted)
-            row, pos = moved.row[needed], pos[needed]
-            stream = behind_mlp(self.base.model.layers[self.layer], moved.stream[needed], Writes([]))
+            row, query = moved.row[needed], moved.query[needed]
+            there = torch.zeros(len(chunk), self.base.packed.shape[1] - start, dtype=torch.bool)
+            there[row, query] = True
+            stream = behind_mlp(
+                self.base.model.layers[self.layer], moved.stream[needed], moved.writes.at(there)
+            )
             logits = read_out(self.base.model, stream)
-            settled, certain = self._settled(t, chunk, row, pos, logits, through.close)
+            settled, certain = self._settled(t, chunk, row, query + start, logits, through.close)
             found |= settled
-            behind = [spans[number].end - spans[number].start for number in batch]
+            behind = torch.tensor([spans[number].end - spans[number].start for number in batch])[certain]
             self.tally.updated += len(settled)
-            self.tally.updated_positions += int(torch.tensor(behind)[certain].sum())
+            self.tally.updated_positions += int(behind.sum())
             self.tally.updated_computed += int(certain[row].sum())
-            self.tally.compute(t, int(torch.tensor(behind)[certain].sum()))
+            self.tally.compute(t, int(behind.sum()))
         return found
 
     def _settled(

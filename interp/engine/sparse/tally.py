@@ -23,7 +23,7 @@ class Tally:
         fell_back: those of the dense steps whose certificate failed: margins below rounding, or a code too close.
         positions: positions behind the changes of the certified steps.
         computed: those among them that were computed.
-        updated: steps that other codes enter, computed by what they change in the base run's attention.
+        updated: steps that other codes enter or that are written into at several places, computed from the base run's.
         updated_positions: positions behind the changes of these.
         updated_computed: those among them at which the last MLP and the readout were computed.
         audited: certified steps that were computed densely as well (``"checked"`` alone).

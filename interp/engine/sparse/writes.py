@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from interp.engine.interventions import Edit
@@ -14,6 +16,12 @@ LOCAL = ("q", "z", "attn_out", "resid_mid", "mlp_pre", "mlp_post", "mlp_out", "r
 
 KEYS = ("k", "v")
 ENTERING = ("resid_pre",)
+BEFORE_ATTENTION = (*ENTERING, "q", *KEYS)
+AFTER_ATTENTION = LOCAL[1:]
+BEHIND_MID = LOCAL[4:]
+
+Write = Callable[[str, Tensor], Tensor]
+"""(name of a site, the activation [row, ...]) -> the activation with what is written there."""
 
 
 class Writes:
@@ -42,6 +50,80 @@ class Writes:
                 heads = torch.tensor([edit.place.site.head for _, edit in given], device=activation.device)
                 activation[rows, heads] = values
         return activation
+
+
+class LayerWrites:
+    """The edits of several items in one layer, at any positions from ``start`` on."""
+
+    def __init__(self, items: Sequence[Sequence[Edit]], layer: int, start: int) -> None:
+        self.start = start
+        self._of: dict[str, list[tuple[int, Edit]]] = {}
+        for item, edits in enumerate(items):
+            for edit in edits:
+                if edit.place.layer == layer:
+                    self._of.setdefault(edit.place.site.name, []).append((item, edit))
+
+    def mask(self, names: Sequence[str], like: Bool[Tensor, "item later"]) -> Bool[Tensor, "item later"]:
+        """Where something is written at sites of these names."""
+        mask = torch.zeros_like(like)
+        given = [(item, edit.place.pos) for name in names for item, edit in self._of.get(name, ())]
+        mask[[item for item, pos in given if pos is None]] = True
+        single = [(item, pos - self.start) for item, pos in given if pos is not None]
+        mask[[item for item, _ in single], [pos for _, pos in single]] = True
+        return mask
+
+    def at(self, rows: Bool[Tensor, "item later"]) -> Write:
+        """Writes into activations that have a row for each of these positions; what is written elsewhere must not be
+        asked for.
+        """
+        number = numbers(rows)
+
+        def write(name: str, activation: Tensor) -> Tensor:
+            given = self._of.get(name)
+            if given is None:
+                return activation
+            activation = activation.clone()
+            for whole in (True, False):
+                some = [(item, edit) for item, edit in given if (edit.place.pos is None) == whole]
+                for items, heads, edits in _by_head(some):
+                    at = number[items]
+                    if not whole:
+                        at = at[
+                            torch.arange(len(items)),
+                            [cast(int, edit.place.pos) - self.start for edit in edits],
+                        ]
+                    values = torch.stack(
+                        [edit.value[self.start :] if whole else edit.value for edit in edits]
+                    )
+                    if heads is None:
+                        activation[at] = values.to(activation)
+                    else:
+                        activation[at, heads[:, None] if whole else heads] = values.to(activation)
+            return activation
+
+        return write
+
+
+def _by_head(given: Sequence[tuple[int, Edit]]) -> Iterator[tuple[Tensor, Tensor | None, list[Edit]]]:
+    """Items, heads and edits of those that write all heads, and then of those that write one."""
+    for every in (True, False):
+        some = [(item, edit) for item, edit in given if (edit.place.site.head is None) == every]
+        if some:
+            items, edits = torch.tensor([item for item, _ in some]), [edit for _, edit in some]
+            yield items, None if every else torch.tensor([edit.place.site.head for edit in edits]), edits
+
+
+def in_one_order(edits: Sequence[Edit]) -> bool:
+    """Whether it does not matter in which order the edits are written: no place is inside another, or twice there."""
+    places = [(edit.place.hook_name, edit.place.site.head, edit.place.pos) for edit in edits]
+    names = [name for name, _, _ in places]
+    alike = {(name, head is None, pos is None) for name, head, pos in places}
+    return len(set(places)) == len(places) and len(alike) == len(set(names))
+
+
+def numbers(rows: Bool[Tensor, "item later"]) -> Int[Tensor, "item later"]:
+    """Which row stands for a position, if there is one for each of those; -1 elsewhere."""
+    return torch.where(rows, rows.flatten().cumsum(0).view_as(rows) - 1, -1)
 
 
 def single_place(edits: Sequence[Edit]) -> tuple[int, int] | None:

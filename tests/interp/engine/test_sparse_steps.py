@@ -1,8 +1,9 @@
 """Sparse steps: bounds hold, states are those of dense steps, and what is skipped is skipped."""
 
+import itertools
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from interp import make_pair, patch_sweep
-from interp.engine.following import BaseRun
+from interp.engine.following import BaseRun, Item
 from interp.engine.interventions import (
     Intervention,
     MeanAblate,
@@ -25,11 +26,25 @@ from interp.engine.replay import Given, Replay, run_interventions
 from interp.engine.sites import Site
 from interp.engine.sparse.attention import BaseAttention
 from interp.engine.sparse.certificate import Certificate
-from interp.engine.sparse.codes import moved_streams
 from interp.engine.sparse.positions import projected, read_out
 from interp.engine.sparse.step import SparseSteps
 from interp.engine.sparse.tally import Tally
+from interp.engine.sparse.updates import moved_streams
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer, load
+
+WRITTEN = (
+    "resid_pre",
+    "q",
+    "k",
+    "v",
+    "z",
+    "attn_out",
+    "resid_mid",
+    "mlp_pre",
+    "mlp_post",
+    "mlp_out",
+    "resid_post",
+)
 
 TASK: dict[str, Any] = {"modulus": 5, "n_variables": 16}
 
@@ -251,32 +266,39 @@ def test_the_benchmark_counts_no_difference() -> None:
     assert [trace.name for trace in cast(Any, figure([row], 8)).data] == ["compiled"]
 
 
-def changed_codes(model: RecurrentTransformer, n_steps: int) -> tuple[ComputationGraph, list[Given]]:
-    """One code, several, and the whole state changed, at every step; enough for a certificate to be worth making."""
+def at_several_places(model: RecurrentTransformer, n_steps: int) -> tuple[ComputationGraph, list[Given]]:
+    """Codes changed, sites of every layer written at several or all positions, and both at once."""
     vocabulary = model.vocabulary
     task = {"modulus": vocabulary.modulus, "n_variables": vocabulary.n_variables, "ops": vocabulary.ops}
     graph = ComputationGraph.sample(12, n_leaves=4, seed=2, **task)
     other = record(model, ComputationGraph.sample(12, n_leaves=4, seed=2, **task), n_steps)
     given: list[Given] = []
     for step in range(n_steps):
-        values = [SetCode(step, f"rhs:{node}", "value", value) for node in range(12) for value in (0, 1, 3)]
+        values = [SetCode(step, f"rhs:{node}", "value", value) for node in range(12) for value in (0, 3)]
         given += values
         given += [[one, two] for one, two in zip(values, values[7:], strict=False)]
         given.append([SetCode(step, pos, "value", 2) for pos in range(1, 30)])
         given.append(SetFrom(Site("state", step), other, (step + 1) % n_steps))
+        for layer, name in itertools.product(range(model.cfg.n_layers), WRITTEN):
+            head = 1 if name in ("q", "k", "v", "z") else None
+            whole, places = Site(name, step, layer, head=head), range(step, 30, 7)
+            spread: list[Intervention] = [SetFrom(replace(whole, pos=pos), other, 0) for pos in places]
+            given += [ZeroAblate(whole), MeanAblate(replace(whole, head=None), other), spread]
+            given.append([values[4], *spread, SetFrom(Site("z", step, 0, 20, 0), other, 1)])
+    given += [ZeroAblate(Site(name, layer=0)) for name in WRITTEN]
     return graph, given
 
 
 @pytest.mark.parametrize("name", [*MODELS, "compiled", "discrete-corrected"])
-def test_states_that_differ_in_codes_are_followed_as_dense_steps_follow_them(name: str) -> None:
+def test_other_codes_and_several_places_are_followed_as_dense_steps_follow_them(name: str) -> None:
     model = MODELS[name]() if name in MODELS else load(name)
-    graph, given = changed_codes(model, 3)
+    graph, given = at_several_places(model, 2)
     tally = Tally()
-    sparse = run_interventions(model, graph, given, 3, tally=tally)
-    for ours, dense in zip(sparse, run_interventions(model, graph, given, 3, exact="dense"), strict=True):
+    sparse = run_interventions(model, graph, given, 2, tally=tally)
+    for ours, dense in zip(sparse, run_interventions(model, graph, given, 2, exact="dense"), strict=True):
         assert torch.equal(ours.states, dense.states)
         torch.testing.assert_close(ours.logits, dense.logits, rtol=1e-4, atol=1e-3)
-    assert tally.updated > 30
+    assert tally.updated > 50
     assert tally.updated_computed < tally.updated_positions
 
 
@@ -290,7 +312,9 @@ def test_what_enters_the_last_mlp_is_that_of_a_whole_step(name: str) -> None:
     for row, count in enumerate((1, 3, n - 4)):
         entering[row, 4 : 4 + count] = base.packed[1, :count]
     with torch.no_grad():
-        moved = moved_streams(base, 1, lambda layer: steps.prepared.attention(1, layer), entering, 4)
+        moved = moved_streams(
+            base, 1, lambda layer: steps.prepared.attention(1, layer), [Item(row, ()) for row in entering], 4
+        )
         _, cache = model.at_step(0).run_with_cache(entering)
     whole = cache[f"blocks.{last}.hook_resid_mid"]
     torch.testing.assert_close(moved.stream, whole[moved.row, moved.query + 4])
