@@ -44,7 +44,7 @@ from interp.engine.sparse.positions import (
 )
 from interp.engine.sparse.writes import Writes
 from models.components import Block
-from models.embedding import FactoredUnembed
+from models.embedding import FactoredEmbed, FactoredUnembed
 from models.norm import LayerNorm, NoNorm, folded
 from models.recurrent import RecurrentTransformer
 
@@ -60,8 +60,8 @@ ROUNDING = 32.0
 class Constants:
     """What a certificate needs of a model's weights, in double precision."""
 
-    model: RecurrentTransformer
-    block: Block
+    embed: FactoredEmbed
+    layers: tuple[Block, ...]
     ln_final: LayerNorm | NoNorm
     unembed: FactoredUnembed
     heads: Float[Tensor, " head"]
@@ -70,16 +70,21 @@ class Constants:
     overlap: Float[Tensor, "d_mlp d_mlp"]
     apart: tuple[Float[Tensor, "symbol symbol"], ...]
 
+    @property
+    def block(self) -> Block:
+        """The last layer."""
+        return self.layers[-1]
+
     @classmethod
     def of(cls, model: RecurrentTransformer) -> Constants:
-        """The last layer, the readout, and their norms."""
-        model = _in_double(model)
-        block, unembed, ln_final = model.layers[-1], model.unembed, model.ln_final
+        """The weights, and norms of the last layer's and the readout's."""
+        layers = tuple(_in_double(layer) for layer in model.layers)
+        block, unembed, ln_final = layers[-1], _in_double(model.unembed), _in_double(model.ln_final)
         readout = folded(ln_final, unembed.W_U)
         read, write = folded(block.ln2, block.mlp.W_in), block.mlp.W_out
         return cls(
-            model=model,
-            block=block,
+            embed=_in_double(model.embed),
+            layers=layers,
             ln_final=ln_final,
             unembed=unembed,
             heads=cast(Tensor, cast(Any, torch.linalg).matrix_norm(block.attn.W_O, 2)),
@@ -157,14 +162,13 @@ class Through:
         logits: Float[Tensor, "pos d_vocab"],
     ) -> Through:
         """From what the base run had, and the whole step in double precision; seen at :data:`SAMPLE` queries."""
-        model, sample = constants.model, _sample(len(resid_mid))
-        resid = model.embed_state(entering[None])[0]
-        for block in model.layers[:-1]:
+        sample, resid = _sample(len(resid_mid)), constants.embed(entering[None])[0]
+        for block in constants.layers[:-1]:
             q, k, v = (projected(block.attn, block.ln1(resid), which) for which in "QKV")
             z = BaseAttention.of(block.attn, q, k, v).z.transpose(0, 1)
             resid = behind_attention(block, resid, z, Writes([]))
         mid = _attended(constants.block, attention, resid, sample)[1]
-        exact = read_out(model, behind_mlp(constants.block, mid, Writes([])))
+        exact = read_out(constants, behind_mlp(constants.block, mid, Writes([])))
         streams = _granted(mid, resid_mid[sample]) * mid.shape[-1] ** 0.5
         return cls(streams, 2 * _granted(exact, logits[sample]))
 

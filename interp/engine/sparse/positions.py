@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from interp.engine.sparse.writes import Write
 from models.components import Attention, Block
-from models.recurrent import RecurrentTransformer
+from models.embedding import FactoredUnembed
 
 
 def projected(attn: Attention, normalised: Tensor, which: str) -> Tensor:
@@ -38,6 +40,20 @@ def behind_attention(block: Block, resid: Tensor, z: Tensor, writes: Write) -> T
     return behind_mlp(block, with_attention(block, resid, z, writes), writes)
 
 
-def read_out(model: RecurrentTransformer, resid: Tensor) -> Tensor:
+class Readout(Protocol):
+    """What a model has behind its last block."""
+
+    @property
+    def ln_final(self) -> nn.Module:
+        """The final norm."""
+        ...
+
+    @property
+    def unembed(self) -> FactoredUnembed:
+        """What reads the symbols."""
+        ...
+
+
+def read_out(model: Readout, resid: Tensor) -> Tensor:
     """Logits [row, d_vocab] of what leaves the last block."""
     return torch.addmm(model.unembed.b_U, model.ln_final(resid), model.unembed.W_U)

@@ -1,7 +1,7 @@
 """One step of many runs, computed where a certificate does not say that codes stay.
 
-Four kinds of items are told apart, what is none of them (patterns
-and scores written, for one) is left to :func:`interp.engine.following.evaluate_items`:
+Four kinds of items are told apart; what is none of them (patterns, scores, all positions at once written) is left to
+:func:`interp.engine.following.evaluate_items`:
 
 unchanged    what is written stands there already
 local        one position, behind the last layer's keys: that position alone is computed
@@ -9,9 +9,9 @@ one key      one position whose keys and values in the last layer change (writte
              there by its own position alone): every later query moves by a bound of
              :mod:`interp.engine.sparse.attention`, and is computed if its certificate
              (:mod:`interp.engine.sparse.certificate`) does not allow that
-others       other codes enter, or several positions or sites are written: what enters the last MLP is computed from
-             the base run's (:mod:`interp.engine.sparse.updates`), and that MLP and the readout only at positions
-             whose certificate does not allow how far it has moved
+others       other codes enter, or several single places are written: what enters the last MLP is computed from the
+             base run's (:mod:`interp.engine.sparse.updates`), and that MLP and the readout only at positions whose
+             certificate does not allow how far it has moved
 
 What is computed is gathered over all items into one matrix.
 """
@@ -40,7 +40,7 @@ from interp.engine.sparse.writes import (
     KEYS,
     LOCAL,
     Writes,
-    in_one_order,
+    several_places,
     single_place,
 )
 from models.recurrent import RecurrentTransformer
@@ -63,7 +63,7 @@ TIE = 2.0**-12
 LEAST = 24
 """Items with one changed key that a step must have for its certificate to be worth making."""
 
-LEAST_OTHERS = 12
+LEAST_OTHERS = 32
 """The same of items that other codes enter or that are written into at several places."""
 
 MOST_HOPELESS = 0.5
@@ -176,7 +176,7 @@ class SparseSteps:
                 or (place[0] == self.layer - 1 and names <= set(LOCAL))
             ):
                 keys.append(index)
-            elif names <= {*BEFORE_ATTENTION, *AFTER_ATTENTION} and in_one_order(item.edits):
+            elif names <= {*BEFORE_ATTENTION, *AFTER_ATTENTION} and several_places(item.edits):
                 others.append(index)
             else:
                 dense.append(index)

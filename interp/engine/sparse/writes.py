@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -53,23 +53,21 @@ class Writes:
 
 
 class LayerWrites:
-    """The edits of several items in one layer, at any positions from ``start`` on."""
+    """The edits of several items in one layer, each at a position from ``start`` on."""
 
     def __init__(self, items: Sequence[Sequence[Edit]], layer: int, start: int) -> None:
-        self.start = start
-        self._of: dict[str, list[tuple[int, Edit]]] = {}
+        self._of: dict[str, list[tuple[int, int, Edit]]] = {}
         for item, edits in enumerate(items):
             for edit in edits:
                 if edit.place.layer == layer:
-                    self._of.setdefault(edit.place.site.name, []).append((item, edit))
+                    given = (item, cast(int, edit.place.pos) - start, edit)
+                    self._of.setdefault(edit.place.site.name, []).append(given)
 
     def mask(self, names: Sequence[str], like: Bool[Tensor, "item later"]) -> Bool[Tensor, "item later"]:
         """Where something is written at sites of these names."""
         mask = torch.zeros_like(like)
-        given = [(item, edit.place.pos) for name in names for item, edit in self._of.get(name, ())]
-        mask[[item for item, pos in given if pos is None]] = True
-        single = [(item, pos - self.start) for item, pos in given if pos is not None]
-        mask[[item for item, _ in single], [pos for _, pos in single]] = True
+        given = [each for name in names for each in self._of.get(name, ())]
+        mask[[item for item, _, _ in given], [pos for _, pos, _ in given]] = True
         return mask
 
     def at(self, rows: Bool[Tensor, "item later"]) -> Write:
@@ -79,46 +77,35 @@ class LayerWrites:
         number = numbers(rows)
 
         def write(name: str, activation: Tensor) -> Tensor:
-            given = self._of.get(name)
-            if given is None:
-                return activation
-            activation = activation.clone()
-            for whole in (True, False):
-                some = [(item, edit) for item, edit in given if (edit.place.pos is None) == whole]
-                for items, heads, edits in _by_head(some):
-                    at = number[items]
-                    if not whole:
-                        at = at[
-                            torch.arange(len(items)),
-                            [cast(int, edit.place.pos) - self.start for edit in edits],
-                        ]
-                    values = torch.stack(
-                        [edit.value[self.start :] if whole else edit.value for edit in edits]
-                    )
-                    if heads is None:
-                        activation[at] = values.to(activation)
-                    else:
-                        activation[at, heads[:, None] if whole else heads] = values.to(activation)
+            for every in (True, False):
+                given = [
+                    each for each in self._of.get(name, ()) if (each[2].place.site.head is None) == every
+                ]
+                if not given:
+                    continue
+                activation = activation.clone()
+                at = number[[item for item, _, _ in given], [pos for _, pos, _ in given]]
+                values = torch.stack([edit.value for _, _, edit in given]).to(activation)
+                if every:
+                    activation[at] = values
+                else:
+                    activation[at, torch.tensor([edit.place.site.head for _, _, edit in given])] = values
             return activation
 
         return write
 
 
-def _by_head(given: Sequence[tuple[int, Edit]]) -> Iterator[tuple[Tensor, Tensor | None, list[Edit]]]:
-    """Items, heads and edits of those that write all heads, and then of those that write one."""
-    for every in (True, False):
-        some = [(item, edit) for item, edit in given if (edit.place.site.head is None) == every]
-        if some:
-            items, edits = torch.tensor([item for item, _ in some]), [edit for _, edit in some]
-            yield items, None if every else torch.tensor([edit.place.site.head for edit in edits]), edits
-
-
-def in_one_order(edits: Sequence[Edit]) -> bool:
-    """Whether it does not matter in which order the edits are written: no place is inside another, or twice there."""
+def several_places(edits: Sequence[Edit]) -> bool:
+    """Whether all edits are at single positions, and it does not matter in which order they are written: no place is
+    inside another, or twice there.
+    """
     places = [(edit.place.hook_name, edit.place.site.head, edit.place.pos) for edit in edits]
-    names = [name for name, _, _ in places]
-    alike = {(name, head is None, pos is None) for name, head, pos in places}
-    return len(set(places)) == len(places) and len(alike) == len(set(names))
+    alike = {(name, head is None) for name, head, _ in places}
+    return (
+        all(pos is not None for _, _, pos in places)
+        and len(set(places)) == len(places)
+        and len(alike) == len({name for name, _ in alike})
+    )
 
 
 def numbers(rows: Bool[Tensor, "item later"]) -> Int[Tensor, "item later"]:
