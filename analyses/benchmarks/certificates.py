@@ -1,6 +1,6 @@
 """Sparse steps against dense ones: how often states differ, what is skipped, and how tight the bound is.
 
-    python -m analyses.benchmarks.certificates [--comparisons 1000000] [--json FILE] [--figure FILE]
+    python -m analyses.benchmarks.certificates [--comparisons 1000000] [--nodes 16] [--json FILE] [--figure FILE]
 
 Interventions of all kinds (patches, zero, mean and resample ablations, codes) on pairs of graphs of 16 and 32 nodes,
 each replayed with ``exact="states"`` and with ``exact="dense"``. A comparison is one position of one state after the
@@ -231,6 +231,7 @@ def main(
         Path | None, typer.Option("--figure", help="Where to draw it (HTML or PNG).", callback=writable)
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of graphs and places.")] = 0,
+    sizes: Annotated[list[int] | None, typer.Option("--nodes", min=8, help="Of the graphs.")] = None,
 ) -> None:
     """Compare and print; see the module's text."""
     rows: list[Row] = []
@@ -240,8 +241,8 @@ def main(
     )
     for name, make in MODELS.items():
         model = make()
-        for nodes in SIZES:
-            row = compared(model, name, nodes, -(-comparisons // (len(MODELS) * len(SIZES))), seed)
+        for nodes in sizes or SIZES:
+            row = compared(model, name, nodes, -(-comparisons // (len(MODELS) * len(sizes or SIZES))), seed)
             rows.append(row)
             shares = " ".join(f"{share:5.1%}" for share in row.skipped)
             print(
@@ -253,7 +254,7 @@ def main(
     if json is not None:
         write_text(json, json_text.dumps([asdict(row) for row in rows], indent=2) + "\n")
     if drawing is not None:
-        picture = figure(rows, max(SIZES))
+        picture = figure(rows, max(sizes or SIZES))
         if drawing.suffix == ".html":
             write_html(picture, drawing)
         elif problem := write_png(picture, drawing):

@@ -2,7 +2,7 @@
 
     python -m analyses.benchmarks.replay_modes [--model discrete-corrected] [--nodes 32] [--json FILE]
 
-Patch sweeps (every 8th site of `resid_pre`, every 32nd of `z`), tied and per-step ablation of heads and MLPs,
+Patch sweeps (every 4th site of `resid_pre`, every 16th of `z`), tied and per-step ablation of heads and MLPs,
 cross-step patches of `resid_post`, and changed values: one in a run (`SetCode` at every right-hand side and step), or a
 fifth of all values at once, as `recurlens evaluate --corrupt` changes them, with one run a graph. Processor time of one
 thread, the modes in turn, medians; the first turn is not counted. `differ` counts (run, state, position) whose codes
@@ -59,8 +59,8 @@ def jobs(model: RecurrentTransformer, nodes: int, seed: int = 0) -> dict[str, li
         for node in range(nodes)
     ]
     return {
-        "patches of resid_pre": [(base, [SetFrom(s, source) for s in case.sites["resid_pre"][::8]], n_steps)],
-        "patches of z": [(base, [SetFrom(s, source) for s in case.sites["z"][::32]], n_steps)],
+        "patches of resid_pre": [(base, [SetFrom(s, source) for s in case.sites["resid_pre"][::4]], n_steps)],
+        "patches of z": [(base, [SetFrom(s, source) for s in case.sites["z"][::16]], n_steps)],
         "ablations": [(base, ablations, n_steps)],
         "cross-step patches": [(base, crossed, n_steps)],
         "changed codes": [(base, codes, n_steps)],
@@ -130,7 +130,7 @@ def main(
     json: Annotated[Path | None, typer.Option(help="Where to write the numbers.", callback=writable)] = None,
     model: Annotated[str, typer.Option(help="Name or path.")] = "discrete-corrected",
     nodes: Annotated[int, typer.Option(min=8, help="Of the graphs.")] = 32,
-    repeats: Annotated[int, typer.Option(min=5, help="Interleaved repeats.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Interleaved repeats.")] = 5,
 ) -> None:
     """Measure and print; see the module's text."""
     torch.set_num_threads(1)
