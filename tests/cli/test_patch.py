@@ -54,6 +54,35 @@ def test_what_is_computed_does_not_change_what_comes_back(exact: str, model: Pat
     assert (table(tmp_path / "states")["effect"] - table(tmp_path / exact)["effect"]).abs().max() < 1e-6
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ablate", "--graph", CLEAN, "--components", "0.1,mlp2"],
+        ["ablate", "--graph", CLEAN, "--keep", "0.0,2.0", "--draws", "1"],
+        ["cross-step", "--graph", CLEAN, "--site", "resid_post", "--layer", "2", "--pos", "rhs"],
+    ],
+    ids=["ablate", "keep", "cross-step"],
+)
+def test_other_commands_take_the_mode_too(command: list[str], model: Path, tmp_path: Path):
+    found = [
+        recurlens(*command, "-m", model, "--exact", exact, "--json", tmp_path / exact).out
+        for exact in ("states", "dense")
+    ]
+    assert json.loads((tmp_path / "states").read_text()) == json.loads((tmp_path / "dense").read_text())
+    assert found[0].splitlines()[0] == found[1].splitlines()[0]
+    refused = recurlens(*command, "-m", model, "--exact", "fast", code=2)
+    assert "--exact is 'fast': it must be one of states, dense, checked" in refused.err
+
+
+def test_how_much_was_computed_is_said(model: Path, tmp_path: Path):
+    arguments = ["-m", model, "--clean", CLEAN, "--corrupt", CORRUPT, "--json", tmp_path / "summary.json"]
+    out = recurlens("patch", *arguments).out
+    engine = json.loads((tmp_path / "summary.json").read_text())["engine"]
+    assert engine["exact"] == "states"
+    assert engine["unchanged"] > 0
+    assert out.strip().endswith(f"{engine['sentence']}.")
+
+
 def test_the_leafs_own_value_restores_everything(model: Path, tmp_path: Path):
     recurlens("patch", "-m", model, "--clean", CLEAN, "--corrupt", CORRUPT, "--out", tmp_path, "--step", "0")
     frame = table(tmp_path)

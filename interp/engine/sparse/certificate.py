@@ -18,9 +18,12 @@ base run, by bisection, and serves every intervention: to certify a position is 
 
 Rounding. All this holds for exact arithmetic, and two runs are compared as they are computed. So the step is computed
 in double precision as well, from the same ``resid_pre``; :data:`ROUNDING` times the largest difference that this makes
-in a score, in ``resid_mid`` and in a logit is granted to every rounding there is, in both runs. This allowance is
-measured, not proven: the worst case over all orders of summation, n u sum |x_i y_i| for each product, is about a
-thousand times what occurs and takes the margins of a trained model.
+in a score, in ``resid_mid`` and in a logit is granted to every rounding there is, in both runs. Where a change goes
+through all layers (:class:`Through`), so is the difference from a whole step in double precision. This allowance is
+measured, not proven. The proven one, of the worst case over all orders of summation, is 10 to 50 times as large already
+for the last layer alone (``python -m analyses.benchmarks.rounding``): it takes all of what a position may move by at
+most positions of two of three trained models, so that nothing would be skipped there. Through two layers it would be
+multiplied by how loose bounds are there.
 """
 
 from __future__ import annotations
