@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from interp.engine.following import _batches, _Span
+from interp.engine.following import Span, batches
 from interp.engine.interventions import (
     Intervention,
     MeanAblate,
@@ -224,8 +224,8 @@ def test_bad_input_says_what_is_allowed() -> None:
 
 
 def test_batches_hold_one_layer_and_end_and_little_waste() -> None:
-    spans = [_Span(layer, start, 100) for layer in (0, 1) for start in range(0, 100, 5)]
-    batches = list(_batches(spans, tokens=400))
+    spans = [Span(layer, start, 100) for layer in (0, 1) for start in range(0, 100, 5)]
+    batches = list(batches(spans, tokens=400))
     assert sorted(index for batch in batches for index in batch) == list(range(len(spans)))
     for batch in batches:
         starts = [spans[index].start for index in batch]
