@@ -225,9 +225,9 @@ def test_bad_input_says_what_is_allowed() -> None:
 
 def test_batches_hold_one_layer_and_end_and_little_waste() -> None:
     spans = [Span(layer, start, 100) for layer in (0, 1) for start in range(0, 100, 5)]
-    batches = list(batches(spans, tokens=400))
-    assert sorted(index for batch in batches for index in batch) == list(range(len(spans)))
-    for batch in batches:
+    found = list(batches(spans, tokens=400))
+    assert sorted(index for batch in found for index in batch) == list(range(len(spans)))
+    for batch in found:
         starts = [spans[index].start for index in batch]
         assert len({(spans[index].layer, spans[index].end) for index in batch}) == 1
         assert len(batch) * (100 - min(starts)) <= 400
