@@ -8,7 +8,16 @@ from typing import Any
 
 from analyses.ablation import AblationStudy, components_of
 from analyses.framework.record import Analysis, OnLoops
-from analyses.framework.settings import EXACT, LOOP_FACTOR, LOOP_METRIC, LOOP_SITES, STEPS, SWEEP, Setting, count
+from analyses.framework.settings import (
+    EXACT,
+    LOOP_FACTOR,
+    LOOP_METRIC,
+    LOOP_SITES,
+    STEPS,
+    SWEEP,
+    Setting,
+    count,
+)
 from analyses.inputs import InputError
 
 MOST_DRAWS = 1000
