@@ -19,7 +19,7 @@ import plotly.graph_objects as go
 import torch
 
 from interp import loop_dynamics, loop_fixed_points, loop_head_statistics, run_loop
-from interp.figures.template import make_figure
+from interp.figures.template import MARK_COLOUR, UNSOLVED_COLOUR, make_figure
 from models import as_loop
 from models.kokoro import load_kokoro, untrained_kokoro
 
@@ -59,14 +59,17 @@ print({kind: round(float(share), 3) for kind, share in even.items()}, "evenly sp
 
 
 # %%
-def lines(title: str, subtitle: str, y: str, curves: dict[str, np.ndarray], **axis: object) -> go.Figure:
-    """Curves over steps."""
+def lines(title: str, subtitle: str, y: str, curves: dict[str, np.ndarray], first: int = 0) -> go.Figure:
+    """Curves over steps, on a logarithmic axis."""
+    colours = dict(zip(models, (MARK_COLOUR, UNSOLVED_COLOUR), strict=True))
     traces = [
-        {"type": "scatter", "mode": "lines+markers", "name": name, "y": list(curve)}
+        {"type": "scatter", "mode": "lines", "name": name, "line": {"color": colours[name]}}
+        | {"x": list(range(first, first + len(curve))), "y": list(curve)}
         for name, curve in curves.items()
     ]
-    layout = {"title": {"text": title, "subtitle": {"text": subtitle}}, "xaxis": {"title": {"text": "step"}}}
-    return make_figure(traces, layout | {"yaxis": {"title": {"text": y}} | axis})
+    layout = {"title": {"text": title, "subtitle": {"text": subtitle}}, "margin": {"t": 100}}
+    axes = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": y}, "type": "log", "dtick": 1}}
+    return make_figure(traces, layout | axes)
 
 
 lines(
@@ -74,7 +77,18 @@ lines(
     "Half the absolute difference of patterns, mean over heads and positions.",
     "change",
     {name: frame.change.to_numpy()[1:] for name, frame in by_step.items()},
+    first=1,
 )
+
+# %% [markdown]
+# The trained layer looks elsewhere in every step: in the 12 steps that it was trained with a fifth or more of its
+# attention moves, and the entropy of its heads is 2.4 to 3.1 bits; attention spread evenly over 31 positions has 4.95.
+# The untrained twin attends evenly, and soon to the same.
+
+# %%
+trained_change, untrained_change = (by_step[name].change.iloc[11] for name in models)
+assert trained_change > 0.2
+assert untrained_change < 0.05
 
 # %% [markdown]
 # The sharpest heads of the trained model, in the step it ends with, and what they were in the first:
@@ -101,7 +115,6 @@ lines(
     "Median over positions. The model was trained with 12 steps.",
     "relative update",
     relative,
-    type="log",
 )
 
 # %% [markdown]
@@ -112,3 +125,14 @@ lines(
 table = {name: loop_fixed_points(loop, ids, 96).summary() for name, loop in models.items()}
 print(pd.concat(table, names=["model", ""]).round(4).to_string())
 print({name: loop_fixed_points(loop, ids, 96).kind() for name, loop in models.items()})
+
+# %% [markdown]
+# The trained model comes to no rest: in its own 12 steps a state changes by more than half of its length a step, and 84
+# steps later still by a third; states of the two texts, and of two positions, stay as far apart as they are long. The
+# layer acts as twelve different ones, not as an iteration towards something. The untrained twin goes to one point, the
+# same for all positions and, all but 3 %, for both texts: what untrained weights do alone says nothing here.
+
+# %%
+ends = {name: frame.set_index("point").loc["state"] for name, frame in table.items()}
+assert min(ends["trained"].residual, ends["trained"].by_input) > 0.2
+assert max(ends["untrained"].residual, ends["untrained"].by_input) < 0.05
