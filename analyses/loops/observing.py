@@ -437,7 +437,7 @@ def _expected(model: Opened, run: LoopRun, inputs: Any, tokens: list[list[str]])
 
 
 def _by_step(run: LoopRun, expected: dict[str, Any], moves: dict[str, Any]) -> Any:
-    """A line a step: positions whose symbols change, are as the oracle says, have halted; the median motion."""
+    """A line a step: positions whose symbols change, are as the oracle says, have halted; the mean motion."""
     import numpy as np
     import pandas as pd
 
@@ -448,7 +448,7 @@ def _by_step(run: LoopRun, expected: dict[str, Any], moves: dict[str, Any]) -> A
             line[f"{factor} changes"] = int((codes[step + 1] != codes[step]).sum())
             if factor in expected:
                 line[f"{factor} not as expected"] = int((codes[step + 1] != expected[factor][step]).sum())
-        line |= {f"{name} moves": float(np.median(moved[step])) for name, moved in moves.items()}
+        line |= {f"{name} moves": float(np.mean(moved[step])) for name, moved in moves.items()}
         if run.halted_at is not None:
             stopped = (run.halted_at >= 0) & (run.halted_at <= step + 1)
             line["halted"] = float(stopped.float().mean())
