@@ -4,16 +4,19 @@ A record names its function by a text, so that nothing heavy is imported for `--
 """
 
 from analyses.catalogue.ablation import ABLATION
+from analyses.catalogue.atlas import ATLAS
 from analyses.catalogue.attention import ATTENTION
 from analyses.catalogue.attribution import ATTRIBUTION
 from analyses.catalogue.attribution_graph import ATTRIBUTION_GRAPH
 from analyses.catalogue.benchmark_circuits import BENCHMARK_CIRCUITS
+from analyses.catalogue.certificate import CERTIFICATE
 from analyses.catalogue.circuit import CIRCUIT
 from analyses.catalogue.codes import CODES
 from analyses.catalogue.cross_step import CROSS_STEP
 from analyses.catalogue.dynamics import DYNAMICS
 from analyses.catalogue.evaluate import EVALUATE
 from analyses.catalogue.failures import FAILURES
+from analyses.catalogue.interchange import INTERCHANGE
 from analyses.catalogue.lens import LENS
 from analyses.catalogue.mechanism import MECHANISM
 from analyses.catalogue.patching import PATCHING
@@ -40,6 +43,9 @@ CATALOGUE: tuple[Analysis, ...] = (
     DYNAMICS,
     ATTENTION,
     FAILURES,
+    ATLAS,
+    CERTIFICATE,
+    INTERCHANGE,
     MECHANISM,
     STORY,
     TRAINING_DYNAMICS,

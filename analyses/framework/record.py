@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -62,12 +62,14 @@ class Section:
         title: above it. about: a sentence.
         drawn_by: name of a figure -> the file that draws it. Figures without one are left out.
         needs: what the model must have: "steps", "levels" or "states" (`analyses.reporting.parts`).
+        arguments: of the study, where the report asks for less than the command.
     """
 
     title: str
     about: str
     drawn_by: Mapping[str, str]
     needs: str = "steps"
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)

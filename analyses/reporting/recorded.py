@@ -34,7 +34,9 @@ def contents(record: Analysis) -> Callable[[RecurrentTransformer, Job], Contents
         graphs: Any = job.graphs(model)
         seed = {"seed": job.seed} if "seed" in record.passes else {}
         try:
-            study = record.function(graphs[0] if record.alone else graphs, job.model, **seed)
+            study = record.function(
+                graphs[0] if record.alone else graphs, job.model, **seed, **section.arguments
+            )
         except InputError as error:
             # Of sampled graphs and a model that was loaded: there is nothing to ask it about.
             raise NotApplicableError(str(error)) from error

@@ -2,13 +2,8 @@
 
 The oracle's answer is one synchronous step of the symbolic algorithm on that very state (:mod:`interp.oracle_step`). A
 step of a discretely bottlenecked model is a function of the state alone, so the edit is exact and the states of a run
-are as good a place to start from as any. :data:`KINDS` of edits:
-
-``value``       another number, or EMPTY, at a right-hand side: every node that names it must be computed anew, and the
-                node itself is written over by its own operands
-``leaf``        another number at a leaf's value token, which stays
-``operand``     the name of another earlier node (none that the node names already) at an operand, which stays
-``operation``   another operation, where the vocabulary has several, which stays
+are as good a place to start from as any. :mod:`interp.codebook.code_edits` says which edits there are: a value at a
+right-hand side, of which every node that names it must be computed anew; a leaf's number, an operand, an operation.
 
 An edit that the oracle's answer does not follow tests little: a model that ignores edits gets it right. So agreement
 is also counted over AFFECTED values alone, those right-hand sides at which the answer differs from the answer to the
@@ -19,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
@@ -27,33 +22,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from interp.codebook.code_edits import KINDS, CodeEdit, draw_edit, edited_states, targets_of
 from interp.oracle_step import oracle_step, oracle_steps
-from interp.synchronous import token_places
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
-from models.vocabulary import FACTORS, EncodedGraphs, FactoredVocabulary
+from models.vocabulary import FACTORS, EncodedGraphs
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
-
-KINDS: Final = ("value", "leaf", "operand", "operation")
-_FACTOR_OF: Final = {"value": "value", "leaf": "value", "operand": "variable", "operation": "operation"}
-
-
-@dataclass(frozen=True)
-class CodeEdit:
-    """Code ``after`` instead of ``before`` for ``factor`` at ``pos`` of the state entering step ``step``."""
-
-    graph: int
-    step: int
-    kind: str
-    node: int
-    pos: int
-    factor: str
-    before: int
-    after: int
 
 
 @one_line
@@ -66,6 +44,8 @@ class CodeInterventions:
             graph, step, kind, node (its number), depth, pos, factor, before, after (symbols);
             affected: right-hand sides at which the oracle's answer differs from that without the edit;
             affected_right: those of them that the model writes as the oracle does;
+            affected_ignored: those of them that a model which ignores the edit gets right: the model's own step from
+            the state without the edit writes the answer to the edited one;
             wrong: tokens of the text, of any factor, that the model writes otherwise than the oracle;
             exact: wrong is 0;
             exact_without: the model's own step from the state without the edit is the oracle's.
@@ -169,18 +149,13 @@ def score_edits(
     answers = oracle_steps(run.states, encoded, vocabulary)
     lengths = encoded.mask.sum(1)
     order = sorted(range(len(edits)), key=lambda index: int(lengths[edits[index].graph]))
-    counted = np.zeros((len(edits), 4), dtype=np.int64)
+    counted = np.zeros((len(edits), 5), dtype=np.int64)
     done = 0
     for batch in _batches(order, [int(lengths[edit.graph]) for edit in edits], tokens):
         chosen = [edits[index] for index in batch]
-        graph, step, pos, after = (
-            torch.tensor([getattr(edit, name) for edit in chosen])
-            for name in ("graph", "step", "pos", "after")
-        )
-        factor = torch.tensor([FACTORS.index(edit.factor) for edit in chosen])
-        layout = _rows(encoded, graph, int(lengths[graph].max()))
-        state = run.states[step, graph, : layout.mask.shape[1]].clone()
-        state[torch.arange(len(batch)), pos, factor] = after
+        graph, step = (torch.tensor([getattr(edit, name) for edit in chosen]) for name in ("graph", "step"))
+        layout = layout_of(encoded, graph, int(lengths[graph].max()))
+        state = edited_states(run, chosen, layout.mask.shape[1])
         answer = oracle_step(state, layout, vocabulary)
         unedited = answers[step, graph, : layout.mask.shape[1]]
         with torch.no_grad():
@@ -213,50 +188,11 @@ def _check(model: RecurrentTransformer, kinds: Sequence[str], per_kind: int) -> 
 
 def _drawn(run: Trajectory, graph: int, kind: str, count: int, rng: np.random.Generator) -> list[CodeEdit]:
     """``count`` edits of one kind in one graph, or none where it has no token for them."""
-    targets = [
-        (node, pos)
-        for pos, (node, place) in enumerate(token_places(run.encoded.graphs[graph]))
-        if _is_target(run.encoded.graphs[graph], node, place, kind, run.vocabulary)
+    targets = targets_of(run.encoded.graphs[graph], kind, run.vocabulary)
+    drawn = [
+        draw_edit(run, graph, range(run.n_steps), kind, targets, rng) for _ in range(count if targets else 0)
     ]
-    edits: list[CodeEdit] = []
-    for _ in range(count if targets else 0):
-        node, pos = targets[rng.integers(len(targets))]
-        step = int(rng.integers(run.n_steps))
-        state = run.states[step, graph]
-        factor = FACTORS.index(_FACTOR_OF[kind])
-        before = int(state[pos, factor])
-        choices = [code for code in _codes(run, graph, node, kind, state) if code != before]
-        if choices:
-            after = choices[rng.integers(len(choices))]
-            edits.append(CodeEdit(graph, step, kind, node, pos, _FACTOR_OF[kind], before, after))
-    return edits
-
-
-def _is_target(
-    graph: ComputationGraph, node: int, place: int, kind: str, vocabulary: FactoredVocabulary
-) -> bool:
-    """Whether the token at ``place`` of a node's equation can be edited so."""
-    operands = len(graph.nodes[node].operands)
-    if kind == "value":
-        return place == 2 * max(operands, 1)
-    if kind == "leaf":
-        return operands == 0 and place == 0
-    if kind == "operand":
-        return place % 2 == 0 and place < 2 * operands and node > operands
-    return len(vocabulary.ops) > 1 and place % 2 == 1 and place < 2 * operands - 1
-
-
-def _codes(run: Trajectory, graph: int, node: int, kind: str, state: Tensor) -> list[int]:
-    """The codes that an edit may put in."""
-    vocabulary = run.vocabulary
-    if kind == "value":
-        return [*range(vocabulary.modulus), vocabulary.empty]
-    if kind == "leaf":
-        return list(range(vocabulary.modulus))
-    if kind == "operation":
-        return list(range(len(vocabulary.ops)))
-    operands = run.encoded.graphs[graph].nodes[node].operands
-    return [int(state[run.encoded.rhs[graph, other], 1]) for other in range(node) if other not in operands]
+    return [edit for edit in drawn if edit is not None]
 
 
 def _batches(order: Sequence[int], lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
@@ -271,7 +207,7 @@ def _batches(order: Sequence[int], lengths: Sequence[int], tokens: int) -> Itera
         yield batch
 
 
-def _rows(encoded: EncodedGraphs, rows: Tensor, n_pos: int) -> EncodedGraphs:
+def layout_of(encoded: EncodedGraphs, rows: Tensor, n_pos: int) -> EncodedGraphs:
     """Some graphs, one a row, cut to ``n_pos`` positions."""
     by_position = {"factors", "packed", "mask"}
     tensors = {
@@ -286,15 +222,18 @@ def _rows(encoded: EncodedGraphs, rows: Tensor, n_pos: int) -> EncodedGraphs:
 def _compared(
     written: Tensor, answer: Tensor, unedited: Tensor, own: Tensor, layout: EncodedGraphs
 ) -> NDArray[np.int64]:
-    """Int [edit, 4]: affected, affected_right, wrong, wrong without the edit; states are int [edit, pos, factor]."""
+    """Int [edit, 5]: affected, affected_right, affected_ignored, wrong, wrong without the edit; states are int
+    [edit, pos, factor].
+    """
     rows = torch.arange(len(answer))[:, None]
     rhs, is_node = layout.rhs.clamp_min(0), layout.rhs >= 0
     affected = is_node & (answer[rows, rhs, 3] != unedited[rows, rhs, 3])
     right = affected & (written[rows, rhs, 3] == answer[rows, rhs, 3])
+    ignored = affected & (own[rows, rhs, 3] == answer[rows, rhs, 3])
     wrong = [
         ((one != other).any(-1) & layout.mask).sum(-1) for one, other in ((written, answer), (own, unedited))
     ]
-    return torch.stack([affected.sum(-1), right.sum(-1), *wrong], dim=-1).numpy()
+    return torch.stack([affected.sum(-1), right.sum(-1), ignored.sum(-1), *wrong], dim=-1).numpy()
 
 
 def _frame(edits: Sequence[CodeEdit], counted: NDArray[np.int64], run: Trajectory) -> pd.DataFrame:
@@ -304,8 +243,8 @@ def _frame(edits: Sequence[CodeEdit], counted: NDArray[np.int64], run: Trajector
     for end in ("before", "after"):
         frame[end] = [symbols[edit.factor][getattr(edit, end)] for edit in edits]
     frame.insert(4, "depth", [int(run.encoded.depths[edit.graph, edit.node]) for edit in edits])
-    affected, right, wrong, without = counted.T
-    counts = {"affected": affected, "affected_right": right, "wrong": wrong}
+    affected, right, ignored, wrong, without = counted.T
+    counts = {"affected": affected, "affected_right": right, "affected_ignored": ignored, "wrong": wrong}
     for name, column in (counts | {"exact": wrong == 0, "exact_without": without == 0}).items():
         frame[name] = column
     return frame

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from interp.codebook.code_interventions import CodeEdit, code_interventions, score_edits
+from interp.codebook.code_edits import CodeEdit
+from interp.codebook.code_interventions import code_interventions, score_edits
 from interp.codebook.codes import CodeUsage, code_usage, code_usage_of
 from interp.codebook.codes_figure import commit_figure, information_figure, transition_figure
 from interp.codebook.margins import STATUSES, SnapMargins, snap_margins

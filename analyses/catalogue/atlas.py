@@ -1,0 +1,40 @@
+"""The recovery atlas: every edit of one code of a run, where it leads, and what the algorithm predicts."""
+
+from __future__ import annotations
+
+from analyses.atlas import EDITS
+from analyses.framework.record import Analysis, Page, Section
+from analyses.framework.settings import count
+
+REPORTED = 300
+"""Edits of the report's section."""
+
+ATLAS = Analysis(
+    name="atlas",
+    about="Edit every code of a run, one at a time, and compare where the run goes with what the algorithm predicts.",
+    study="analyses.atlas:study_atlas",
+    settings=(
+        count("edits", "In all graphs together, at most; a random sample where there are more.", EDITS, 1),
+    ),
+    graphs=1,
+    passes=("seed",),
+    frames=lambda study: study.frames(),
+    page=Page(
+        title="Recovery",
+        question="What happens to a mistake?",
+        intro="One code of the state that enters a step is replaced, and the run goes on from there: is it back in its "
+        "way, when, or where does it end? Beside it what the algorithm makes of the same state. A wrong value should "
+        "be gone after a step, and what was computed from it later; an edit of the text should lead to the solution "
+        "of the other graph.",
+        graphs=2,
+        at_once=16,
+    ),
+    section=Section(
+        "Recovery",
+        "Every edit of one code of a run, or a sample of them, and where the run goes from there.",
+        {"times": "interp/recovery/atlas_figure.py", "map": "interp/recovery/atlas_figure.py"},
+        needs="states",
+        arguments={"edits": REPORTED},
+    ),
+)
+"""Functions: `analyses.atlas`."""

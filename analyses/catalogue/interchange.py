@@ -1,0 +1,54 @@
+"""Which of the algorithm's variables a model computes with, where, and whether by the same subspace in every step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from analyses.framework.record import Analysis
+from analyses.framework.settings import Setting, count
+from analyses.interchange import EPOCHS, PAIRS, VARIABLES
+
+if TYPE_CHECKING:
+    from models.graph import ComputationGraph
+
+MOST_STEP, MOST_EPOCHS, MOST_RANK = 5, 1000, 4096
+"""No node of the drawn graphs is deeper than step 5 needs."""
+
+
+def source(context: typer.Context, settings: Mapping[str, Any]) -> tuple[str, list[ComputationGraph]]:
+    """The model; states are drawn."""
+    return context.params["model"], []
+
+
+INTERCHANGE = Analysis(
+    name="interchange",
+    about="Swap the algorithm's variables between states, in known or fitted subspaces, and see what the model writes.",
+    study="analyses.interchange:study_interchange",
+    settings=(
+        Setting(
+            "variables",
+            "name:first, value:middle, partial, status, own, shown, ...",
+            ",".join(VARIABLES),
+            names=True,
+        ),
+        Setting("last_step", "Ask about steps 1 to this.", 4, int, least=1, most=MOST_STEP),
+        count("pairs", "Pairs of every step to fit to; half as many are asked about.", PAIRS, 2),
+        Setting("epochs", "Passes over the pairs.", EPOCHS, int, least=1, most=MOST_EPOCHS),
+        Setting(
+            "rank",
+            "Dimensions of a subspace.  [default: by slot or factor]",
+            type=int,
+            least=1,
+            most=MOST_RANK,
+        ),
+    ),
+    graphs=None,
+    takes=("seed", "model"),
+    passes=("seed",),
+    source=source,
+    frames=lambda study: study.frames(),
+)
+"""Functions: `analyses.interchange`."""

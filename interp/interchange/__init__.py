@@ -1,0 +1,1 @@
+"""Interchange interventions against the algorithm: which variables a model computes with, where, step by step."""
