@@ -61,12 +61,12 @@ class AtlasStudy:
         return [row | {"address": self._address(row)} for row in records(self.atlas.exceptions())]
 
     def _address(self, row: Mapping[str, Any]) -> str:
-        """Of the Trajectory page, with the edit where it overwrites a value."""
-        params = {"model": self.model, "text": row["text"]}
-        if row["kind"] == "value":
-            state = "start" if row["step"] == 0 else row["step"] - 1
-            params["edit"] = f"{row['name']}@{state}={row['after']}"
-        return f"trajectory?{urlencode(params)}"
+        """Of the Trajectory page with the edit."""
+        names = {f"x_{node.variable}": node.name for node in self.atlas.graphs[row["graph"]].nodes}
+        where = row["name"] if row["kind"] == "value" else f"{row['pos']}.{row['factor']}"
+        state = "start" if row["step"] == 0 else row["step"] - 1
+        edit = f"{where}@{state}={names.get(row['after'], row['after'])}"
+        return f"trajectory?{urlencode({'model': self.model, 'text': row['text'], 'edit': edit})}"
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """Shares by kind of edit, the exceptions, the fixed-point test."""
