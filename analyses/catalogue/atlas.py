@@ -19,6 +19,7 @@ ATLAS = Analysis(
     graphs=1,
     passes=("seed",),
     frames=lambda study: study.frames(),
+    loop="the algorithm of computation graphs",
     page=Page(
         title="Recovery",
         question="What happens to a mistake?",

@@ -16,6 +16,7 @@ CERTIFICATE = Analysis(
     settings=(count("edits", "Edits of one code, drawn by step, depth and factor.", EDITS, 1),),
     passes=("seed",),
     frames=lambda study: study.frames(),
+    loop="the algorithm of computation graphs",
     page=Page(
         title="Certificate",
         question="How sure is a step?",

@@ -50,5 +50,6 @@ INTERCHANGE = Analysis(
     passes=("seed",),
     source=source,
     frames=lambda study: study.frames(),
+    loop="the algorithm of computation graphs",
 )
 """Functions: `analyses.interchange`."""
