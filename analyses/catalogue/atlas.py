@@ -6,8 +6,8 @@ from analyses.atlas import EDITS
 from analyses.framework.record import Analysis, Page, Section
 from analyses.framework.settings import count
 
-REPORTED = 300
-"""Edits of the report's section."""
+REPORTED, SHOWN = 300, 500
+"""Edits of the report's section, and of the page."""
 
 ATLAS = Analysis(
     name="atlas",
@@ -29,6 +29,7 @@ ATLAS = Analysis(
         "of the other graph.",
         graphs=2,
         at_once=16,
+        arguments=lambda model, chosen: {"edits": SHOWN},
     ),
     section=Section(
         "Recovery",

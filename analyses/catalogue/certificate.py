@@ -6,8 +6,8 @@ from analyses.certificate import EDITS
 from analyses.framework.record import Analysis, Page, Section
 from analyses.framework.settings import count
 
-REPORTED = 400
-"""Edits of the report's section."""
+REPORTED, SHOWN = 400, 500
+"""Edits of the report's section, and of the page."""
 
 CERTIFICATE = Analysis(
     name="certificate",
@@ -24,6 +24,7 @@ CERTIFICATE = Analysis(
         "runs. Single steps from the algorithm's own states and from states with one code replaced, with lower bounds, "
         "and the bound for runs beside runs of other graphs. The control ignores the edit.",
         at_once=400,
+        arguments=lambda model, chosen: {"edits": SHOWN},
     ),
     section=Section(
         "Certificate",

@@ -27,6 +27,8 @@ PAGES = {
     "lens": FEW,
     "dynamics": f"{FEW}&against=none",
     "failures": FEW,
+    "atlas": f"{ONE}&graphs=2",
+    "certificate": FEW,
     "circuit": "model=discrete-corrected&n=7&graphs=2&seed=3&method=EAP-IG",
     "explain": ONE,
     "attention": ONE,
