@@ -14,8 +14,10 @@ from typing import Annotated, Any
 
 import typer
 
-from analyses.inputs import InputError, Outputs, writing
-from analyses.options import a_path, at_least, reports_bad_input, run_alone
+from analyses.export import Outputs, writing
+from analyses.inputs import InputError
+from analyses.options import a_path, at_least, run_alone
+from analyses.terminal import reports_bad_input
 from models.files import write_text
 from models.printable import printable
 

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from analyses.inputs import InputError, Outputs, load_model, parse_operations, writing
+from analyses.export import Outputs, writing
+from analyses.inputs import InputError, load_model, parse_operations
 from analyses.options import (
     ConfigOption,
     JsonOption,
@@ -30,11 +31,11 @@ from analyses.options import (
     QuietOption,
     SectionJobsOption,
     SeedOption,
-    reports_bad_input,
     run_alone,
     split_names,
     wide_console,
 )
+from analyses.terminal import reports_bad_input
 from models.compiled_names import fitting_name
 from models.files import write_text
 from models.one_line import one_line

@@ -1,30 +1,73 @@
 """The `recurlens` command: one sub-command per study, each thin over a function of `analyses`.
 
-Exit code 0 on success, 2 on bad input with one message on stderr. Only typer and rich are imported here; a command
-imports what it runs, so that `--help` answers at once.
+Exit code 0 on success, 2 on bad input with one message on stderr. Only typer and rich are imported here; a command is
+made when it is named, from its own record alone, and imports what it runs. `--help` makes all, and answers at once.
 """
 
 import socket
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from analyses import terminal
-from analyses.catalogue import CATALOGUE
-from analyses.framework.command import command
-from analyses.inputs import InputError
+from analyses.catalogue import CATALOGUE, find
 from analyses.loops.offered import offer
-from analyses.options import ConfigOption, at_least, reports_bad_input
-from analyses.own_metric import OWN, metric_name
-from analyses.report import report_command
-from analyses.train import train_command
+from analyses.options import ConfigOption, at_least
+from analyses.own_function import OWN
 
 HOST = "127.0.0.1"
 APP = Path(__file__).resolve().parent.parent / "dashboards" / "app.py"
+FURTHER = {"train": "analyses.train:train_command", "report": "analyses.report:report_command"}
+"""Name of a command that is no analysis -> its function."""
+
+
+class Commands(Mapping[str, Any]):
+    """Name -> command, made when it is asked for; those that are there already come last."""
+
+    def __init__(self, there: Mapping[str, Any]) -> None:
+        self._made = dict(there)
+        self._names = [*CATALOGUE, *FURTHER, *there]
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            one = typer.Typer(add_completion=False)
+            one.command(name)(_function(name))
+            self._made[name] = typer.main.get_command(one)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _function(name: str) -> Callable[..., None]:
+    """What runs the command."""
+    if name in CATALOGUE:
+        from analyses.framework.command import command
+
+        return command(find(name))
+    module, function = FURTHER[name].split(":")
+    return getattr(import_module(module), function)
+
+
+class Group(terminal.Group):
+    """`recurlens`, with the commands that are made when they are asked for."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.commands: Any = Commands(self.commands)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """As typer's; what goes wrong while a command is made is not taken for a name that there is not."""
+        return self.commands[cmd_name] if cmd_name in list(self.commands) else None
+
 
 app = typer.Typer(
     name="recurlens",
@@ -32,18 +75,17 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    cls=terminal.Group,
+    cls=Group,
 )
 
 
-for record in CATALOGUE:
-    app.command(record.name)(command(record))
-app.command("train")(train_command)
-app.command("report")(report_command)
+@app.callback()
+def _recurlens() -> None:
+    """Every command has its own options, and there are none before it."""
 
 
 @app.command("dashboard")
-@reports_bad_input
+@terminal.reports_bad_input
 def dashboard_command(
     port: Annotated[
         int, typer.Option("--port", callback=at_least(1, 65535), help="Port on 127.0.0.1.")
@@ -65,6 +107,9 @@ def dashboard_command(
     config: ConfigOption = None,
 ) -> None:
     """Open the dashboard in the browser, on this machine only."""
+    from analyses.inputs import InputError
+    from analyses.own_metric import metric_name
+
     for text in metric or ():
         metric_name(text)
     for name in loop or ():

@@ -1,20 +1,137 @@
-"""What a study writes beside its numbers: the table as parquet, the figure as HTML and PNG, and the run as YAML."""
+"""The files that a command writes: its numbers as JSON and tables, its figures as HTML and PNG, and the run as YAML.
+
+Nothing heavy is imported before it is needed: `recurlens --help` must answer at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import writing
-from models.files import write_atomically, write_text
+import typer
+
+from analyses.inputs import InputError
+from models.files import WriteError, check_file, check_folder, write_atomically, write_text
+from models.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+    from rich.console import Console
 
 CONFIG_NAME = "config.yaml"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files a command writes: a JSON file, and a folder that gets NAME.json and NAME.csv."""
+
+    name: str
+    json_file: Path | None = None
+    folder: Path | None = None
+
+    def check(self) -> None:
+        """Make the folder; raises InputError where nothing could be written. Called before the work, not after it."""
+        if self.folder is not None:
+            try:
+                check_folder(self.folder)
+            except WriteError as error:
+                what = "write into" if self.folder.is_dir() else "create the folder"
+                raise InputError(f"Cannot {what} {self.folder}: {_lowered(error.reason)}.") from error
+        if self.json_file is not None:
+            with writing():
+                check_file(self.json_file)
+
+    def write(self, data: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> list[Path]:
+        """Write `data` as JSON and `rows` (one tidy record each) as CSV; returns the paths written.
+
+        Raises InputError where a file cannot be written; the older one is intact.
+        """
+        json_files = [] if self.json_file is None else [self.json_file]
+        csv_files = []
+        if self.folder is not None:
+            json_files.append(self.folder / f"{self.name}.json")
+            csv_files.append(self.folder / f"{self.name}.csv")
+        with writing():
+            for path in json_files:
+                write_text(path, json.dumps(data, indent=2) + "\n")
+            for path in csv_files:
+                records = list(rows)
+                table = io.StringIO(newline="")
+                writer = csv.DictWriter(table, fieldnames=list(records[0]) if records else [])
+                writer.writeheader()
+                writer.writerows(records)
+                write_text(path, table.getvalue())
+        return json_files + csv_files
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Where files are written or checked: what cannot be written becomes an InputError."""
+    try:
+        yield
+    except WriteError as error:
+        raise InputError(f"Cannot write {error.path}: {_lowered(error.reason)}{error.kept}.") from error
+
+
+def _lowered(reason: str) -> str:
+    return reason[:1].lower() + reason[1:]
+
+
+def write_files(
+    outputs: Outputs, command: str, study: Any, options: Mapping[str, Any], drawn: bool = True
+) -> list[Path]:
+    """NAME.json and .csv, .parquet, .html, .png and config.yaml into the folder asked for; says on stderr where no PNG
+    can be made. Returns the paths.
+
+    drawn: whether the study has `to_frame` and `figure`; otherwise it has `rows`, and neither parquet nor figure.
+    """
+    if drawn:
+        frame = study.to_frame()
+        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    else:
+        rows = study.rows()
+    written = outputs.write(study.to_dict(), rows)
+    folder, name = outputs.folder, outputs.name
+    if folder is None:
+        return written
+    if drawn:
+        more, problem = write_study(folder, name, study.to_frame(), study.figure())
+        written += more
+        if problem is not None:
+            typer.echo(printable(f"No {folder / name}.png was written: {problem}"), err=True)
+    return [*written, write_config(folder, command, options)]
+
+
+def write_more(
+    folder: Path, name: str, frames: Mapping[str, pd.DataFrame], figures: Mapping[str, go.Figure]
+) -> list[Path]:
+    """Further tables as NAME_TABLE.csv and figures as NAME_FIGURE.html; returns the paths.
+
+    Raises InputError where the folder cannot be written.
+    """
+    written: list[Path] = []
+    with writing():
+        for title, frame in frames.items():
+            written.append(folder / f"{name}_{title}.csv")
+            write_text(written[-1], frame.to_csv(index=False))
+        for title, figure in figures.items():
+            written.append(folder / f"{name}_{title}.html")
+            write_html(figure, written[-1])
+    return written
+
+
+def say_written(console: Console, paths: Iterable[Path]) -> None:
+    """A line for each file."""
+    for path in paths:
+        console.print(f"Wrote {printable(str(path))}", soft_wrap=True)
 
 
 def write_study(

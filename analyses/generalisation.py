@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analyses.equal_budget import best_share, equal_budget, total_minutes
-from analyses.inputs import InputError, Outputs, writing
-from analyses.options import reports_bad_input, run_alone, wide_console
+from analyses.export import Outputs, writing
+from analyses.inputs import InputError
+from analyses.options import run_alone, wide_console
+from analyses.terminal import reports_bad_input
 from interp.figures.generalisation import Curve, generalisation_figure
 from interp.statistics.shares import wilson_interval
 from models.files import write_text

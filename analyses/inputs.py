@@ -5,10 +5,7 @@ Nothing heavy is imported before it is needed: `recurlens --help` must answer at
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -17,7 +14,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from analyses.loops.names import is_loop
 from models.compiled_names import compiled_operations, fitting_name
-from models.files import WriteError, check_file, check_folder, write_text
 from models.graph_errors import clip
 from models.operations import OPERATIONS
 from models.position_encodings import POSITIONS
@@ -319,62 +315,6 @@ def _no_model(name: str) -> Iterator[None]:
     except (ValueError, LookupError, OSError) as error:
         text = str(error.args[0]) if isinstance(error, LookupError) and error.args else str(error)
         raise InputError(text or f"No model {name!r}.") from error
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """The files a command writes: a JSON file, and a folder that gets NAME.json and NAME.csv."""
-
-    name: str
-    json_file: Path | None = None
-    folder: Path | None = None
-
-    def check(self) -> None:
-        """Make the folder; raises InputError where nothing could be written. Called before the work, not after it."""
-        if self.folder is not None:
-            try:
-                check_folder(self.folder)
-            except WriteError as error:
-                what = "write into" if self.folder.is_dir() else "create the folder"
-                raise InputError(f"Cannot {what} {self.folder}: {_lowered(error.reason)}.") from error
-        if self.json_file is not None:
-            with writing():
-                check_file(self.json_file)
-
-    def write(self, data: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> list[Path]:
-        """Write `data` as JSON and `rows` (one tidy record each) as CSV; returns the paths written.
-
-        Raises InputError where a file cannot be written; the older one is intact.
-        """
-        json_files = [] if self.json_file is None else [self.json_file]
-        csv_files = []
-        if self.folder is not None:
-            json_files.append(self.folder / f"{self.name}.json")
-            csv_files.append(self.folder / f"{self.name}.csv")
-        with writing():
-            for path in json_files:
-                write_text(path, json.dumps(data, indent=2) + "\n")
-            for path in csv_files:
-                records = list(rows)
-                table = io.StringIO(newline="")
-                writer = csv.DictWriter(table, fieldnames=list(records[0]) if records else [])
-                writer.writeheader()
-                writer.writerows(records)
-                write_text(path, table.getvalue())
-        return json_files + csv_files
-
-
-@contextmanager
-def writing() -> Iterator[None]:
-    """Where files are written or checked: what cannot be written becomes an InputError."""
-    try:
-        yield
-    except WriteError as error:
-        raise InputError(f"Cannot write {error.path}: {_lowered(error.reason)}{error.kept}.") from error
-
-
-def _lowered(reason: str) -> str:
-    return reason[:1].lower() + reason[1:]
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

@@ -15,7 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from analyses.inputs import InputError, load_model, writing
+from analyses.export import writing
+from analyses.inputs import InputError, load_model
 from models.bounds import json_problem
 from models.files import check_folder, remove_leftovers, write_text
 

@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses.inputs import InputError, writing
+from analyses.export import writing
+from analyses.inputs import InputError
 from analyses.tables import table_of
 from models.files import write_text
 from models.one_line import one_line

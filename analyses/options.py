@@ -5,17 +5,17 @@ A command lists the ones it takes as `model: ModelOption = "compiled"`; `--confi
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from analyses import terminal
-from analyses.inputs import GraphSource, InputError, parse_operations, writing
+from analyses.export import writing
+from analyses.inputs import GraphSource, InputError, parse_operations
 from models.files import check_file
 from models.graph_errors import clip
 from models.operations import OPERATIONS
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from analyses.config_file import Value
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 MOST_SETTLED_STEPS = 10**9
 """Steps of a run, most of which repeat what is known."""
@@ -41,20 +38,6 @@ _TRUTH = {"true": True, "false": False, "yes": True, "no": False, "on": True, "o
 """The words of YAML for a flag."""
 
 
-def reports_bad_input(command: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: an InputError inside `command` becomes one message on stderr and exit code 2."""
-
-    @functools.wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except InputError as error:
-            terminal.say_error(str(error))
-            raise typer.Exit(terminal.BAD_INPUT) from error
-
-    return wrapped
-
-
 def check_path(flag: str, path: Path) -> None:
     """Raises InputError for what cannot name a file: longer than the system allows (typer has refused the rest)."""
     try:
@@ -63,7 +46,7 @@ def check_path(flag: str, path: Path) -> None:
         raise InputError(f"{flag} is {clip(str(path))}: {(error.strerror or str(error)).lower()}.") from error
 
 
-@reports_bad_input
+@terminal.reports_bad_input
 def a_path(param: typer.CallbackParam, value: Path | None) -> Path | None:
     """The callback of an option that takes a path; see `check_path`."""
     if value is not None:
@@ -118,7 +101,7 @@ def _config_value(path: Path, key: str, value: Value, option: Any) -> str | list
 def at_least(least: int, most: int | None = None) -> Callable[..., int | None]:
     """A callback for a number option: it must be in least..most (None: no upper limit), or InputError."""
 
-    @reports_bad_input
+    @terminal.reports_bad_input
     def check(param: typer.CallbackParam, value: int | None) -> int | None:
         if value is not None and (value < least or (most is not None and value > most)):
             allowed = f"at least {least}" if most is None else f"from {least} to {most}"
@@ -128,7 +111,7 @@ def at_least(least: int, most: int | None = None) -> Callable[..., int | None]:
     return check
 
 
-@reports_bad_input
+@terminal.reports_bad_input
 def writable(path: Path | None) -> Path | None:
     """A callback for an option that names a file to write at the end: that must be possible, or InputError."""
     if path is not None:
@@ -140,7 +123,7 @@ def writable(path: Path | None) -> Path | None:
 def from_to(least: float, most: float | None = None, above: bool = False) -> Callable[..., float | None]:
     """As `at_least`, of an option that takes any finite number; above: `least` itself is not allowed."""
 
-    @reports_bad_input
+    @terminal.reports_bad_input
     def check(param: typer.CallbackParam, value: float | None) -> float | None:
         if value is None:
             return None
@@ -245,7 +228,7 @@ ConfigOption = Annotated[
         metavar="FILE.yaml",
         help="Values for these options; what is given on the command line wins.",
         is_eager=True,
-        callback=reports_bad_input(_apply_config),
+        callback=terminal.reports_bad_input(_apply_config),
     ),
 ]
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analyses.inputs import InputError, load_model, parse_operations, writing
+from analyses.export import writing
+from analyses.inputs import InputError, load_model, parse_operations
 from analyses.options import (
     MOST_GRAPHS,
     ConfigOption,
@@ -27,11 +28,11 @@ from analyses.options import (
     SeedOption,
     a_path,
     at_least,
-    reports_bad_input,
     run_alone,
     wide_console,
 )
 from analyses.progress import progress_bar
+from analyses.terminal import reports_bad_input
 from models.compiled_names import fitting_name
 from models.files import check_file, write_text
 from models.one_line import one_line

@@ -7,19 +7,24 @@ input, or an output that cannot be written.
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
+from analyses.inputs import InputError
 from models.graph_errors import clip
 from models.printable import printable
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 BAD_INPUT = 2
 LONGEST_LINE = 500
@@ -41,6 +46,20 @@ def _printable_errors() -> Iterator[None]:
         # A panel of many thousand characters takes seconds to be drawn.
         error.message = "\n".join(printable(clip(line, LONGEST_LINE)) for line in error.message.split("\n"))
         raise
+
+
+def reports_bad_input(command: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: an InputError inside `command` becomes one message on stderr and exit code 2."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except InputError as error:
+            say_error(str(error))
+            raise typer.Exit(BAD_INPUT) from error
+
+    return wrapped
 
 
 class Command(TyperCommand):

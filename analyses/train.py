@@ -13,7 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from analyses.inputs import InputError, Outputs, parse_operations, writing
+from analyses.export import Outputs, writing
+from analyses.inputs import InputError, parse_operations
 from analyses.options import (
     LARGEST_SEED,
     MOST_WORKERS,
@@ -23,10 +24,10 @@ from analyses.options import (
     a_path,
     at_least,
     from_to,
-    reports_bad_input,
     run_alone,
 )
 from analyses.studies import used_options
+from analyses.terminal import reports_bad_input
 from models.bounds import MOST_STEPS
 from models.printable import printable
 

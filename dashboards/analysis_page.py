@@ -345,7 +345,7 @@ def page_of(record: Analysis, **special: Any) -> AnalysisPage:
     fields: dict[str, Any] = {
         "name": page.name or record.name,
         "page": page,
-        "line": lambda view: command_line(record, view, options(view)),
+        "line": lambda view: command_line(record, view.model, options(view), graphs_of(record, view)),
         "study_of": lambda view: record.function,
         "options": options,
         "shown": shown,
@@ -354,17 +354,19 @@ def page_of(record: Analysis, **special: Any) -> AnalysisPage:
     return AnalysisPage(**fields | special)
 
 
-def command_line(
-    record: Analysis, view: AnalysisView, options: Mapping[str, Any], graphs: bool = True
-) -> str:
-    """The command of `recurlens` on the graphs and the model of a view; graphs: whether it needs them."""
+def command_line(record: Analysis, model: str, options: Mapping[str, Any], graphs: str = "") -> str:
+    """The command of `recurlens` that gives the same; graphs: the options that ask for them, if it needs any."""
     flags = "".join(
         setting.line(options[setting.passed_as])
         for setting in record.settings
         if setting.passed_as in options
     )
-    given = f" {view.graph_options(one=record.graphs is None)}" if graphs else ""
-    return f"recurlens {record.name}{given} --model {view.model}{flags}"
+    return " ".join(part for part in ("recurlens", record.name, graphs, f"--model {model}") if part) + flags
+
+
+def graphs_of(record: Analysis, view: AnalysisView) -> str:
+    """The options that ask for the graphs of a view."""
+    return view.graph_options(one=record.graphs is None)
 
 
 def _count(number: int, noun: str) -> str:

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from analyses.catalogue import CATALOGUE
+from analyses.catalogue import every_record
 from analyses.catalogue.attention import ATTENTION
 from analyses.catalogue.patching import PATCHING
 from analyses.catalogue.solve import SOLVE
@@ -118,7 +118,7 @@ st.set_page_config(page_title="recurlens", page_icon="🔁", layout="wide")
 PAGES = [
     st.Page(trajectory, title="Trajectory", url_path="home", default=True),
     st.Page(patching, title="Patching", url_path="patching"),
-    *(analysis(record, record.page) for record in CATALOGUE if record.page is not None),
+    *(analysis(record, record.page) for record in every_record() if record.page is not None),
     st.Page(attention, title="Attention", url_path="attention"),
     st.Page(training, title="Training", url_path="training"),
     st.Page(generalisation, title="Generalisation", url_path="generalisation"),

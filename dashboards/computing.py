@@ -227,6 +227,10 @@ class _Computations:
                 del self._known[old]
             return found
 
+    def new(self, work: Callable[[Progress], T]) -> Computation[T]:
+        """One that is kept by who asks for it, and shares the places with all others."""
+        return Computation(work, self._places)
+
     def begun(self, key: object) -> bool:
         """Whether the computation of a key is at work, or has ended in a way that no page has shown yet."""
         found = self._known.get(key)

@@ -10,7 +10,7 @@ import streamlit as st
 from analyses.catalogue.mechanism import MECHANISM as RECORD
 from analyses.catalogue.mechanism import WITH_OPERATION
 from analyses.mechanism import WITH_GRAPHS
-from dashboards.analysis_page import command_line, page_of
+from dashboards.analysis_page import command_line, graphs_of, page_of
 from dashboards.cached import operations
 from dashboards.graph_inputs import AnalysisView, GraphInputs
 from interp.fourier_analysis.characters import with_characters
@@ -46,7 +46,8 @@ def options(view: AnalysisView) -> dict[str, Any]:
 
 def line(view: AnalysisView) -> str:
     """The command; graphs are named only where the part is measured on them."""
-    return command_line(RECORD, view, options(view), graphs=view.setting("part") in WITH_GRAPHS)
+    graphs = graphs_of(RECORD, view) if view.setting("part") in WITH_GRAPHS else ""
+    return command_line(RECORD, view.model, options(view), graphs)
 
 
 MECHANISM = page_of(RECORD, options=options, line=line, row=row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from analyses.catalogue import CATALOGUE
+from analyses.catalogue import every_record
 from dashboards.analysis_page import AnalysisPage, page_of
 from dashboards.mechanism import MECHANISM
 from dashboards.probing import PROBING
@@ -17,6 +17,8 @@ SPECIAL = {page.name: page for page in (MECHANISM, PROBING, STORY)}
 def analysis_pages() -> dict[str, AnalysisPage]:
     """Every page, in the order of the catalogue."""
     pages = (
-        SPECIAL.get(record.page.name or record.name) or page_of(record) for record in CATALOGUE if record.page
+        SPECIAL.get(record.page.name or record.name) or page_of(record)
+        for record in every_record()
+        if record.page
     )
     return {page.name: page for page in pages}

@@ -11,7 +11,7 @@ from analyses.catalogue.probe_reading import PROBE_READING
 from analyses.catalogue.probing import PROBING as RECORD
 from analyses.probe_reading import ProbeReadingStudy, study_reading
 from analyses.probing import ProbingStudy, study_probes
-from dashboards.analysis_page import command_line, page_of
+from dashboards.analysis_page import command_line, graphs_of, page_of
 from dashboards.cached import shared
 from dashboards.graph_inputs import AnalysisView
 
@@ -29,7 +29,8 @@ def options(view: AnalysisView) -> dict[str, Any]:
 
 def line(view: AnalysisView) -> str:
     """The command: `probe` of sampled graphs, `probe-reading` of typed ones."""
-    return command_line(RECORD if view.text is None else PROBE_READING, view, options(view))
+    record = RECORD if view.text is None else PROBE_READING
+    return command_line(record, view.model, options(view), graphs_of(record, view))
 
 
 def _sites(view: AnalysisView) -> tuple[str, ...] | None:

@@ -1,54 +1,52 @@
-"""All analyses with a record. One file each; a new one is imported here, and has a command, a page and a section.
+"""All analyses with a record. One file each; a new one is named here, and has a command, a page and a section.
 
-A record names its function by a text, so that nothing heavy is imported for `--help`.
+A record is imported when it is asked for: a command needs its own alone, and `--help` all of them. It names its
+function by a text, so that nothing heavy is imported with it.
 """
 
-from analyses.catalogue.ablation import ABLATION
-from analyses.catalogue.atlas import ATLAS
-from analyses.catalogue.attention import ATTENTION
-from analyses.catalogue.attribution import ATTRIBUTION
-from analyses.catalogue.attribution_graph import ATTRIBUTION_GRAPH
-from analyses.catalogue.benchmark_circuits import BENCHMARK_CIRCUITS
-from analyses.catalogue.certificate import CERTIFICATE
-from analyses.catalogue.circuit import CIRCUIT
-from analyses.catalogue.codes import CODES
-from analyses.catalogue.cross_step import CROSS_STEP
-from analyses.catalogue.dynamics import DYNAMICS
-from analyses.catalogue.evaluate import EVALUATE
-from analyses.catalogue.failures import FAILURES
-from analyses.catalogue.interchange import INTERCHANGE
-from analyses.catalogue.lens import LENS
-from analyses.catalogue.mechanism import MECHANISM
-from analyses.catalogue.patching import PATCHING
-from analyses.catalogue.probe_reading import PROBE_READING
-from analyses.catalogue.probing import PROBING
-from analyses.catalogue.solve import SOLVE
-from analyses.catalogue.story import STORY
-from analyses.catalogue.training_dynamics import TRAINING_DYNAMICS
-from analyses.framework.record import Analysis
+from __future__ import annotations
 
-CATALOGUE: tuple[Analysis, ...] = (
-    SOLVE,
-    EVALUATE,
-    PATCHING,
-    CROSS_STEP,
-    ATTRIBUTION,
-    ABLATION,
-    CIRCUIT,
-    ATTRIBUTION_GRAPH,
-    PROBING,
-    PROBE_READING,
-    CODES,
-    LENS,
-    DYNAMICS,
-    ATTENTION,
-    FAILURES,
-    ATLAS,
-    CERTIFICATE,
-    INTERCHANGE,
-    MECHANISM,
-    STORY,
-    TRAINING_DYNAMICS,
-    BENCHMARK_CIRCUITS,
-)
-"""In the order of `recurlens --help` and, where they have a page, of the navigation."""
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from analyses.framework.record import Analysis
+
+CATALOGUE: Final = {
+    "solve": "solve:SOLVE",
+    "evaluate": "evaluate:EVALUATE",
+    "patch": "patching:PATCHING",
+    "cross-step": "cross_step:CROSS_STEP",
+    "attribution": "attribution:ATTRIBUTION",
+    "ablate": "ablation:ABLATION",
+    "circuit": "circuit:CIRCUIT",
+    "attribution-graph": "attribution_graph:ATTRIBUTION_GRAPH",
+    "probe": "probing:PROBING",
+    "probe-reading": "probe_reading:PROBE_READING",
+    "codes": "codes:CODES",
+    "lens": "lens:LENS",
+    "dynamics": "dynamics:DYNAMICS",
+    "attention": "attention:ATTENTION",
+    "failures": "failures:FAILURES",
+    "atlas": "atlas:ATLAS",
+    "certificate": "certificate:CERTIFICATE",
+    "interchange": "interchange:INTERCHANGE",
+    "mechanism": "mechanism:MECHANISM",
+    "story": "story:STORY",
+    "training-dynamics": "training_dynamics:TRAINING_DYNAMICS",
+    "benchmark-circuits": "benchmark_circuits:BENCHMARK_CIRCUITS",
+}
+"""Name of a command -> file in this folder, and record in it; in the order of `recurlens --help` and, where they have a
+page, of the navigation.
+"""
+
+
+def find(name: str) -> Analysis:
+    """The record of a command's name."""
+    file, record = CATALOGUE[name].split(":")
+    return getattr(import_module(f"{__name__}.{file}"), record)
+
+
+def every_record() -> list[Analysis]:
+    """All of them, in order."""
+    return [find(name) for name in CATALOGUE]

@@ -6,20 +6,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import typer
-
-from analyses.framework.pairs import TextPair, pair_source
+from analyses.framework.pairs import any_pair_source
 from analyses.framework.record import Analysis, OnLoops
 from analyses.framework.settings import EXACT, LOOP_FACTOR, PAIRS, STEPS, SWEEP, Setting
-from analyses.inputs import GraphSource, InputError, load_model
-from analyses.options import GRAPH_SOURCES, only_one
+from analyses.inputs import InputError
 from analyses.own_metric import OWN, metric_name
 from analyses.patching import DIRECTIONS, TOGETHER, Where
 from interp.causal.metric_records import METRICS
 from models.bounds import index_of
 from models.graph_errors import clip
 
-SOURCES = {**GRAPH_SOURCES, "clean": "--clean with --corrupt"}
 MOST_INDICES = 100_000
 """Steps, layers, heads or positions in one option; there are never so many."""
 
@@ -69,31 +65,6 @@ def where(settings: Mapping[str, Any]) -> dict[str, Where]:
     return {"where": Where(names, *axes)}
 
 
-def source(context: typer.Context, settings: Mapping[str, Any]) -> tuple[str, list[TextPair]]:
-    """A pair of two texts, or pairs that are made of graphs."""
-    if only_one(context, SOURCES) == "clean":
-        model, pairs = _given_pair(context.params["model"], settings["clean"], settings["corrupt"])
-    else:
-        model, pairs = pair_source(context, settings)
-    if settings["read"] is not None and len(pairs) > 1:
-        raise InputError(f"--read names nodes of one graph, and there are {len(pairs)} pairs: leave it out.")
-    return model, pairs
-
-
-def _given_pair(model: str, clean: str | None, corrupt: str | None) -> tuple[str, list[TextPair]]:
-    if clean is None or corrupt is None:
-        raise InputError("--clean and --corrupt are the two texts of a pair: give both.")
-    texts = [GraphSource(text=clean), GraphSource(text=corrupt)]
-    for text in texts:
-        model = text.fitting(model)
-    one, other = (text.graphs(load_model(model))[0] for text in texts)
-    if len(one) != len(other):
-        raise InputError(
-            f"The clean text has {len(one)} nodes and the corrupt one {len(other)}: they are compared node by node."
-        )
-    return model, [(one, other)]
-
-
 PATCHING = Analysis(
     name="patch",
     files="patching",
@@ -132,7 +103,7 @@ PATCHING = Analysis(
     ),
     graphs=None,
     passes=("out", "quiet"),
-    source=source,
+    source=any_pair_source,
     arguments=where,
     swept=lambda study: True,
     loop=OnLoops(

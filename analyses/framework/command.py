@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from analyses import options
+from analyses.export import Outputs, say_written, write_files, write_more, writing
 from analyses.framework.record import Analysis, OnLoops
-from analyses.inputs import InputError, Outputs, load_model, loading_once, writing
+from analyses.inputs import InputError, load_model, loading_once
 from analyses.loops.names import is_loop
 from analyses.options import (
     fitting_model,
     many_graphs,
-    reports_bad_input,
     run_alone,
     wide_console,
 )
-from analyses.studies import say_written, used_options, write_files, write_more
+from analyses.studies import used_options
+from analyses.terminal import reports_bad_input
 from models.files import write_text
 
 if TYPE_CHECKING:
@@ -78,9 +79,9 @@ def command(record: Analysis) -> Callable[..., None]:
 
 def run_named(name: str) -> None:
     """Run the command of a name by itself, as `python -m analyses.MODULE` does."""
-    from analyses.catalogue import CATALOGUE
+    from analyses.catalogue import find
 
-    run_alone(next(command(record) for record in CATALOGUE if record.name == name))
+    run_alone(command(find(name)))
 
 
 def run_command(record: Analysis, context: typer.Context) -> None:

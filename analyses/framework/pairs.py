@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import typer
 
 from analyses.inputs import GraphSource, InputError, load_model
-from analyses.options import fitting_model, graph_source
+from analyses.options import GRAPH_SOURCES, fitting_model, graph_source, only_one
 
 if TYPE_CHECKING:
     from models.graph import ComputationGraph
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TextPair: TypeAlias = "tuple[ComputationGraph, ComputationGraph]"
 """Clean, corrupt."""
+SOURCES = {**GRAPH_SOURCES, "clean": "--clean with --corrupt"}
 
 
 def pair_source(context: typer.Context, settings: Mapping[str, Any]) -> tuple[str, list[TextPair]]:
@@ -23,6 +24,31 @@ def pair_source(context: typer.Context, settings: Mapping[str, Any]) -> tuple[st
     model = fitting_model(context)
     made = (settings["pair_kind"], settings["node"], settings["n_pairs"])
     return model, read_pairs(load_model(model), graph_source(context), *made)
+
+
+def any_pair_source(context: typer.Context, settings: Mapping[str, Any]) -> tuple[str, list[TextPair]]:
+    """A pair of two texts, or pairs that are made of graphs."""
+    if only_one(context, SOURCES) == "clean":
+        model, pairs = _given_pair(context.params["model"], settings["clean"], settings["corrupt"])
+    else:
+        model, pairs = pair_source(context, settings)
+    if settings["read"] is not None and len(pairs) > 1:
+        raise InputError(f"--read names nodes of one graph, and there are {len(pairs)} pairs: leave it out.")
+    return model, pairs
+
+
+def _given_pair(model: str, clean: str | None, corrupt: str | None) -> tuple[str, list[TextPair]]:
+    if clean is None or corrupt is None:
+        raise InputError("--clean and --corrupt are the two texts of a pair: give both.")
+    texts = [GraphSource(text=clean), GraphSource(text=corrupt)]
+    for text in texts:
+        model = text.fitting(model)
+    one, other = (text.graphs(load_model(model))[0] for text in texts)
+    if len(one) != len(other):
+        raise InputError(
+            f"The clean text has {len(one)} nodes and the corrupt one {len(other)}: they are compared node by node."
+        )
+    return model, [(one, other)]
 
 
 def read_pairs(

@@ -7,6 +7,7 @@ setting, under the same name; `gives` says what a value means where it is not th
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -101,8 +102,8 @@ class Setting:
         """The part of a command line that gives a value to the function; empty for None, False and no names."""
         if value is None or value is False or (self.names and not value):
             return ""
-        text = "" if value is True else f" {','.join(map(str, value)) if self.names else value}"
-        return f" {self.written}{text}"
+        text = ",".join(map(str, value)) if self.names else str(value)
+        return f" {self.written}" + ("" if value is True else f" {shlex.quote(text)}")
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from analyses.export import Outputs, say_written, write_files, write_more
 from analyses.framework.record import Analysis, OnLoops
-from analyses.inputs import InputError, Outputs
+from analyses.inputs import InputError
 from analyses.loops.inputs import Wanted, parse_texts
 from analyses.loops.names import is_file
 from analyses.loops.opening import Opened, open_loop
 from analyses.options import split_names, was_given, wide_console
-from analyses.studies import say_written, used_options, write_files, write_more
+from analyses.studies import used_options
 from models.bounds import MOST_STEPS
 from models.graph_errors import clip
 
@@ -75,9 +76,9 @@ def taken_by(record: Analysis, model: str) -> OnLoops:
 
 def names_on_loops() -> list[str]:
     """Commands that take any looped model."""
-    from analyses.catalogue import CATALOGUE
+    from analyses.catalogue import every_record
 
-    return [record.name for record in CATALOGUE if isinstance(record.loop, OnLoops)]
+    return [record.name for record in every_record() if isinstance(record.loop, OnLoops)]
 
 
 def study_of(loop: OnLoops, model: Opened, wanted: Wanted, values: dict[str, Any]) -> LoopStudy:

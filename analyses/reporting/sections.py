@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from analyses.catalogue import CATALOGUE
+from analyses.catalogue import every_record
 from analyses.claims import not_told
 from analyses.reporting import behaviour, mechanism, reading
 from analyses.reporting.parts import Contents, Job, NotApplicableError, Part
@@ -120,7 +120,7 @@ SECTIONS: Final = (
     ),
     *(
         Section(record.stem, record.section.title, record.section.about, contents(record), (), 2)
-        for record in CATALOGUE
+        for record in every_record()
         if record.section is not None
     ),
     Section(

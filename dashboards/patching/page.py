@@ -10,7 +10,7 @@ from dashboards import messages
 from dashboards.cached import shared
 from dashboards.computing import reader
 from dashboards.patching.controls import chosen_view
-from dashboards.patching.jobs import SweepJob, SweepRequest, jobs
+from dashboards.patching.jobs import Sweep, SweepRequest, sweeps
 from dashboards.patching.pair_view import show_pair
 from dashboards.patching.results import CANCELLED, ENDED, progress_fragment, results_fragment
 from dashboards.patching.session import SESSION, default_view
@@ -79,38 +79,41 @@ def patching_page() -> None:
     except SiteError as error:
         messages.error(str(error))
         return
-    job = jobs().of(request, shared(view.model))
-    _leave_other(job)
+    sweep = sweeps().of(request, shared(view.model))
+    _leave_other(sweep)
     if submitted is not None:
         st.session_state.pop(CANCELLED, None)
-    left = job.cancelled or st.session_state.get(CANCELLED) is job
-    if submitted is not None or not (len(request.sites) > AT_ONCE or left or job.problem):
-        job.start(reader())
-    _show(job, runs, left and submitted is None)
+    left = st.session_state.get(CANCELLED) is sweep
+    if submitted is not None or not (len(request.sites) > AT_ONCE or left or sweep.job.problem):
+        sweep.job.start(reader())
+    _show(sweep, runs, left)
 
 
-def _show(job: SweepJob, runs: _Runs, left: bool) -> None:
+def _show(sweep: Sweep, runs: _Runs, left: bool) -> None:
     """The sweep so far, and while it is at work its progress; left: this reader has cancelled it."""
-    if not left and not job.wait(_PATIENCE):
-        progress_fragment(job)
-        return
-    if job.problem is not None:
-        messages.error(job.problem)
-    sweep = job.result()
-    total = f"{len(job.request.sites):,} patched runs"
-    if sweep is None and job.problem is None:
+    problem = None
+    if not left:
+        if not sweep.job.wait(_PATIENCE):
+            progress_fragment(sweep)
+            return
+        problem = sweep.job.problem
+    if problem is not None:
+        messages.error(problem)
+    found = sweep.result()
+    total = f"{len(sweep.request.sites):,} patched runs"
+    if found is None and problem is None:
         messages.markdown(
             "This sweep is {total}. Press **Run the sweep** to start it.", box="info", total=total
         )
-    elif sweep is not None and not job.finished:
+    elif found is not None and not sweep.finished:
         messages.markdown(
             "Stopped after {kept} of {total}, which are kept. **Run the sweep** continues it.",
             box="warning",
-            kept=f"{job.n_kept:,}",
+            kept=f"{sweep.n_kept:,}",
             total=total,
         )
-    if sweep is not None:
-        results_fragment(sweep, job.n_kept, runs.clean, runs.corrupt)
+    if found is not None:
+        results_fragment(found, sweep.n_kept, runs.clean, runs.corrupt)
 
 
 def _pair(wanted: View, problems: list[str]) -> tuple[View, Pair]:
@@ -162,12 +165,12 @@ def _request(view: View, runs: _Runs) -> SweepRequest:
     )
 
 
-def _leave_other(job: SweepJob) -> None:
+def _leave_other(sweep: Sweep) -> None:
     """Stop the sweep this visitor has turned away from."""
-    before: SweepJob | None = st.session_state.get("patching job")
-    if before is not None and before is not job:
-        before.leave(reader())
-    st.session_state["patching job"] = job
+    before: Sweep | None = st.session_state.get("patching sweep")
+    if before is not None and before is not sweep:
+        before.job.leave(reader())
+    st.session_state["patching sweep"] = sweep
 
 
 def _forget_form() -> None:

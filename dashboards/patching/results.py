@@ -10,12 +10,13 @@ import streamlit as st
 from torch import Tensor
 
 from dashboards import messages
+from dashboards.analysis_page import draw_code
 from dashboards.charts import chart
 from dashboards.computing import reader
 from dashboards.downloads import Download, download_row, figures_html
-from dashboards.patching.jobs import SweepJob
+from dashboards.patching.jobs import Sweep
 from dashboards.patching.session import SESSION
-from dashboards.patching.snippet import cell_snippet, sweep_snippet
+from dashboards.patching.snippet import cell_snippet, sweep_command, sweep_snippet
 from dashboards.patching.words import cell_sentence, sweep_sentence
 from dashboards.runs import with_model
 from interp.causal.patched_run_figure import patched_run_figure
@@ -34,24 +35,31 @@ _DRAWN_LIVE = 4000
 
 
 @st.fragment(run_every=1.0)
-def progress_fragment(job: SweepJob) -> None:
+def progress_fragment(sweep: Sweep) -> None:
     """Bar, cancel button and the cells so far; the whole page is run again when the sweep has ended."""
+    job = sweep.job
+    job.watch(reader())
     if not job.running:
         st.session_state[ENDED] = True
         st.rerun()
-    done, total = job.n_done, len(job.request.sites)
+    done, total = sweep.n_done, len(sweep.request.sites)
     left, right = st.columns([6, 1], vertical_alignment="center")
-    rest = "" if job.remaining is None else f", about {job.remaining:.0f} s more"
+    rest = "" if sweep.remaining is None else f", about {sweep.remaining:.0f} s more"
+    rest = f", {job.words()}" if job.waiting else rest
     messages.progress(done / total, f"{done:,} of {total:,} patched runs{rest}", left)
-    if right.button("Cancel", key="patch_cancel", on_click=job.cancel, args=(reader(),), width="stretch"):
-        st.session_state[CANCELLED] = job
-        if job.cancelled:
-            job.wait(5.0)
+    if right.button("Cancel", key="patch_cancel", on_click=_cancel, args=(sweep,), width="stretch"):
+        job.wait(1.0)
         st.session_state[ENDED] = True
         st.rerun()
-    sweep = job.result()
-    if sweep is not None and total <= _DRAWN_LIVE:
-        chart(patching_figure(sweep, width=_WIDTH), "patch so far")
+    found = sweep.result()
+    if found is not None and total <= _DRAWN_LIVE:
+        chart(patching_figure(found, width=_WIDTH), "patch so far")
+
+
+def _cancel(sweep: Sweep) -> None:
+    """This reader does not want it any more, before the page asks for it again."""
+    sweep.job.leave(reader())
+    st.session_state[CANCELLED] = sweep
 
 
 @st.fragment
@@ -75,14 +83,14 @@ def results_fragment(sweep: PatchSweep, n_done: int, clean: Trajectory, corrupt:
         patched = _patched(sweep, view.cell, clean, corrupt)
         if patched is not None:
             _show_cell(sweep, view.cell, patched, clean, corrupt)
-    with st.expander("View the code that drew this"):
-        nodes = tuple(sweep.nodes) if view.settings.read else None
-        code = [sweep_snippet(view, sweep.n_steps, nodes)]
-        cell = SESSION.current().cell
-        if cell is not None and patched is not None:
-            apart = _apart(patched, clean, corrupt)
-            code.append(cell_snippet(sweep, cell, apart, first_state(sweep.sites[cell])))
-        st.code("\n\n".join(code), language="python")
+    nodes = tuple(sweep.nodes) if view.settings.read else None
+    code = [sweep_snippet(view, sweep.n_steps, nodes)]
+    cell = SESSION.current().cell
+    if cell is not None and patched is not None:
+        apart = _apart(patched, clean, corrupt)
+        code.append(cell_snippet(sweep, cell, apart, first_state(sweep.sites[cell])))
+    command = sweep_command(view, sweep, clean.encoded)
+    draw_code("\n\n".join(code), command, "The sweep, as a command:")
 
 
 def first_state(site: Site) -> int:

@@ -1,10 +1,17 @@
-"""The lines of Python that draw what the page shows, ready to be pasted into a notebook."""
+"""The lines of Python that draw what the page shows, ready to be pasted into a notebook, and the command that measures
+it.
+"""
 
 from __future__ import annotations
 
+from analyses.catalogue.patching import PATCHING
+from analyses.patching import TOGETHER
+from dashboards.analysis_page import command_line
 from dashboards.patching.view import View
 from interp.causal.metric_records import METRICS
 from interp.causal.patching import PatchSweep
+from interp.engine.sites import PER_HEAD, position_of
+from models.vocabulary import EncodedGraphs
 
 
 def sweep_snippet(view: View, n_steps: int, nodes: tuple[int, ...] | None) -> str:
@@ -39,6 +46,33 @@ def sweep_snippet(view: View, n_steps: int, nodes: tuple[int, ...] | None) -> st
             "patching_figure(sweep).show()",
         ]
     )
+
+
+def sweep_command(view: View, sweep: PatchSweep, encoded: EncodedGraphs) -> str:
+    """The command whose table has the same patches with the same effects; encoded: of the clean graph."""
+    settings = view.settings
+    by_head = settings.columns == "head"
+    if view.clean is None or view.corrupt is None:
+        graphs = f"--n-nodes {view.n} --seed {view.seed} --ops {','.join(view.ops)}"
+        pair = {"pair_kind": view.kind, "node": view.node}
+    else:
+        graphs = ""
+        pair = {"clean": sweep.clean_graph.to_text(), "corrupt": sweep.corrupt_graph.to_text()}
+    pos = settings.pos
+    if by_head:
+        pos = TOGETHER if pos == "all" else str(position_of(pos, encoded))
+    options = {
+        "sites": [settings.site],
+        "step": "all" if settings.rows == "step" else TOGETHER if settings.step is None else settings.step,
+        "layer": "all" if settings.rows == "layer" else settings.layer,
+        "head": "all" if by_head or settings.site not in PER_HEAD else TOGETHER,
+        "pos": pos,
+        "metric": METRICS[settings.metric].source or settings.metric,
+        "nodes": settings.read,
+        "direction": settings.direction,
+        "n_steps": sweep.n_steps,
+    }
+    return command_line(PATCHING, view.model, pair | options, graphs)
 
 
 def cell_snippet(sweep: PatchSweep, index: int, nodes: list[int], state: int) -> str:

@@ -18,6 +18,7 @@ from interp.causal.metric_records import METRICS
 from interp.causal.pairs import KINDS, Pair, PairError, make_pair
 from interp.causal.patching import Direction
 from interp.engine.sites import OUTSIDE_BLOCKS, PER_HEAD, Site
+from models import hook_points
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
@@ -30,10 +31,13 @@ LOOKS = {
     "layer-pos": "layer × position",
     "layer-head": "layer × head",
 }
-SITES = (
-    *("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "mlp_post"),
-    *("z", "q", "k", "v", "pattern", "state"),
+SITES = tuple(
+    sorted(
+        (name for name, record in hook_points.SITES.items() if not record.needs),
+        key=lambda name: name not in ("resid_pre", "z"),
+    )
 )
+"""All that every model computes, those that are patched most first."""
 POSITIONS = {"rhs": "right-hand sides", "operands": "operands", "all": "every token"}
 DIRECTIONS = {"denoise": "clean into corrupt", "noise": "corrupt into clean"}
 

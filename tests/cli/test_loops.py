@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from analyses import cli
-from analyses.catalogue import CATALOGUE
+from analyses.catalogue import every_record
 from analyses.framework.record import OnLoops
 from analyses.loops.inputs import Wanted, pair_of
 from analyses.loops.intervening import study_patches
@@ -40,7 +40,7 @@ FAMILIES = {
 }
 """A column of the table in the docs -> the model that stands for it."""
 SEVERAL = [part for number in range(33, 60, 3) for part in ("--inputs", f"{number:b}")]
-COMMANDS = [record.name for record in CATALOGUE if isinstance(record.loop, OnLoops)]
+COMMANDS = [record.name for record in every_record() if isinstance(record.loop, OnLoops)]
 
 
 def inputs(model: str) -> list[str]:
@@ -241,6 +241,8 @@ def test_a_model_of_graphs_is_a_loop_where_a_command_is_about_loops_alone() -> N
 
 
 def test_the_lists_of_commands_agree() -> None:
-    alone = {record.name for record in CATALOGUE if isinstance(record.loop, OnLoops) and record.loop.alone}
+    alone = {
+        record.name for record in every_record() if isinstance(record.loop, OnLoops) and record.loop.alone
+    }
     assert alone == {"attention", "attribution"}
     assert "attention and attribution are about looped models alone" in DOCS.read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from analyses.catalogue import CATALOGUE
+from analyses.catalogue import every_record
 from analyses.framework.record import OnLoops
 from analyses.loops.offered import offer
 from dashboards.loop_page import LoopView
@@ -23,10 +23,10 @@ def offers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def draw(name: str, model: str) -> None:
-    from analyses.catalogue import CATALOGUE
+    from analyses.catalogue import every_record
     from dashboards.loop_page import loop_page
 
-    loop_page(next(record for record in CATALOGUE if record.name == name), name, model)
+    loop_page(next(record for record in every_record() if record.name == name), name, model)
 
 
 def opened(name: str, model: str, **params: str) -> AppTest:
@@ -45,7 +45,7 @@ def test_a_trajectory_shows_symbols_by_position_and_step() -> None:
     assert address(app) == {"model": "parity", "inputs": "110100"}
 
 
-@pytest.mark.parametrize("record", CATALOGUE, ids=lambda record: record.name)
+@pytest.mark.parametrize("record", every_record(), ids=lambda record: record.name)
 def test_every_page_works_or_says_what_is_missing(record) -> None:
     app = opened(record.name, "foreign.py:Mixer", inputs=IDS)
     assert not app.error

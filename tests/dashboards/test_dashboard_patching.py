@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+import shlex
 import threading
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
 from dashboards.cached import SharedModel
 from dashboards.patching import jobs
-from dashboards.patching.jobs import SweepJob, SweepRequest
+from dashboards.patching.jobs import Sweep, SweepRequest
 from dashboards.patching.results import sweep_json
-from dashboards.patching.view import Settings, View, typed_pair
+from dashboards.patching.view import SITES, Settings, View, typed_pair
 from interp.causal.patched_run_figure import patched_run_figure
 from interp.causal.patching import patch_sweep
 from interp.engine.sites import Site
 from models import ComputationGraph
 from models.compiled import compile_model
+from tests.cli.commands import recurlens
 from tests.pages import address, checked, figure, sentences, trace
 
 CLEAN = "20 = a; 2 = b; a + b = total; total + b = twice"
@@ -190,7 +193,7 @@ def test_a_large_sweep_waits_for_the_form(page):
 
 def test_the_code_that_is_shown_draws_the_page(page):
     app = page(**TYPED, cell=str(LEAF), read="twice,total", layer="1", site="attn_out", direction="noise")
-    (code,) = [element.value for element in app.code]
+    code, _ = [element.value for element in app.code]
     scope: dict = {}
     code = code.replace("patching_figure(sweep).show()", "").replace(
         "patched_run_figure(\n", "drawn = patched_run_figure(\n"
@@ -203,6 +206,32 @@ def test_the_code_that_is_shown_draws_the_page(page):
     assert torch.tensor(shown).flatten().tolist() == pytest.approx(
         [effect / unit for effect in effects], abs=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        TYPED | {"read": "twice,total", "layer": "1", "site": "z", "direction": "noise", "metric": "prob"},
+        TYPED | {"look": "layer-head", "site": "z", "step": "all", "pos": "rhs:2"},
+        {
+            "model": "compiled",
+            "n": "7",
+            "seed": "3",
+            "ops": "ADD,SUB",
+            "kind": "operation",
+            "look": "step-head",
+        },
+    ],
+)
+def test_the_command_that_is_shown_sweeps_the_same(page, asked, tmp_path):
+    app = page(**asked)
+    assert not app.error
+    program, *arguments = shlex.split([element.value for element in app.code][-1])
+    assert program == "recurlens"
+    recurlens(*arguments, "--out", tmp_path, "--quiet")
+    frame = pd.read_parquet(tmp_path / "patching.parquet")
+    shown = np.array(figure(app, "patch heatmap")["data"][0]["z"], float).flatten()
+    assert frame["effect"].to_numpy() == pytest.approx(shown, abs=1e-6, nan_ok=True)
 
 
 def test_a_running_sweep_shows_its_progress_and_can_be_cancelled(page, monkeypatch):
@@ -218,14 +247,15 @@ def test_a_running_sweep_shows_its_progress_and_can_be_cancelled(page, monkeypat
     app = page(**TYPED, metric="prob", n="1")
     assert ["n=1 in the address" in error.value for error in app.error] == [True]
     assert [bar.proto.text for bar in app.get("progress")] == ["0 of 76 patched runs"]
-    job = app.session_state["patching job"]
+    job = app.session_state["patching sweep"].job
     assert job.running
-    job.cancel()
+    (cancel,) = [button for button in app.button if button.label == "Cancel"]
+    checked(cancel.click().run())
     go_on.set()
     assert job.wait(20)
     checked(app.run())
     assert ["Press **Run the sweep**" in info.value for info in app.info] == [True]
-    assert not app.get("progress") and not app.session_state["patching job"].running
+    assert not app.get("progress") and not job.running
     (submit,) = [button for button in app.button if button.label == "Run the sweep"]
     monkeypatch.setattr("dashboards.patching.page._PATIENCE", 30)
     checked(submit.click().run())
@@ -283,24 +313,34 @@ def test_a_cancelled_sweep_keeps_its_parts_and_goes_on(request_and_model, monkey
         return patch_sweep(model, clean, corrupt, sites, progress=progress, **options)
 
     monkeypatch.setattr(jobs, "patch_sweep", slow)
-    job = SweepJob(request, shared)
-    job.start()
-    assert reached.wait(20) and job.running
-    job.cancel()
+    sweep = Sweep(request, shared)
+    sweep.job.start("one")
+    assert reached.wait(20) and sweep.job.running
+    sweep.job.leave("one")
     go_on.set()
-    assert job.wait(20)
-    partial = job.result()
-    assert (job.n_kept, job.n_done, job.cancelled, job.problem, begun) == (8, 8, True, None, [4, 4, 4])
+    assert sweep.job.wait(20)
+    partial = sweep.result()
+    assert (sweep.n_kept, sweep.n_done, sweep.job.problem, begun) == (8, 8, None, [4, 4, 4])
     assert not shared.lock.locked()
     assert partial is not None and partial.sites == request.sites
     assert torch.tensor(partial.raw).isnan().tolist() == [False] * 8 + [True] * (len(request.sites) - 8)
 
-    job.start()
-    assert job.wait(20) and job.finished
-    whole = job.result()
+    sweep.job.start("one")
+    assert sweep.job.wait(20) and sweep.finished
+    whole = sweep.result()
     options = {"metric": "accuracy", "direction": "denoise", "n_steps": 3}
     expected = patch_sweep(shared.model, request.clean, request.corrupt, request.sites, **options)
     assert whole is not None and whole.raw.tolist() == expected.raw.tolist()
+
+
+def test_every_site_that_is_offered_can_be_swept(request_and_model):
+    request, shared = request_and_model
+    run = shared.model.run(request.clean, 3)
+    for name in SITES:
+        sites = Settings(site=name, layer=1).sites(shared.model, run, 3)
+        assert {site.name for site in sites} == {name}
+        swept = patch_sweep(shared.model, request.clean, request.corrupt, sites[:2], "accuracy", n_steps=3)
+        assert swept.raw.shape == (2,)
 
 
 def test_the_downloads_hold_the_whole_sweep(request_and_model):
@@ -320,10 +360,10 @@ def test_an_error_in_the_thread_is_a_message(request_and_model, monkeypatch):
         raise RuntimeError("no memory")
 
     monkeypatch.setattr(jobs, "patch_sweep", failing)
-    job = SweepJob(request, shared)
-    job.start()
-    assert job.wait(20)
-    assert (job.problem, job.result()) == ("RuntimeError: no memory", None)
+    sweep = Sweep(request, shared)
+    sweep.job.start("one")
+    assert sweep.job.wait(20)
+    assert (sweep.job.problem, sweep.result()) == ("RuntimeError: no memory", None)
 
 
 def test_the_figure_frames_what_the_patch_changed():
@@ -353,16 +393,11 @@ def test_a_sweep_goes_on_while_another_reader_wants_it(request_and_model, monkey
         return patch_sweep(*arguments, **options)
 
     monkeypatch.setattr(jobs, "patch_sweep", slow)
-    job = SweepJob(request, shared)
-    job.start("one")
-    job.start("two")
-    job.cancel("one")
-    assert (job.running, job.cancelled) == (True, False)
+    sweep = Sweep(request, shared)
+    sweep.job.start("one")
+    sweep.job.start("two")
+    sweep.job.leave("one")
+    assert sweep.job.running
     go_on.set()
-    assert job.wait(20)
-    assert job.finished
-    other = SweepJob(request, shared)
-    other.start("one")
-    other.cancel("one")
-    assert other.cancelled
-    assert other.wait(20)
+    assert sweep.job.wait(20)
+    assert sweep.finished

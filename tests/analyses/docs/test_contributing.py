@@ -37,19 +37,45 @@ for title, language, text in json.load(sys.stdin):
         said = said.getvalue()
     printed.setdefault(title, []).append(said)
 
-from analyses.catalogue import SIZES
+from analyses.catalogue import find
 from analyses.reporting.parts import QUICK, Job
 from analyses.reporting.recorded import contents
+from analyses.reporting.sections import SECTIONS
+from dashboards import computing
 from dashboards.analysis_page import snippet
 from dashboards.graph_inputs import default_view
 from dashboards.pages import analysis_pages
 from models import load
+from streamlit.testing.v1 import AppTest
+from tests.pages import sentences
+
+
+def draw() -> None:
+    from dashboards.analysis_page import analysis_page
+    from dashboards.pages import analysis_pages
+
+    analysis_page(analysis_pages()["sizes"])
+
+
+computing.PATIENCE = 120.0
+opened = AppTest.from_function(draw, default_timeout=120)
+opened.query_params["least"] = "3"
+opened.run()
+assert not opened.exception and not opened.error
+printed["drawn"] = [sentences(opened), *(chart.proto.spec for chart in opened.get("plotly_chart"))]
 
 page = analysis_pages()["sizes"]
 view = default_view(page.settings, page.graphs).with_settings(least="3")
-found = contents(SIZES)(load("compiled"), Job("compiled", amounts=QUICK))
-printed["page"] = [page.line(view), snippet(page, view, ["sizes"])]
+code = snippet(page, view, ["sizes"])
+said = io.StringIO()
+with contextlib.redirect_stdout(said):
+    exec(code.replace(".show()", ".data"), {})
+line = page.line(view)
+done = CliRunner().invoke(app, [*shlex.split(line)[1:], "--quiet"])
+printed["page"] = [line, code, said.getvalue().strip(), done.output.strip()]
+found = contents(find("sizes"))(load("compiled"), Job("compiled", amounts=QUICK))
 printed["section"] = [*found.sentences, *(drawn.name for drawn in found.drawings)]
+assert "sizes" in [section.key for section in SECTIONS]
 json.dump(printed, open("printed.json", "w"))
 """
 """Run inside the copy, in one process since torch is imported once: blocks without a path, and what a record makes."""
@@ -112,7 +138,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         input=json.dumps(tried),
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(here)},
+        env={**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{ROOT}", "RECURLENS_CACHE": str(here / "cache")},
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -168,9 +194,13 @@ def test_an_analysis_has_command_replay_page_and_section(printed: dict[str, list
     verdict = re.findall(r"2 graphs; \d+% of nodes have at least 3 operands\.", said)
     assert len(verdict) == 2
     assert verdict[0] == verdict[1]
-    line, code = printed["page"]
+    text, chart = printed["drawn"]
+    line, code, by_snippet, by_command = printed["page"]
     assert line.endswith("--model compiled --least 3")
     assert "from analyses.sizes import study_sizes" in code
+    assert by_snippet == by_command
+    assert by_command in text
+    assert "A bar is a graph." in chart
     assert printed["section"][1:] == ["sizes_sizes"]
 
 
