@@ -1,13 +1,13 @@
 """What the sources of an earlier commit take for the same work, in turn with these.
 
-    python -m analyses.benchmarks.commits ae7f864 [--json FILE] [--turns 3] [--repeats 5]
+    python -m analyses.benchmarks.commits ae7f864 [--json FILE] [--turns 3] [--repeats 3]
 
 The commit is checked out into a temporary folder and runs with the packages that are installed here. Work is asked
 for by public names alone: a step of 16 graphs of 32 nodes, without hooks and with everything cached; a sweep of
 `resid_pre` at every place of one pair of 32-node graphs, and of an eighth of the heads' `z`; `resid_post` of 64
 graphs collected, and probes fitted to 16 of them, with the bundled `discrete-corrected`. Measured is processor time
-on one thread, the median of a process's repeats and of the turns, and by how much activations, effects and accuracies
-differ.
+on one thread, the median of a process's repeats (15 times as many of a step) and of the turns, and by how much
+activations, effects and accuracies differ.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ work = {
 found = {}
 for name, function in work.items():
     with torch.no_grad() if name.startswith("step") else torch.enable_grad():
-        values, seconds = function(), []
-        for _ in range(repeats):
+        values, seconds = None, []
+        for _ in range(15 * repeats if name.startswith("step") else repeats):
             begin = time.process_time()
-            function()
+            values = function()
             seconds.append(time.process_time() - begin)
     found[name] = [statistics.median(seconds), values]
 json.dump(found, sys.stdout)
@@ -91,7 +91,7 @@ def main(
     commit: Annotated[str, typer.Argument(help="What to compare with.")],
     json: Annotated[Path | None, typer.Option(callback=writable, help="Also write here.")] = None,
     turns: Annotated[int, typer.Option(min=1, help="Processes of each.")] = 3,
-    repeats: Annotated[int, typer.Option(min=1, help="In each process.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="In each process.")] = 3,
 ) -> None:
     """Run and print."""
     with tempfile.TemporaryDirectory() as parent:
