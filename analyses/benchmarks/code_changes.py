@@ -1,4 +1,4 @@
-"""How loose bounds become when a code has changed, which is why such steps are computed densely.
+"""How loose bounds become when a code has changed, and what following such steps from the base run saves.
 
     python -m analyses.benchmarks.code_changes [--model discrete-corrected] [--nodes 32] [--step 3]
 
@@ -8,17 +8,28 @@ by ``--threshold`` is left to bounds, the others are taken as known, and the bou
 stream moves, a score moves by at most ``a = |q| |K| r_key + |Q| r_query |k - k_mean|`` (matrices by their spectral
 norms, k_mean the mean of the keys under the pattern), z by ``sum_j p_j a_j |v_j - z|`` to first order, and by
 ``sum_j p_j |V| r_j`` through the values. Second-order terms are left out, so that what is printed flatters the bounds.
-Printed is the median bound, the median movement and their ratio, by layer, part and head."""
+Printed is the median bound, the median movement and their ratio, by layer, part and head.
+
+The last lines are processor time of one thread: the same steps computed densely, and from the base run's up to the last
+MLP (:mod:`interp.engine.sparse.updates`), an item each; how many positions are left before that MLP; and what has to be
+made once of a step for that."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, cast
 
 import torch
 import typer
 from torch import Tensor
 
+from interp import record
+from interp.engine.following import BaseRun, Item, evaluate_items
 from interp.engine.sparse.attention import BaseAttention
+from interp.engine.sparse.step import SparseSteps
+from interp.engine.sparse.tally import Tally
 from models import ComputationGraph, RecurrentTransformer, load
 from models.norm import LayerNorm, NoNorm, folded
 
@@ -120,6 +131,40 @@ def study(model: RecurrentTransformer, nodes: int, step: int, threshold: float) 
         print(f"  layer {layer}: taken as known {float(known[later].float().mean()):.1%}")
 
 
+@torch.no_grad()
+def gained(model: RecurrentTransformer, nodes: int, step: int) -> None:
+    """Print what it takes to follow one changed value at each right-hand side."""
+    run = record(model, ComputationGraph.sample(nodes, ops=model.vocabulary.ops, seed=3))
+    step, tally = min(step, run.n_steps - 1), Tally()
+    base = BaseRun.of(model, run, run.n_steps)
+    items: list[Item] = []
+    for pos in run.encoded.rhs[0].tolist():
+        state = base.states[step].clone()
+        state[pos, 3] = (state[pos, 3] + 3) % model.vocabulary.modulus
+        items.append(Item(model.vocabulary.pack(state), ()))
+
+    def least(function: Callable[[], Any], turns: int = 3) -> float:
+        taken: list[float] = []
+        for _ in range(turns):
+            start = time.process_time()
+            function()
+            taken.append(1e3 * (time.process_time() - start))
+        return min(taken)
+
+    steps = SparseSteps(base, "states", tally)
+    made = least(lambda: (steps.prepared.step(step), steps.prepared.through(step)), turns=1)
+    made += sum(
+        least(partial(steps.prepared.attention, step, layer), 1) for layer in range(model.cfg.n_layers)
+    )
+    updated = least(lambda: steps.evaluate(step, items, 4096, None)) / len(items)
+    dense = least(lambda: evaluate_items(base, step, items, 4096)) / len(items)
+    left = 1 - tally.updated_computed / max(1, tally.updated_positions)
+    print(
+        f"{dense:.2f} ms an item densely, {updated:.2f} from the base run, which leaves {left:.0%} before the last MLP"
+    )
+    print(f"{made:.0f} ms to prepare the step")
+
+
 def main(
     model: Annotated[str, typer.Option(help="Name or path.")] = "discrete-corrected",
     nodes: Annotated[int, typer.Option(min=8, help="Of the graph.")] = 32,
@@ -127,7 +172,10 @@ def main(
     threshold: Annotated[float, typer.Option(min=0, help="Bound on resid_mid of the first layer.")] = 0.1,
 ) -> None:
     """Measure and print; see the module's text."""
-    study(load(model), nodes, step, threshold)
+    torch.set_num_threads(1)
+    loaded = load(model)
+    study(loaded, nodes, step, threshold)
+    gained(loaded, nodes, step)
 
 
 if __name__ == "__main__":
