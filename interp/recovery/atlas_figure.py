@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from interp.recovery.atlas import RecoveryAtlas
 
 COLOURS: Final = {
-    RECOVERS: MARK_COLOUR,
+    RECOVERS: "#1e8769",
     ELSEWHERE: "#e1862d",
     CYCLE: "#784bc3",
     UNSETTLED: UNSOLVED_COLOUR,
