@@ -123,6 +123,7 @@ def _bar(name: str, variables: list[str], shares: list[Share], colour: str) -> d
     return {
         "type": "bar",
         "name": name,
+        "legendgroup": name,
         "x": variables,
         "y": [value for value, _, _ in points],
         "error_y": {
