@@ -12,7 +12,7 @@ import streamlit as st
 
 from analyses.framework.record import Analysis, OnLoops
 from analyses.inputs import InputError
-from analyses.loops.command import names_on_loops, study_of
+from analyses.loops.command import study_of
 from analyses.loops.inputs import Wanted, parse_texts
 from analyses.loops.offered import offered
 from analyses.loops.opening import Opened
@@ -86,8 +86,8 @@ def loop_page(record: Analysis, page: str, model: str) -> None:
     if not isinstance(loop, OnLoops):
         _choose(model, page)
         messages.info(
-            f"This page needs {loop}, which a looped model such as {model} does not have; it can be shown on the "
-            f"pages of {', '.join(names_on_loops())}."
+            f"This page needs {loop}, which a looped model such as {model} does not have; Trajectory, Patching, "
+            "Probing, Codes, Lens, Dynamics and Attention show it."
         )
         return
     session: PageSession[LoopView] = PageSession(
@@ -98,7 +98,7 @@ def loop_page(record: Analysis, page: str, model: str) -> None:
         lambda: list(offered()),
     )
     _, problems = session.read()
-    messages.text(record.about)
+    messages.text(loop.about or record.about)
     view = _sidebar(page, loop, session.current())
     session.show(view)
     for problem in problems:

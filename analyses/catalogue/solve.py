@@ -29,6 +29,10 @@ SOLVE = Analysis(
     drawn=False,
     hooked=False,
     shows=shows,
-    loop=OnLoops("analyses.loops.observing:study_run", settings=(ROW,)),
+    loop=OnLoops(
+        "analyses.loops.observing:study_run",
+        settings=(ROW,),
+        about="What every position shows after every step, and how far the step moves the state.",
+    ),
 )
 """Functions: `analyses.solve`."""

@@ -81,6 +81,7 @@ class OnLoops:
             (`analyses.loops.inputs.Wanted`), and settings by their names (`steps` as `n_steps`).
         takes: settings of the command that it has too. settings: others, for looped models alone.
         samples: inputs that are drawn where none are given.
+        about: what it does there, a sentence, where the command's own does not fit.
         pair: whether it is about a clean and a corrupt input.
         passes_seed: whether the function takes the seed, too.
         alone: whether the command is about looped models alone; models of graphs are taken as such then.
@@ -93,6 +94,7 @@ class OnLoops:
     pair: bool = False
     passes_seed: bool = False
     alone: bool = False
+    about: str = ""
 
     @property
     def function(self) -> Callable[..., Any]:

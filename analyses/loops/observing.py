@@ -196,7 +196,9 @@ def study_attention(
     for site, pattern in found.patterns.items():
         call = int(found.calls[site][at].nonzero().max()) if bool(found.calls[site][at].any()) else None
         for head in range(pattern.shape[3]) if call is not None else ():
-            looks[f"{site}, head {head}"] = pattern[at, call, row, head, :n_pos, :n_pos].float().numpy()
+            looks[f"{site}, head {head}"] = (
+                pattern[at, call, row, head, :n_pos, :n_pos].float() * n_pos
+            ).numpy()
     by_head = {
         site: lines[lines["call"] == lines["call"].max()]
         .pivot(index="head", columns="step", values="entropy")
@@ -206,7 +208,7 @@ def study_attention(
     drawn = {
         "pattern": loop_panels_figure(
             looks, tokens[row][:n_pos], f"Where the heads look in step {at}",
-            "Attention from a position (row) to a position (column).", "attention",
+            "From a position (row) to a position (column), in multiples of an even spread.", "times<br>even",
             rows=tokens[row][:n_pos], row_title="from", column_title="to",
         ),
         "entropy": loop_panels_figure(

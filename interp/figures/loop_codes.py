@@ -95,7 +95,7 @@ def loop_codes_figure(
     )
     text = wrapped(reading, LEAST_WIDTH)
     legend = 22 if len(traces) > plain else 0
-    top = 62 + 16 * text.count("<br>") + legend
+    top = 72 + 16 * text.count("<br>") + legend
     longest = max(map(len, tokens), default=1)
     below = int(16 + 7 * min(longest, 24)) if longest > 2 else 34
     every_row = -(-16 // height)
