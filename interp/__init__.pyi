@@ -164,6 +164,8 @@ from .lenses.tuned_lens import fit_tuned_lens as fit_tuned_lens
 from .loop.edits import StepEdit as StepEdit
 from .loop.protocol import Loop as Loop
 from .loop.protocol import LoopedError as LoopedError
+from .loop.replaying import EditedRun as EditedRun
+from .loop.replaying import run_edits as run_edits
 from .loop.result import LoopRun as LoopRun
 from .loop.running import run_loop as run_loop
 from .loop.task import GraphTask as GraphTask

@@ -17,6 +17,7 @@ from torch import Tensor
 from interp.causal.loop_sweep import Metric
 from interp.loop.edits import StepEdit
 from interp.loop.protocol import Loop, steps_of
+from interp.loop.replaying import run_edits
 from interp.loop.running import run_loop
 from models.one_line import one_line
 
@@ -71,18 +72,15 @@ def loop_ablate(
     count = steps_of(loop, inputs, n_steps, "ablation")
     run = run_loop(loop, inputs, count, record=list(sites), keep_logits=True)
     cells: list[tuple[str, int]] = []
-    ablated: list[Tensor] = []
+    edits: list[StepEdit] = []
     for site in sites:
         called = run.calls[site]
         mean = run[site][called].flatten(0, -2).float().mean(0)
         off = torch.zeros_like if value == "zero" else _filled(mean)
         steps = [step for step in range(count) if bool(called[step].any())]
-        for step in [*steps, EVERY_STEP]:
-            edit = StepEdit(site, "all" if step == EVERY_STEP else step, off)
-            start = run.at(max(step, 0))
-            _, state, context = run_loop(loop, None, count, start=start, edits=[edit], read=False).at(count)
-            cells.append((site, step))
-            ablated.append(metric(loop.read(state, context)))
+        cells += [(site, step) for step in [*steps, EVERY_STEP]]
+        edits += [*(StepEdit(site, step, off) for step in steps), StepEdit(site, "all", off)]
+    ablated = [metric(run.read) for run in run_edits(loop, run, edits)]
     plain = metric({factor: logits[-1] for factor, logits in run.logits.items()})
     return LoopAblation(tuple(cells), torch.stack(ablated), plain)
 

@@ -14,9 +14,10 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from torch import Tensor
 
-from interp.causal.loop_sweep import Metric, effect_of, patched_score
+from interp.causal.loop_sweep import Metric, effect_of, put
 from interp.loop.edits import StepEdit
 from interp.loop.protocol import STATE, Loop, LoopedError, steps_of
+from interp.loop.replaying import run_edits
 from interp.loop.running import run_loop
 from models.one_line import one_line
 
@@ -83,9 +84,13 @@ def loop_cross_step(
         raise LoopedError(f"call is {call}; allowed are 0..{called.shape[1] - 1}")
     ends = [metric({factor: logits[-1] for factor, logits in run.logits.items()}) for run in (whole, base)]
     patched = torch.full((count, count, len(ends[0])), torch.nan)
-    for source, target in np.ndindex(count, count):
-        if bool(called[source, call] and called[target, call]):
-            value = whole[site][source] if is_state else whole[site][source, call]
-            edit = StepEdit(site, target, lambda _, value=value: value, call)
-            patched[source, target] = patched_score(loop, base.at(target), count, metric, edit)
+    cells = [
+        (source, target)
+        for source, target in np.ndindex(count, count)
+        if bool(called[source, call] and called[target, call])
+    ]
+    values = whole[site] if is_state else whole[site][:, call]
+    edits = [StepEdit(site, target, put(values[source]), call) for source, target in cells]
+    for cell, run in zip(cells, run_edits(loop, base, edits), strict=True):
+        patched[cell] = metric(run.read)
     return LoopCrossStep(site, call, patched, *ends)

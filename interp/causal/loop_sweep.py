@@ -2,9 +2,9 @@
 
     effect = (patched - corrupt) / (clean - corrupt)
 
-with the metric of the last state: 0 where the patch does nothing, 1 where it restores the clean run (denoising). A run
-that is patched at step t begins there, with the corrupt run's state; where the loop has ``take``, all positions of a
-step are rows of one run. Both are exact. An activation that carries the whole answer restores it trivially: compare
+with the metric of the last state: 0 where the patch does nothing, 1 where it restores the clean run (denoising). Runs
+share what they can (:func:`interp.run_edits`): one that is patched at step t begins there, and ends where it comes
+into a state that is known. An activation that carries the whole answer restores it trivially: compare
 sites of one step, and hold a whole state patched (effect 1 by construction) as no evidence.
 """
 
@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from interp.loop.edits import StepEdit
-from interp.loop.protocol import STATE, Loop, has, parts_of, steps_of, with_parts
+from interp.loop.protocol import STATE, Loop, steps_of
+from interp.loop.replaying import run_edits
 from interp.loop.result import LoopRun
 from interp.loop.running import run_loop
 from models.one_line import one_line
@@ -105,16 +106,13 @@ def loop_patch_sweep(
     whole = run_loop(loop, clean, count, record=modules, keep_logits=True)
     base = run_loop(loop, corrupt, count, keep_logits=True)
     cells: list[tuple[str, int, int, int]] = []
-    patched: list[Tensor] = []
+    edits: list[StepEdit] = []
     for site, step, call, value in _patches(whole, sites, range(count) if steps is None else steps):
         axis = _DESTINATION if site.rsplit(".", 1)[-1] == "pattern" else 1
-        found = (
-            [patched_score(loop, base.at(step), count, metric, StepEdit(site, step, _to(value), call))]
-            if pos == "all"
-            else _each(loop, base.at(step), count, metric, (site, step, call), value, axis)
-        )
-        cells += [(site, step, call, -1 if pos == "all" else at) for at in range(len(found))]
-        patched += found
+        for at in [None] if pos == "all" else range(value.shape[axis]):
+            cells.append((site, step, call, -1 if at is None else at))
+            edits.append(StepEdit(site, step, put(value, at, axis), call))
+    patched = [metric(run.read) for run in run_edits(loop, base, edits)]
     return LoopSweep(tuple(cells), torch.stack(patched), metric(_last(whole)), metric(_last(base)))
 
 
@@ -132,49 +130,16 @@ def _patches(
                     yield site, step, call, whole[site][step, call]
 
 
-def _each(
-    loop: Loop,
-    start: tuple[int, Any, Any],
-    count: int,
-    metric: Metric,
-    address: tuple[str, int, int],
-    value: Tensor,
-    axis: int,
-) -> list[Tensor]:
-    """The metric with every position patched by itself, a list of [batch]."""
-    (site, step, call), n_rows, n_pos = address, len(value), value.shape[axis]
-    at = torch.arange(n_pos)
-    if not has(loop, "take"):
-        only = [at == position for position in range(n_pos)]
-        edits = [StepEdit(site, step, _to(value, mask, axis), call) for mask in only]
-        return [patched_score(loop, start, count, metric, edit) for edit in edits]
-    rows = torch.arange(n_rows).repeat(n_pos)
-    _, state, context = start
-    state = with_parts(state, {name: part[rows] for name, part in parts_of(state).items()})
-    mask = at == at.repeat_interleave(n_rows)[:, None]  # [position and row, position]
-    edit = StepEdit(site, step, _to(value[rows], mask, axis), call)
-    taken: Any = loop
-    scores = patched_score(loop, (step, state, taken.take(context, rows)), count, metric, edit)
-    return list(scores.reshape(n_pos, n_rows))
-
-
-def _to(value: Tensor, mask: Tensor | None = None, axis: int = 1) -> Callable[[Tensor], Tensor]:
-    """An edit to ``value``; where ``mask``, bool [pos] or [batch, pos], is given, at its positions alone."""
-    if mask is None:
+def put(value: Tensor, at: int | None = None, axis: int = 1) -> Callable[[Tensor], Tensor]:
+    """An edit to ``value``, all of it or at one place of an axis."""
+    if at is None:
         return lambda _: value
-    shape = [1] * value.ndim
-    shape[axis] = mask.shape[-1]
-    if mask.ndim > 1:
-        shape[0] = len(mask)
-    return lambda found: torch.where(mask.reshape(shape), value.to(found), found)
 
+    def at_place(found: Tensor) -> Tensor:
+        found.select(axis, at).copy_(value.select(axis, at))
+        return found
 
-def patched_score(
-    loop: Loop, start: tuple[int, Any, Any], count: int, metric: Metric, edit: StepEdit
-) -> Tensor:
-    run = run_loop(loop, None, count, start=start, edits=[edit], read=False)
-    _, state, context = run.at(count)
-    return metric(loop.read(state, context))
+    return at_place
 
 
 def _last(run: LoopRun) -> dict[str, Tensor]:

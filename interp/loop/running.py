@@ -98,7 +98,7 @@ def run_loop(
         torch.set_grad_enabled(grad),
         watching(loop.module, sites, record, edits, clock, grad, names) as watchers,
     ):
-        _check_steps(edits, first, last)
+        check_steps(edits, first, last)
         body: Body | Recalling = Body(loop, clock)
         if key is not None:
             body = Recalling(body, key, [edit for edit in edits if edit.name not in names], watchers)
@@ -184,7 +184,7 @@ class _Course:
             self.halted.append(cast(Tensor, self._halts(state, self._context)).detach())
 
 
-def _check_steps(edits: Sequence[StepEdit], first: int, last: int) -> None:
+def check_steps(edits: Sequence[StepEdit], first: int, last: int) -> None:
     """Said before anything is computed."""
     for edit in edits:
         if isinstance(edit.step, int) and not first <= edit.step < last:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -161,7 +161,17 @@ class StateEdits:
         return parts
 
 
-def check_applied(watchers: Collection[Watcher], entering: StateEdits, steps: Sequence[int]) -> None:
+class Counted(Protocol):
+    """Edits, and how often each has acted."""
+
+    @property
+    def edits(self) -> Sequence[StepEdit]: ...
+
+    @property
+    def applied(self) -> Sequence[int]: ...
+
+
+def check_applied(watchers: Collection[Counted], entering: Counted, steps: Sequence[int]) -> None:
     """Raise LoopedError for an edit that never acted: what is asked for and not done is no result."""
     counts = [(edit, n) for w in (*watchers, entering) for edit, n in zip(w.edits, w.applied, strict=True)]
     for edit, n in counts:

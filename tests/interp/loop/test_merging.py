@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interp import StepEdit, run_loop
+from interp import LoopedError, StepEdit, run_edits, run_loop
 
 
 class Countdown:
@@ -78,3 +78,86 @@ def test_steps_that_are_left_out() -> None:
     with loop.module["less"].register_forward_hook(lambda *call: seen.append(call[2])):
         run_loop(loop, FROM, 12)
     assert len(seen) == len(loop.stepped) == 12  # who looks on sees every step
+
+
+# Many edited runs ------------------------------------------------------------------------------------------------
+
+
+def plus(by: float, step: Any, call: Any = "all") -> StepEdit:
+    return StepEdit("less", step, lambda x: x + by, call)
+
+
+EDITS: list[StepEdit | list[StepEdit]] = [
+    plus(3, 1),
+    plus(0, 3),
+    [plus(2, 2), StepEdit("state", 2, lambda x: x + 1)],
+    StepEdit("state", 7, lambda x: x * 2),  # 0 stays 0
+    [plus(1, "all"), plus(-1, lambda step: step > 2)],
+    [plus(5, 4), plus(1, 9), plus(-1, 9, call=0)],
+    plus(4, 11),
+]
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("take", [True, False])
+@pytest.mark.parametrize("tokens", [1, 4096])
+def test_edited_runs_are_as_many_plain_ones(known: bool, take: bool, tokens: int) -> None:
+    loop, plain = Countdown(known), Countdown(False)
+    if not take:
+        loop.take = None  # type: ignore[method-assign, assignment]
+    inputs = torch.tensor([[3.0, 1.0], [0.0, 2.0], [9.0, 9.0]])
+    base = run_loop(loop, inputs, 12)
+    loop.stepped.clear()
+    for run, given in zip(run_edits(loop, base, EDITS, tokens), EDITS, strict=True):
+        edits = [given] if isinstance(given, StepEdit) else given
+        expected = run_loop(plain, inputs, 12, edits=edits, keep_logits=True)
+        assert isinstance(run.state, Tensor) and torch.equal(run.state, expected["state"][-1])
+        assert torch.equal(run.read["zero"], expected.logits["zero"][-1])
+        same = (expected["state"][-1] == base["state"][-1]).all(1)
+        assert torch.equal(run.as_base, same if take else same.all().expand(3))
+    computed, all_of_them = (sum(rows for _, rows in some.stepped) for some in (loop, plain))
+    assert computed < all_of_them / 2 if known and take else computed < all_of_them
+
+
+def test_runs_that_merge_are_not_computed() -> None:
+    loop = Countdown()
+    base = run_loop(loop, FROM, 12)
+    loop.stepped.clear()
+    tuple(run_edits(loop, base, [plus(0, step) for step in range(12)]))
+    assert loop.stepped == [(step, 1) for step in range(12)]  # the step with the edit, and none behind it
+    loop.stepped.clear()
+    tuple(run_edits(loop, base, [plus(9, 0)] * 3))
+    assert loop.stepped[0] == (0, 3) and set(loop.stepped[1:]) == {
+        (step, 1) for step in range(1, 9)
+    }  # 11 9 comes to 3 1
+
+
+def test_what_edits_cannot_do_is_said_before_anything_is_run() -> None:
+    loop = Countdown()
+    base = run_loop(loop, FROM, 2)
+    loop.stepped.clear()
+    with pytest.raises(LoopedError, match=r"an edit of 'less' is at step 2; allowed are 0\.\.1"):
+        run_edits(loop, base, [plus(1, 2)])
+    with pytest.raises(LoopedError, match="there is no module 'more'"):
+        run_edits(loop, base, [StepEdit("more", 0, torch.neg)])
+    assert loop.stepped == []
+    with pytest.raises(LoopedError, match="the edit of 'less' at step 1, call 1 never acted"):
+        next(run_edits(loop, base, [plus(1, 1, call=1)]))
+    assert not any(m._forward_hooks for m in loop.module.modules())
+
+
+def test_an_activation_without_a_batch_is_edited_run_by_run() -> None:
+    class Shifted(Countdown):
+        def __init__(self) -> None:
+            super().__init__()
+            self.module["table"] = nn.Identity()
+
+        def step(self, state: Tensor, step: int, context: Tensor) -> Tensor:
+            return super().step(state + self.module["table"](torch.zeros(1, 2)), step, context)
+
+    loop = Shifted()
+    inputs = torch.tensor([[3.0, 1.0], [0.0, 2.0]])
+    base = run_loop(loop, inputs, 2)
+    edits = [StepEdit("table", 1, lambda x, by=by: x + by) for by in (1, 2)]
+    for run, edit in zip(run_edits(loop, base, edits), edits, strict=True):
+        assert torch.equal(run.state, run_loop(loop, inputs, 2, edits=[edit])["state"][-1])  # type: ignore[arg-type]
