@@ -78,15 +78,15 @@ from .codebook.certificate import Certificate as Certificate
 from .codebook.certificate import certify as certify
 from .codebook.code_interventions import CodeInterventions as CodeInterventions
 from .codebook.code_interventions import code_interventions as code_interventions
-from .codebook.codes import CodeUsage as CodeUsage
 from .codebook.codes import code_usage as code_usage
-from .codebook.codes import code_usage_of as code_usage_of
 from .codebook.due import DueWrites as DueWrites
 from .codebook.due import due_writes as due_writes
 from .codebook.loop_codes import loop_code_usage as loop_code_usage
 from .codebook.margins import SnapMargins as SnapMargins
 from .codebook.margins import snap_margins as snap_margins
 from .codebook.transitions import Transitions as Transitions
+from .codebook.usage import CodeUsage as CodeUsage
+from .codebook.usage import code_usage_of as code_usage_of
 from .data.collecting import collect as collect
 from .data.datasets import ActivationDataset as ActivationDataset
 from .data.datasets import DatasetError as DatasetError
@@ -187,6 +187,7 @@ from .mechanism.heads import HeadRoles as HeadRoles
 from .mechanism.heads import head_roles as head_roles
 from .mechanism.loop_attention import LoopAttention as LoopAttention
 from .mechanism.loop_attention import loop_attention as loop_attention
+from .mechanism.loop_attention import step_attention as step_attention
 from .mechanism.loop_head_statistics import LoopHeadStatistics as LoopHeadStatistics
 from .mechanism.loop_head_statistics import loop_head_statistics as loop_head_statistics
 from .mechanism.perturbed import Controlled as Controlled
@@ -229,9 +230,7 @@ from .state_dynamics.cycles import lasting_cycles as lasting_cycles
 from .state_dynamics.drift import Drift as Drift
 from .state_dynamics.drift import drift_of as drift_of
 from .state_dynamics.dynamics import Dynamics as Dynamics
-from .state_dynamics.dynamics import Motion as Motion
 from .state_dynamics.dynamics import dynamics as dynamics
-from .state_dynamics.dynamics import dynamics_of as dynamics_of
 from .state_dynamics.frontier import Frontier as Frontier
 from .state_dynamics.frontier import frontier_of as frontier_of
 from .state_dynamics.loop_dynamics import LoopDynamics as LoopDynamics
@@ -240,6 +239,8 @@ from .state_dynamics.loop_dynamics import loop_dynamics as loop_dynamics
 from .state_dynamics.loop_fixed_points import LoopFixedPoints as LoopFixedPoints
 from .state_dynamics.loop_fixed_points import fixed_points_of as fixed_points_of
 from .state_dynamics.loop_fixed_points import loop_fixed_points as loop_fixed_points
+from .state_dynamics.motion import Motion as Motion
+from .state_dynamics.motion import dynamics_of as dynamics_of
 from .state_dynamics.pca import PCATrajectories as PCATrajectories
 from .state_dynamics.pca import pca_trajectories as pca_trajectories
 from .state_dynamics.violations import Violations as Violations

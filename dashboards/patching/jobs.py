@@ -15,7 +15,8 @@ import streamlit as st
 
 from dashboards.cached import SharedModel
 from dashboards.computing import Computation, Progress, computations
-from interp.causal.patching import Direction, PatchSweep, patch_sweep, record_pair
+from interp.causal.normalising import Direction
+from interp.causal.patching import PatchSweep, patch_sweep, record_pair
 from interp.engine.sites import Site
 from models.graph import ComputationGraph
 

@@ -15,8 +15,8 @@ from typing import Any, cast
 
 from dashboards.address import ParamReader
 from interp.causal.metric_records import METRICS
+from interp.causal.normalising import Direction
 from interp.causal.pairs import KINDS, Pair, PairError, make_pair
-from interp.causal.patching import Direction
 from interp.engine.sites import OUTSIDE_BLOCKS, PER_HEAD, Site
 from models import hook_points
 from models.graph import ComputationGraph

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
+from interp.causal.loop_ablation import loop_ablate
 from interp.engine.interventions import (
     Intervention,
     MeanAblate,
@@ -31,6 +32,7 @@ from interp.engine.interventions import (
 from interp.engine.replay import Progress, run_interventions
 from interp.engine.sites import Site, resolve
 from interp.engine.sparse.tally import Exactness, Tally
+from interp.loop.either import also_for_loops
 from interp.npz import read_npz, write_npz
 from models.graph import ComputationGraph
 from models.one_line import one_line
@@ -205,6 +207,7 @@ class Ablation:
         return ablation_figure(self, width)
 
 
+@also_for_loops(loop_ablate)
 def ablate(
     model: RecurrentTransformer,
     graphs: Sequence[ComputationGraph],
@@ -219,6 +222,8 @@ def ablate(
     tally: Tally | None = None,
 ) -> Ablation:
     """Ablate components, each alone: at every step, and at one step at a time.
+
+    Of another looped model arguments and result are those of :func:`interp.loop_ablate`.
 
     Args:
         which: default: every head and every MLP.

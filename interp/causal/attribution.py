@@ -33,10 +33,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.causal.agreement import Agreement, frame_of
-from interp.causal.patching import Direction, PatchSweep, patch_sweep, record_pair
+from interp.causal.loop_attribution import loop_attribution
+from interp.causal.normalising import Direction, base_and_source, normalised
+from interp.causal.patching import PatchSweep, patch_sweep, record_pair
 from interp.causal.value_metric import ValueMetric
 from interp.engine.interventions import Recording, at
 from interp.engine.sites import Place, Site, SiteError, resolve
+from interp.loop.either import also_for_loops
 from models.graph import ComputationGraph
 from models.hooks import StepHookPoint
 from models.one_line import one_line
@@ -83,8 +86,7 @@ class AttributionSweep:
     @property
     def normalised(self) -> NDArray[np.float64]:
         """:attr:`raw` on the scale where 0 is the corrupt run and 1 the clean one; nan where these are equal."""
-        gap = self.clean - self.corrupt
-        return (self.raw - self.corrupt) / gap if gap else np.full(len(self.sites), np.nan)
+        return normalised(self.raw, self.clean, self.corrupt)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a site: its text and parts, ``score``, ``raw``, ``normalised``."""
@@ -122,6 +124,7 @@ class AttributionSweep:
         return Agreement(f"attribution ({self.estimator})", self.sites, self.scores, effects)
 
 
+@also_for_loops(loop_attribution)
 def attribution_sweep(
     model: RecurrentTransformer,
     clean: ComputationGraph,
@@ -134,6 +137,8 @@ def attribution_sweep(
     estimator: Estimator = "straight_through",
 ) -> AttributionSweep:
     """Score every site by its gradient; two runs and one backward pass for all of them.
+
+    Of another looped model arguments and result are those of :func:`interp.loop_attribution`.
 
     Args:
         clean, corrupt: graphs with texts of the same length.
@@ -173,7 +178,7 @@ def attribution_sweep(
         )
     runs = record_pair(model, clean, corrupt, n_steps)
     smooth, steps = ValueMetric.of(runs, metric, nodes), runs[0].n_steps
-    base, source = runs[::-1] if direction == "denoise" else runs
+    base, source = base_and_source(*runs, direction)
     placed = [_placed(site, model, base, steps, estimator) for site in sites]
     wanted = list(dict.fromkeys((place.hook_name, step) for place, at_steps in placed for step in at_steps))
     effects = _effects(model, base, source, wanted, smooth, estimator)

@@ -51,15 +51,18 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from interp.causal.agreement import Agreement
-from interp.causal.cross_step_prediction import normalised, predicted_matrix, score_of
+from interp.causal.cross_step_prediction import predicted_matrix, score_of
+from interp.causal.loop_cross_step import loop_cross_step
 from interp.causal.metric_records import METRICS, predicted_metrics
 from interp.causal.metrics import Answer, measure
+from interp.causal.normalising import normalised
 from interp.causal.patching import record_pair
 from interp.causal.stored_pair import read_about
 from interp.engine.interventions import Recording, SetFrom, record
 from interp.engine.replay import Progress, run_interventions
 from interp.engine.sites import Site, resolve, rhs
 from interp.engine.sparse.tally import Exactness, Tally
+from interp.loop.either import also_for_loops
 from interp.npz import read_npz, write_npz
 from models.graph import ComputationGraph
 from models.hook_points import SITES
@@ -260,6 +263,7 @@ class CrossStep:
         )
 
 
+@also_for_loops(loop_cross_step)
 def cross_step_matrix(
     model: RecurrentTransformer,
     clean: ComputationGraph,
@@ -279,6 +283,8 @@ def cross_step_matrix(
     tally: Tally | None = None,
 ) -> CrossStep:
     """Measure S over all pairs of steps, and predict it.
+
+    Of another looped model arguments and result are those of :func:`interp.loop_cross_step`; nothing is predicted.
 
     Args:
         name, layer, head: the site, as for :class:`interp.Site`.

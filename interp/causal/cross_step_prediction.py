@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from interp.causal.normalising import normalised
 from interp.engine.sites import Site, position_of
 from interp.synchronous import SymbolicState, symbolic_run, token_places
 from models.bounds import index_of
@@ -17,11 +18,6 @@ from models.vocabulary import EncodedGraphs
 
 CARRIES: Final = ("entering", "output", "operand:<k>")
 """Hypotheses about what a site holds; the text of :mod:`interp.causal.cross_step` says what each means."""
-
-
-def normalised(raw: NDArray[np.float64], clean: float, corrupt: float) -> NDArray[np.float64]:
-    """0 where it is ``corrupt``, 1 where it is ``clean``; nan where the two are the same."""
-    return np.full_like(raw, np.nan) if clean == corrupt else (raw - corrupt) / (clean - corrupt)
 
 
 def predicted_matrix(

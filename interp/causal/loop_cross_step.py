@@ -14,7 +14,8 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from torch import Tensor
 
-from interp.causal.loop_sweep import Metric, effect_of, put
+from interp.causal.loop_sweep import Metric, put
+from interp.causal.normalising import normalised_rows
 from interp.loop.edits import StepEdit
 from interp.loop.protocol import STATE, Loop, LoopedError, steps_of
 from interp.loop.replaying import run_edits
@@ -38,7 +39,7 @@ class LoopCrossStep:
     @property
     def effect(self) -> Tensor:
         """Float [source, target, batch]: as of a patch sweep."""
-        return effect_of(self.patched, self.clean, self.corrupt)
+        return normalised_rows(self.patched, self.clean, self.corrupt)
 
     def to_frame(self) -> pd.DataFrame:
         """A line a pair of steps, means over the batch: ``source``, ``target``, ``patched``, ``effect``."""

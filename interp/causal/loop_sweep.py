@@ -18,6 +18,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from torch import Tensor
 
+from interp.causal.normalising import Direction, base_and_source, normalised_rows
 from interp.loop.edits import StepEdit
 from interp.loop.protocol import STATE, Loop, steps_of
 from interp.loop.replaying import run_edits
@@ -37,11 +38,6 @@ def logit_difference(factor: str, pos: int, clean: int, corrupt: int) -> Metric:
     return lambda logits: logits[factor][:, pos, clean] - logits[factor][:, pos, corrupt]
 
 
-def effect_of(patched: Tensor, clean: Tensor, corrupt: Tensor) -> Tensor:
-    """This module's formula; nan or infinite where clean and corrupt are equal."""
-    return (patched - corrupt) / (clean - corrupt)
-
-
 @one_line
 @dataclass(frozen=True, eq=False)
 class LoopSweep:
@@ -59,8 +55,8 @@ class LoopSweep:
 
     @property
     def effect(self) -> Tensor:
-        """Float [cell, batch]: :func:`effect_of`."""
-        return effect_of(self.patched, self.clean, self.corrupt)
+        """Float [cell, batch]: see the module; nan where clean and corrupt are equal."""
+        return normalised_rows(self.patched, self.clean, self.corrupt)
 
     def to_frame(self) -> pd.DataFrame:
         """A line a patch, means over the batch: ``site``, ``step``, ``call``, ``pos``, ``patched``, ``effect``."""
@@ -79,8 +75,9 @@ def loop_patch_sweep(
     n_steps: int | None = None,
     steps: Collection[int] | None = None,
     pos: Literal["all", "each"] = "all",
+    direction: Direction = "denoise",
 ) -> LoopSweep:
-    """Put what the clean run has at each site, step and call into the corrupt run.
+    """Put what the clean run has at each site, step and call into the corrupt run, or the reverse (``"noise"``).
 
     Args:
         clean, corrupt: inputs of one shape.
@@ -90,6 +87,7 @@ def loop_patch_sweep(
 
     Raises:
         LoopedError: as :func:`interp.run_loop`; inputs whose activations differ in shape.
+        ValueError: an unknown direction.
 
     Examples:
         >>> from interp import logit_difference, loop_patch_sweep
@@ -103,17 +101,19 @@ def loop_patch_sweep(
     """
     count = steps_of(loop, clean, n_steps, "a patch sweep")
     modules = [site for site in sites if site.partition(".")[0] != STATE]
-    whole = run_loop(loop, clean, count, record=modules, keep_logits=True)
-    base = run_loop(loop, corrupt, count, keep_logits=True)
+    given, taken = base_and_source(clean, corrupt, direction)
+    source = run_loop(loop, taken, count, record=modules, keep_logits=True)
+    base = run_loop(loop, given, count, keep_logits=True)
     cells: list[tuple[str, int, int, int]] = []
     edits: list[StepEdit] = []
-    for site, step, call, value in _patches(whole, sites, range(count) if steps is None else steps):
+    for site, step, call, value in _patches(source, sites, range(count) if steps is None else steps):
         axis = _DESTINATION if site.rsplit(".", 1)[-1] == "pattern" else 1
         for at in [None] if pos == "all" else range(value.shape[axis]):
             cells.append((site, step, call, -1 if at is None else at))
             edits.append(StepEdit(site, step, put(value, at, axis), call))
     patched = [metric(run.read) for run in run_edits(loop, base, edits)]
-    return LoopSweep(tuple(cells), torch.stack(patched), metric(_last(whole)), metric(_last(base)))
+    ends = base_and_source(metric(_last(source)), metric(_last(base)), direction)[::-1]
+    return LoopSweep(tuple(cells), torch.stack(patched), *ends)
 
 
 def _patches(

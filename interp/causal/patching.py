@@ -14,19 +14,22 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from interp.causal.loop_sweep import loop_patch_sweep
 from interp.causal.metric_records import METRICS
 from interp.causal.metrics import Answer, Metric, answered, measure, no_answer
+from interp.causal.normalising import Direction, base_and_source, normalised
 from interp.causal.stored_pair import read_about
 from interp.engine.interventions import Recording, SetFrom, record
 from interp.engine.replay import Replay, run_interventions
 from interp.engine.sites import Site, position_of
 from interp.engine.sparse.tally import Exactness, Tally
+from interp.loop.either import also_for_loops
 from interp.npz import read_npz, write_npz
 from models.graph import ComputationGraph
 from models.one_line import one_line
@@ -37,7 +40,6 @@ if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
-Direction = Literal["denoise", "noise"]
 AXES = ("step", "layer", "pos", "head")
 
 
@@ -76,8 +78,7 @@ class PatchSweep:
     @property
     def normalised(self) -> NDArray[np.float64]:
         """Float [site]: 0 for the corrupt run's metric, 1 for the clean run's; nan where the two are equal."""
-        gap = self.clean - self.corrupt
-        return np.full_like(self.raw, np.nan) if gap == 0 else (self.raw - self.corrupt) / gap
+        return normalised(self.raw, self.clean, self.corrupt)
 
     def grid(
         self, rows: str = "step", columns: str = "pos"
@@ -158,6 +159,7 @@ class PatchSweep:
         return cls(raw=arrays["raw"], tally=None if tally is None else Tally.of(tally), **about)
 
 
+@also_for_loops(loop_patch_sweep)
 def patch_sweep(
     model: RecurrentTransformer,
     clean: ComputationGraph | Recording,
@@ -172,6 +174,8 @@ def patch_sweep(
     tally: Tally | None = None,
 ) -> PatchSweep:
     """Patch every site, one at a time, and measure what comes of it.
+
+    Of another looped model arguments and result are those of :func:`interp.loop_patch_sweep`.
 
     Args:
         clean, corrupt: two graphs with texts of the same length (:mod:`interp.causal.pairs` makes them), or recorded
@@ -206,7 +210,7 @@ def patch_sweep(
     asks = isinstance(metric, str) and metric in METRICS and METRICS[metric].answered
     if asks and not bool(answer.known.any()):
         raise PatchingError(no_answer(steps))
-    base, source = (runs[1], runs[0]) if direction == "denoise" else runs
+    base, source = base_and_source(*runs, direction)
     begin, tally = time.perf_counter(), Tally() if tally is None else tally
     ends = [measure(metric, next(run_interventions(model, run, [()], steps)), answer) for run in runs]
     replays = run_interventions(

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.codebook.codes import CodeUsage, code_usage_of
+from interp.codebook.usage import CodeUsage, code_usage_of
 from interp.loop.protocol import Loop, LoopedError, steps_of
 from interp.loop.running import run_loop
 from interp.loop.task import Task

@@ -30,9 +30,11 @@ from interp.data.labels import (
     statuses,
     token_rows,
 )
+from interp.data.loop_collecting import collect_loop
 from interp.engine.replay import Progress
 from interp.engine.sites import BY_DESTINATION, OUTSIDE_BLOCKS, PER_HEAD, Site, SiteError, resolve
 from interp.engine.walk import BATCH_TOKENS, Step, batches, may_repeat, recording, walk
+from interp.loop.either import also_for_loops
 from models.bounds import index_of
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer
@@ -42,6 +44,7 @@ _COPIED_ROWS: Final = 4096
 """How many rows are copied at once from one step of a file to another."""
 
 
+@also_for_loops(collect_loop)
 @torch.no_grad()
 def collect(
     model: RecurrentTransformer,
@@ -55,6 +58,8 @@ def collect(
     progress: Progress | None = None,
 ) -> ActivationDataset:
     """Activations [step, row, d] of every step, rows in the order of the graphs and their text, with labels.
+
+    Of another looped model arguments are those of :func:`interp.collect_loop`.
 
     Args:
         sites: short names (``"resid_post"``: every layer; ``"z"``: every layer, every head by itself), hook names

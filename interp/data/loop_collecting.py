@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
@@ -11,25 +11,29 @@ import torch
 from interp.data.datasets import ActivationDataset
 from interp.loop.protocol import Loop, LoopedError, sites_of, steps_of
 from interp.loop.running import run_loop
+from interp.loop.task import Task
 
 
 def collect_loop(
     loop: Loop,
     inputs: Any,
-    labels: pd.DataFrame,
+    labels: pd.DataFrame | None = None,
     kinds: Sequence[str] = ("resid_post",),
     n_steps: int | None = None,
+    task: Task | None = None,
 ) -> ActivationDataset:
     """Activations [step, line, d] of every step, at the positions that ``labels`` has lines for.
 
     Args:
         labels: ``row`` and ``pos`` of every line (:meth:`interp.Task.labels`), and what is known there. ``row`` becomes
             ``graph``: what folds of probes keep together.
+        task: has the labels, where they are not given.
         kinds: of sites, such as ``"resid_post"`` or ``"mlp_out"``. Of a module that is called several times a step,
             each call is a site of its own (``"L.0.mlp_out 2"``).
 
     Raises:
-        LoopedError: a loop without such sites, no number of steps, activations that are not [batch, pos, d].
+        LoopedError: neither labels nor a task, a loop without such sites, no number of steps, activations that are not
+            [batch, pos, d].
 
     Examples:
         >>> from interp import GraphTask, collect_loop
@@ -41,9 +45,11 @@ def collect_loop(
         >>> data.activations["1.mlp_out"].shape  # [step, node, d_model]
         (3, 24, 194)
     """
+    if labels is None and task is None:
+        raise LoopedError("collecting needs labels= or task=, which say at which positions")
     sites = [site for kind in kinds for site in sites_of(loop, kind, "collecting")]
     run = run_loop(loop, inputs, steps_of(loop, inputs, n_steps, "collecting"), record=sites, read=False)
-    table: Any = labels
+    table: Any = cast(Task, task).labels(inputs) if labels is None else labels
     row, pos = (torch.tensor(table[name].to_numpy()) for name in ("row", "pos"))
     found: dict[str, Any] = {}
     for site in sites:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from interp.engine.sites import BY_DESTINATION, Place, Site, SiteError, resolve
+from interp.loop.either import also_for_loops
+from interp.loop.running import record_loop
 from models.cache import StepCache
 from models.graph import ComputationGraph
 from models.hook_points import SITES
@@ -87,10 +89,13 @@ class Recording:
         return self._kept[name, step]
 
 
+@also_for_loops(record_loop)
 def record(
     model: RecurrentTransformer, graph: ComputationGraph | str, n_steps: int | None = None
 ) -> Recording:
     """Run one graph, or the text of one (default: until it settles); activations follow when asked for.
+
+    Of another looped model: :func:`interp.run_loop`, its ``sites`` recorded and its logits kept.
 
     Raises:
         ValueError: more than one graph.

@@ -38,6 +38,8 @@ from interp.engine.sites import SiteError
 from interp.engine.sparse.step import PointResult, SparseSteps
 from interp.engine.sparse.tally import Exactness, Tally, check_exactness
 from interp.engine.writing import write_hooks
+from interp.loop.either import also_for_loops
+from interp.loop.replaying import run_edits
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
@@ -110,6 +112,7 @@ class Replay:
         return changed
 
 
+@also_for_loops(run_edits)
 def run_interventions(
     model: RecurrentTransformer,
     base: ComputationGraph | Recording,
@@ -122,6 +125,8 @@ def run_interventions(
     tally: Tally | None = None,
 ) -> Iterator[Replay]:
     """What each intervention does to the run of ``base``, in their order, as a stream.
+
+    Of another looped model arguments and results are those of :func:`interp.run_edits`.
 
     Args:
         base: one graph, or a recorded run of it.

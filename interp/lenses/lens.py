@@ -34,6 +34,7 @@ from torch import Tensor
 
 from interp.data.collecting import collect
 from interp.data.labels import STATUSES, check_positions
+from interp.lenses.loop_lens import loop_lens
 from interp.lenses.readout import (
     best_alone,
     check_factor,
@@ -46,6 +47,7 @@ from interp.lenses.readout import (
     to_tensor,
     true_symbols,
 )
+from interp.loop.either import also_for_loops
 from interp.npz import read_npz, write_npz
 from models.graph import ComputationGraph
 from models.one_line import one_line
@@ -234,6 +236,7 @@ class StepLens:
         )
 
 
+@also_for_loops(loop_lens)
 def step_lens(
     model: RecurrentTransformer,
     graphs: ModelInput,
@@ -242,6 +245,8 @@ def step_lens(
     positions: str = "rhs",
 ) -> StepLens:
     """Run graphs and read every residual state of every step.
+
+    Of another looped model arguments and result are those of :func:`interp.loop_lens`.
 
     Activations lie in a temporary folder meanwhile, so that memory does not grow with them.
 

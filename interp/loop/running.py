@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from interp.loop.edits import StepEdit
-from interp.loop.protocol import Loop, LoopedError, State, has, need, parts_of, with_parts
+from interp.loop.protocol import Loop, LoopedError, State, has, need, parts_of, steps_of, with_parts
 from interp.loop.result import LoopRun
 from interp.loop.stacking import halted_at, stacked
 from interp.loop.stepping import Body, Recalling, key_of
@@ -27,6 +27,15 @@ from models.stepper import Stepped, run_steps
 
 MOST_STEPS: Final = 256
 """Steps after which a run until ``"halted"`` is ended."""
+
+
+def record_loop(loop: Loop, inputs: Any, n_steps: int | None = None, sites: Collection[str] = ()) -> LoopRun:
+    """:func:`run_loop` as :func:`interp.record` has it: as many steps as the loop takes, and its logits.
+
+    Raises:
+        LoopedError: no number of steps; a site that there is not.
+    """
+    return run_loop(loop, inputs, steps_of(loop, inputs, n_steps, "a run"), record=sites, keep_logits=True)
 
 
 def run_loop(

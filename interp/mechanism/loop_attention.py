@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from interp.loop.protocol import Loop, sites_of, steps_of
 from interp.loop.running import run_loop
+from models import as_loop
 from models.one_line import one_line
 
 
@@ -47,23 +48,32 @@ class LoopAttention:
         return pd.DataFrame(lines)
 
 
-def loop_attention(loop: Loop, inputs: Any, n_steps: int | None = None) -> LoopAttention:
-    """Run a loop and keep its attention patterns.
+def step_attention(model: Loop | nn.Module, inputs: Any, n_steps: int | None = None) -> LoopAttention:
+    """Run a looped model and keep its attention patterns, step by step.
+
+    Args:
+        model: a loop, or a model that :func:`models.as_loop` knows, those of this repository among them.
 
     Raises:
         LoopedError: a loop without ``sites['pattern']``, or whose module gives None there; no number of steps.
+        TypeError: a model that is neither.
 
     Examples:
-        >>> from interp import loop_attention
-        >>> from models import as_loop, load
-        >>> found = loop_attention(as_loop(load("compiled")), "20 = a; 2 = b; a + b = c", n_steps=2)
+        >>> from interp import step_attention
+        >>> from models import load
+        >>> found = step_attention(load("compiled"), "20 = a; 2 = b; a + b = c", n_steps=2)
         >>> found.patterns["1.pattern"].shape, len(found.to_frame())  # 3 layers, 2 steps, 6 heads
         (torch.Size([2, 1, 1, 6, 13, 13]), 36)
     """
+    loop = as_loop(model)
     count = steps_of(loop, inputs, n_steps, "attention over steps")
     sites = sites_of(loop, "pattern", "attention over steps")
     run = run_loop(loop, inputs, count, record=sites, read=False)
     return LoopAttention(run.activations, run.calls, run.tokens)
+
+
+loop_attention = step_attention
+"""The name that it had for loops alone."""
 
 
 def _measures(now: Tensor, before: Tensor | None) -> list[dict[str, float]]:

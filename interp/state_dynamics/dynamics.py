@@ -1,18 +1,8 @@
 """How the state moves from step to step, for models with and without a discrete bottleneck alike.
 
 ``h_t`` is what enters step t at a node's right-hand side: the embedding of the discrete state, or, in a continuous
-model, the final hidden state of the step before (h_0 is an embedding there too). With d_t = h_{t+1} - h_t:
-
-    residual       ||d_t||                        step t's update
-    relative       ||d_t|| / ||h_t||
-    angle          between d_{t-1} and d_t, in degrees; nan where one of them is 0
-    acceleration   ||d_t - d_{t-1}|| = ||h_{t+1} - 2 h_t + h_{t-1}||
-    to_limit       ||h_t - h*||, h* the last state of the run (or one that is given)
-
-The first four are those of Pappone, Crisostomi and Rodola 2025 (arXiv 2509.23314, who stop at small acceleration);
-the distance to the limit is that of Geiping et al. 2025 (arXiv 2502.05171), where a much longer run stands for the
-limit: here too, run well beyond the steps that are looked at. Norms of different models have different units; compare
-``relative``. A discrete model moves by whole symbols, or not at all: its residual is 0 exactly where no symbol changes.
+model, the final hidden state of the step before (h_0 is an embedding there too). The measures are those of
+:mod:`interp.state_dynamics.motion`; run well beyond the steps that are looked at, the last state stands for the limit.
 """
 
 from __future__ import annotations
@@ -30,9 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.data.labels import STATUSES
+from interp.loop.either import also_for_loops
 from interp.npz import read_npz, write_npz
 from interp.state_dynamics.cycles import Settling, approximate_cycles, exact_cycles, lasting_cycles
 from interp.state_dynamics.frontier import Frontier, frontier_of
+from interp.state_dynamics.loop_dynamics import loop_dynamics
+from interp.state_dynamics.motion import MEASURES, Motion, as_numpy
+from interp.state_dynamics.motion import dynamics_of as dynamics_of
 from interp.state_dynamics.violations import Violations, violations_of
 from models.cache import StepRecorder
 from models.graph import ComputationGraph
@@ -44,71 +38,11 @@ if TYPE_CHECKING:
 
     from models.recurrent import RecurrentTransformer
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-MEASURES: Final = ("residual", "relative", "angle", "acceleration", "to_limit")
 QUANTILES: Final = {"low": 0.1, "median": 0.5, "high": 0.9}
 CHUNK: Final = 16
 """Graphs of a continuous model that are run together."""
-
-
-@one_line
-@dataclass(frozen=True, eq=False)
-class Motion:
-    """The measures of this module's docstring, for every place of the state.
-
-    residual, relative, angle, acceleration: float [step, ...]; angle and acceleration are nan at step 0.
-    to_limit: float [step + 1, ...].
-    """
-
-    residual: Floats
-    relative: Floats
-    angle: Floats
-    acceleration: Floats
-    to_limit: Floats
-
-
-def dynamics_of(
-    hidden: NDArray[np.floating[Any]] | Tensor, limit: NDArray[np.floating[Any]] | Tensor | None = None
-) -> Motion:
-    """The motion of any looped model's states, such as ``run_looped(...).hidden``.
-
-    Args:
-        hidden: float [step + 1, ..., d]; the norm is over the last axis.
-        limit: float [..., d]; default: the last state.
-
-    Raises:
-        ValueError: fewer than 3 states (2 steps), which have no angle; a limit of another shape.
-    """
-    states = _numpy(hidden)
-    if states.ndim < 2 or len(states) < 3:
-        raise ValueError(
-            f"hidden has shape {tuple(states.shape)}; allowed is [step + 1, ..., d] with 2 steps or more (an angle is "
-            "between two updates)"
-        )
-    end = states[-1] if limit is None else _numpy(limit)
-    if end.shape != states.shape[1:]:
-        raise ValueError(f"limit has shape {end.shape}; allowed here is {states.shape[1:]}")
-    end = end.astype(np.float64)
-    n_steps, places = len(states) - 1, states.shape[1:-1]
-    residual, relative = np.empty((n_steps, *places)), np.empty((n_steps, *places))
-    angle, acceleration = np.full((n_steps, *places), np.nan), np.full((n_steps, *places), np.nan)
-    to_limit = np.empty((n_steps + 1, *places))
-    now, before = states[0].astype(np.float64), None
-    to_limit[0] = np.linalg.norm(now - end, axis=-1)
-    for t in range(n_steps):
-        following = states[t + 1].astype(np.float64)
-        update = following - now
-        residual[t] = np.linalg.norm(update, axis=-1)
-        relative[t] = _ratio(residual[t], np.linalg.norm(now, axis=-1))
-        to_limit[t + 1] = np.linalg.norm(following - end, axis=-1)
-        if before is not None:
-            acceleration[t] = np.linalg.norm(update - before, axis=-1)
-            cosine = _ratio((update * before).sum(-1), residual[t] * residual[t - 1])
-            angle[t] = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-        now, before = following, update
-    return Motion(residual, relative, angle, acceleration, to_limit)
 
 
 @one_line
@@ -268,6 +202,7 @@ class Dynamics:
         return min(self.n_steps, 2 * int(self.needed.max())) - 1
 
 
+@also_for_loops(loop_dynamics)
 @torch.no_grad()
 def dynamics(
     model: RecurrentTransformer,
@@ -275,6 +210,8 @@ def dynamics(
     n_steps: int | None = None,
 ) -> Dynamics:
     """Run graphs and keep what enters every step at their right-hand sides.
+
+    Of another looped model arguments and result are those of :func:`interp.loop_dynamics`.
 
     Args:
         n_steps: default: twice as many as the deepest graph needs.
@@ -310,11 +247,11 @@ def dynamics(
     return Dynamics(
         graphs=encoded.graphs,
         discrete=discrete,
-        hidden=_numpy((hidden * exists[..., None]).float()),
-        shown=cast(Integers, _numpy(shown)),
-        values=cast(Integers, _numpy(encoded.values)),
-        depths=cast(Integers, _numpy(encoded.depths)),
-        settling=(exact_cycles if discrete else lasting_cycles)(_numpy(model.vocabulary.pack(states))),
+        hidden=as_numpy((hidden * exists[..., None]).float()),
+        shown=cast(Integers, as_numpy(shown)),
+        values=cast(Integers, as_numpy(encoded.values)),
+        depths=cast(Integers, as_numpy(encoded.depths)),
+        settling=(exact_cycles if discrete else lasting_cycles)(as_numpy(model.vocabulary.pack(states))),
     )
 
 
@@ -345,12 +282,3 @@ def _follow_hidden(
                     states[step + 1, some, : state.shape[1]] = state.cpu()
         hidden[:, some] = recorder.cache(model, range(n_steps + 1))["hook_embed"].cpu()
     return hidden, states
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """The quotient, nan where the denominator is 0."""
-    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0)
-
-
-def _numpy(array: NDArray[Any] | Tensor) -> NDArray[Any]:
-    return array.numpy(force=True) if isinstance(array, Tensor) else array

@@ -3,7 +3,7 @@
 A loop of several layers that converges has a fixed point for each of them: what a layer gives at step t and at t + 1
 becomes the same, while two layers stay apart. Blayney et al. 2026 (arXiv 2604.11791) call that a cyclic fixed point;
 where the limits of all layers coincide too, it is degenerate. The measures are those of
-:mod:`interp.state_dynamics.dynamics`.
+:mod:`interp.state_dynamics.motion`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from interp.loop.protocol import Loop, sites_of, steps_of
 from interp.loop.result import LoopRun
 from interp.loop.running import run_loop
 from interp.state_dynamics.cycles import Settling, approximate_cycles
-from interp.state_dynamics.dynamics import MEASURES, Motion, dynamics_of
+from interp.state_dynamics.motion import MEASURES, Motion, dynamics_of
 from models.one_line import one_line
 
 

@@ -1,0 +1,119 @@
+"""One name for graph models and for any other looped model: what is meant, and what is said where it cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import interp
+from interp import LoopedError, LoopRun, Site, StepEdit, logit_difference
+from models import RecurrentTransformer, as_loop, load
+from tests.parity import ParityLoop, ParityTask
+
+BITS = torch.tensor([[1, 0, 1, 1, 0, 1], [0, 1, 1, 0, 1, 1]])
+OTHER = 1 - BITS
+METRIC = logit_difference("parity", 5, 1, 0)
+LABELS = ParityTask().labels(BITS)
+
+BOTH: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]] = {
+    "patch_sweep": ("loop_patch_sweep", (BITS, OTHER, ["z"], METRIC), {"pos": "each"}),
+    "cross_step_matrix": ("loop_cross_step", (BITS, OTHER, "state", METRIC), {"n_steps": 3}),
+    "ablate": ("loop_ablate", (BITS, ["z"], METRIC), {"value": "zero"}),
+    "attribution_sweep": ("loop_attribution", (BITS, OTHER, ["z"], METRIC), {}),
+    "dynamics": ("loop_dynamics", (BITS,), {"n_steps": 4}),
+    "step_lens": ("loop_lens", (BITS,), {}),
+    "code_usage": ("loop_code_usage", (BITS,), {"task": ParityTask()}),
+    "step_attention": ("loop_attention", (BITS,), {}),
+}
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_loop_goes_where_loops_go(name: str) -> None:
+    of_loop, given, named = BOTH[name]
+    found, expected = (getattr(interp, each)(ParityLoop(), *given, **named) for each in (name, of_loop))
+    assert type(found) is type(expected)
+    pd.testing.assert_frame_equal(found.to_frame(), expected.to_frame())
+
+
+def test_runs_and_datasets_of_a_loop() -> None:
+    run = interp.record(ParityLoop(), BITS, sites=["z"])
+    assert isinstance(run, LoopRun) and run.n_steps == 6 and run.logits["parity"].shape == (7, 2, 6, 3)
+    off = StepEdit("z", 5, torch.zeros_like)
+    (edited,) = interp.run_interventions(ParityLoop(), run, [off])
+    assert not bool(edited.as_base.any())
+    for given in ({"labels": LABELS}, {"task": ParityTask()}):
+        data = interp.collect(ParityLoop(), BITS, **given)
+        assert data.activations["resid_post"].shape == (6, 12, 3)
+        assert data.labels["parity"].tolist() == LABELS["parity"].tolist()
+    with pytest.raises(LoopedError, match="collecting needs labels= or task="):
+        interp.collect(ParityLoop(), BITS)
+
+
+def test_a_graph_model_stays_what_it_was_and_is_a_loop_if_asked() -> None:
+    model: RecurrentTransformer = load("compiled")
+    clean, corrupt = "20 = a; 2 = b; a + b = c", "20 = a; 5 = b; a + b = c"
+    own = interp.dynamics(model, clean, n_steps=4)
+    assert isinstance(own, interp.Dynamics)
+    assert isinstance(interp.dynamics(as_loop(model), clean, n_steps=4), interp.LoopDynamics)
+    graphs = [interp.record(model, text, 2).graph for text in (clean, corrupt)]
+    sites = [Site("z", step, 2, pos="rhs:c", head=head) for step in range(2) for head in range(6)]
+    engine = interp.patch_sweep(model, *graphs, sites, nodes=["c"], n_steps=2)
+    right, wrong = (int(interp.record(model, text).trajectory.values[-1, 0, 2]) for text in (clean, corrupt))
+    metric = logit_difference("value", 12, right, wrong)
+    loop = interp.patch_sweep(as_loop(model), clean, corrupt, ["2.z"], metric, n_steps=2, pos="each")
+    ends = float(loop.clean), float(loop.corrupt)
+    assert ends == pytest.approx((engine.clean, engine.corrupt), abs=1e-3)
+    noise = interp.patch_sweep(as_loop(model), clean, corrupt, ["2.z"], metric, n_steps=2, direction="noise")
+    assert (float(noise.clean), float(noise.corrupt)) == pytest.approx(ends)
+    assert noise.effect[:, 0].tolist() == pytest.approx(
+        [1, 0], abs=1e-3
+    )  # the corrupt head's output at the last step
+
+
+def test_a_foreign_model_goes_through_its_adapter() -> None:
+    from tests.models.adapters.test_adapters import IDS, albert
+
+    model = albert()
+    assert len(interp.step_attention(model, IDS).to_frame()) == 6 * 4
+    assert interp.dynamics(model, IDS).states == ("state",)
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "message"),
+    [
+        (
+            lambda: interp.dynamics(nn.Linear(1, 1), BITS),
+            TypeError,
+            "Linear is no loop: it has no module, begin",
+        ),
+        (
+            lambda: interp.patch_sweep(ParityLoop(), BITS, OTHER, ["z"]),
+            LoopedError,
+            "patch_sweep of a loop: missing a required argument: 'metric'; allowed are clean, corrupt, sites, metric",
+        ),
+        (
+            lambda: interp.dynamics(ParityLoop(), BITS, graphs=3),
+            LoopedError,
+            "dynamics of a loop: got an unexpected keyword argument 'graphs'; allowed are inputs, n_steps, kind",
+        ),
+        (
+            lambda: interp.patch_sweep(ParityLoop(), BITS, OTHER, ["z"], METRIC, direction="both"),
+            ValueError,
+            "direction is 'both'; allowed are denoise, noise",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_said(ask: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        ask()
+
+
+def test_equal_ends_have_no_effect() -> None:
+    sweep = interp.patch_sweep(ParityLoop(), BITS, BITS, ["z"], METRIC)
+    assert np.isnan(sweep.effect.numpy()).all()
