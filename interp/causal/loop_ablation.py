@@ -14,11 +14,13 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from torch import Tensor
 
+from interp.causal.loop_metrics import task_accuracy, unchanged
 from interp.causal.loop_sweep import Metric
 from interp.loop.edits import StepEdit
 from interp.loop.protocol import Loop, steps_of
 from interp.loop.replaying import run_edits
 from interp.loop.running import run_loop
+from interp.loop.task import Task
 from models.one_line import one_line
 
 EVERY_STEP: Final = -1
@@ -51,11 +53,16 @@ def loop_ablate(
     loop: Loop,
     inputs: Any,
     sites: Collection[str],
-    metric: Metric,
+    metric: Metric | None = None,
     n_steps: int | None = None,
     value: Literal["mean", "zero"] = "mean",
+    task: Task | None = None,
 ) -> LoopAblation:
     """Ablate every site in every step that calls it, and in all of them together.
+
+    Args:
+        metric: default: with a task the share of its labels that are shown (:func:`interp.task_accuracy`), without one
+            the share of symbols that stay as they are without ablation.
 
     Raises:
         LoopedError: as :func:`interp.run_loop`; no number of steps.
@@ -71,6 +78,9 @@ def loop_ablate(
     """
     count = steps_of(loop, inputs, n_steps, "ablation")
     run = run_loop(loop, inputs, count, record=list(sites), keep_logits=True)
+    shown = {factor: logits[-1] for factor, logits in run.logits.items()}
+    if metric is None:
+        metric = unchanged(shown) if task is None else task_accuracy(task, inputs)
     cells: list[tuple[str, int]] = []
     edits: list[StepEdit] = []
     for site in sites:
@@ -81,8 +91,7 @@ def loop_ablate(
         cells += [(site, step) for step in [*steps, EVERY_STEP]]
         edits += [*(StepEdit(site, step, off) for step in steps), StepEdit(site, "all", off)]
     ablated = [metric(run.read) for run in run_edits(loop, run, edits)]
-    plain = metric({factor: logits[-1] for factor, logits in run.logits.items()})
-    return LoopAblation(tuple(cells), torch.stack(ablated), plain)
+    return LoopAblation(tuple(cells), torch.stack(ablated), metric(shown))
 
 
 def _filled(mean: Tensor) -> Callable[[Tensor], Tensor]:

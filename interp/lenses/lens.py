@@ -39,10 +39,10 @@ from interp.lenses.readout import (
     best_alone,
     check_factor,
     content_symbols,
-    kl_divergence,
     layer_points,
     rank_of,
     read_factor,
+    readings,
     shuffled_share,
     to_tensor,
     true_symbols,
@@ -330,13 +330,10 @@ def lens_of(
                 model, hidden if translate is None else translate(hidden, step, index), factor
             )
             content_logits = logits.masked_fill(~content, -torch.inf)
-            read = {
-                "rank": rank_of(true, logits),
-                "log_prob": logits.log_softmax(-1).gather(-1, true[:, None])[:, 0],
+            read = readings(logits, true, final) | {
                 "content_rank": rank_of(true, content_logits).where(content[true], torch.nan),
                 "content_read": best_alone(content_logits),
                 "written_rank": rank_of(written, logits),
-                "kl": kl_divergence(final, logits),
             }
             for name, values in read.items():
                 found[name][step, index] = values.numpy()

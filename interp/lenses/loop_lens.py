@@ -14,7 +14,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from torch import Tensor
 
-from interp.lenses.readout import kl_divergence, rank_of
+from interp.lenses.readout import readings
 from interp.loop.protocol import STATE, Loop, LoopedError, has, need, sites_of, steps_of
 from interp.loop.running import run_loop
 from models.one_line import one_line
@@ -96,15 +96,12 @@ def loop_lens(
     shape = count, len(points), *goal.shape
     found = {key: torch.full(shape, torch.nan) for key in ("rank", "log_prob", "kl")}
     for step in range(count):
-        written = run.logits[name][step + 1].float()
+        written = run.logits[name][step + 1].float().flatten(0, 1)
         for index, (site, call) in enumerate(points):
             if bool(run.calls[site][step, call]):
                 logits = read(run[site][step, call], run.context)[name].float()
-                flat, answer = logits.flatten(0, 1), goal.flatten()
-                log_prob = flat.log_softmax(-1).gather(-1, answer[:, None])[:, 0]
-                found["rank"][step, index] = rank_of(answer, flat).float().reshape(goal.shape)
-                found["log_prob"][step, index] = log_prob.reshape(goal.shape)
-                found["kl"][step, index] = kl_divergence(written.flatten(0, 1), flat).reshape(goal.shape)
+                for measure, values in readings(logits.flatten(0, 1), goal.flatten(), written).items():
+                    found[measure][step, index] = values.reshape(goal.shape)
     return LoopLens(name, tuple(points), goal, **found)
 
 

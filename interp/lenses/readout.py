@@ -96,6 +96,20 @@ def kl_divergence(final: Tensor, lens: Tensor) -> Tensor:
     return (log_p.exp() * (log_p - log_q)).sum(-1)
 
 
+def readings(logits: Tensor, target: Tensor, written: Tensor) -> dict[str, Tensor]:
+    """What a lens says of a symbol in every row, float [row]: its ``rank`` (1 for the largest logit) and ``log_prob``
+    (natural logarithm), and ``kl``, :func:`kl_divergence` of ``written`` and what is read here.
+
+    logits, written: float [row, symbol]; target: int [row].
+    """
+    log_prob = logits.log_softmax(-1).gather(-1, target[:, None])[:, 0]
+    return {
+        "rank": rank_of(target, logits),
+        "log_prob": log_prob,
+        "kl": kl_divergence(written, logits),
+    }
+
+
 def to_tensor(array: NDArray[Any]) -> Tensor:
     """A tensor of its own from an array, memory-mapped or not."""
     return cast(Any, torch).from_numpy(np.array(array))

@@ -114,6 +114,21 @@ def test_what_cannot_be_meant_is_said(ask: Callable[[], Any], error: type[Except
         ask()
 
 
+def test_a_metric_is_what_the_task_says_else_what_changes() -> None:
+    """The head that looks one position back, off in step 2: what is due then comes out wrong, and all behind it."""
+    off = [StepEdit("z", 2, torch.zeros_like)]
+    codes = interp.run_loop(ParityLoop(), BITS, 6, edits=off).codes["parity"][-1]
+    truth = torch.tensor(LABELS["parity"].to_numpy()).reshape(2, 6)
+    for task in (ParityTask(), None):
+        found = interp.ablate(ParityLoop(), BITS, ["z"], value="zero", task=task)
+        assert found.plain.tolist() == [1, 1] and found.cells[2] == ("z", 2)
+        assert torch.equal(found.ablated[2], (codes == truth).float().mean(1))
+    with pytest.raises(
+        LoopedError, match=r"factor is 'value'; allowed is a name that the loop reads \(parity\)"
+    ):
+        interp.task_accuracy(ParityTask(), BITS, "value")({"parity": torch.zeros(2, 6, 3)})
+
+
 def test_equal_ends_have_no_effect() -> None:
     sweep = interp.patch_sweep(ParityLoop(), BITS, BITS, ["z"], METRIC)
     assert np.isnan(sweep.effect.numpy()).all()
