@@ -26,7 +26,6 @@ from interp import (
     Site,
     StepEdit,
     logit_difference,
-    loop_patch_sweep,
     make_pair,
     patch_sweep,
     run_edits,
@@ -67,7 +66,7 @@ class Case:
 
     def run(self, edits: Sequence[StepEdit], *hidden: str) -> list[float]:
         """A number of every patched run's end."""
-        loop = Hidden(self.loop, *hidden)
+        loop: Any = Hidden(self.loop, *hidden)
         return [_number(run.read) for run in run_edits(loop, self.base, edits)]
 
 
@@ -95,15 +94,19 @@ def as_a_loop(name: str, n_nodes: int, steps: int, repeats: int) -> dict[str, Ra
     model = load(name)
     loop = as_loop(model)
     pair = make_pair(ComputationGraph.sample(n_nodes, ops=model.vocabulary.ops, seed=0), "leaf-value", 0)
-    encoded = [model.to_encoded(graph) for graph in (pair.clean, pair.corrupt)]
-    n_pos = encoded[0].factors.shape[1]
-    metric = logit_difference("value", n_pos - 1, 1, 2)
+    clean, corrupt = (model.to_encoded(graph) for graph in (pair.clean, pair.corrupt))
+    metric = logit_difference("value", clean.factors.shape[1] - 1, 1, 2)
     sites = Site.grid(model, pair.clean, "resid_pre", n_steps=steps, layer=[1])
-    run = partial(run_loop, loop, encoded[0], steps)
-    sweep = partial(loop_patch_sweep, loop, *encoded, ["1.resid_pre"], metric, steps, pos="each")
-    own = partial(patch_sweep, model, pair.clean, pair.corrupt, sites, n_steps=steps)
+    run = partial(run_loop, loop, clean, steps)
+
+    def sweep() -> object:
+        return patch_sweep(loop, clean, corrupt, ["1.resid_pre"], metric, steps, pos="each")
+
+    def own() -> object:
+        return patch_sweep(model, pair.clean, pair.corrupt, sites, n_steps=steps)
+
     return {
-        f"{name}: run_loop / run": compare(run, lambda: model.run(encoded[0], steps), repeats),
+        f"{name}: run_loop / run": compare(run, lambda: model.run(clean, steps), repeats),
         f"{name}: sweep / engine": compare(sweep, own, repeats, warmup=1),
     }
 
@@ -142,8 +145,8 @@ def main(
 def _graphs(name: str, n_nodes: int, steps: int, patches: int) -> Case:
     model = load(name)
     pair = make_pair(ComputationGraph.sample(n_nodes, ops=model.vocabulary.ops, seed=0), "leaf-value", 0)
-    encoded = [model.to_encoded(graph) for graph in (pair.clean, pair.corrupt)]
-    return Case(as_loop(model), *encoded, ["1.resid_pre", "1.z"], steps, patches)
+    clean, corrupt = (model.to_encoded(graph) for graph in (pair.clean, pair.corrupt))
+    return Case(as_loop(model), clean, corrupt, ["1.resid_pre", "1.z"], steps, patches)
 
 
 def _machine(steps: int, patches: int) -> Case:
