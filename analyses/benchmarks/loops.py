@@ -127,7 +127,7 @@ def main(
         name: partial(_graphs, name, n_nodes, steps, patches)
         for name in ("compiled", "discrete-corrected", "continuous")
     }
-    cases["machine"] = partial(_machine, steps, patches)
+    cases["parity"] = partial(_parity, steps, patches)
     for name, made in cases.items():
         case = made()
         found, apart = merged(case, repeats)
@@ -149,10 +149,8 @@ def _graphs(name: str, n_nodes: int, steps: int, patches: int) -> Case:
     return Case(as_loop(model), clean, corrupt, ["1.resid_pre", "1.z"], steps, patches)
 
 
-def _machine(steps: int, patches: int) -> Case:
-    loop = make("machine")
-    one, other = loop.sample(2, seed=0)
-    return Case(loop, [one], [other], ["1.resid_pre", "1.z"], steps, patches)
+def _parity(steps: int, patches: int) -> Case:
+    return Case(make("parity"), ["1011011"], ["0011011"], ["1.resid_pre", "1.z"], steps, patches)
 
 
 if __name__ == "__main__":
