@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
 from torch import nn
 
 from interp.loop.protocol import Loop, LoopedError
 from models import as_loop
 from models.network import Network
-from models.recurrent import RecurrentTransformer
+
+if TYPE_CHECKING:
+    from models.recurrent import RecurrentTransformer
 
 Graph = ParamSpec("Graph")
 Of = ParamSpec("Of")
