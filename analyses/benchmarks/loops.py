@@ -133,6 +133,7 @@ def main(
         found, apart = merged(case, repeats)
         ratios |= {f"{name}, {way}": ratio for way, ratio in found.items()}
         difference = max(difference, apart)
+        print(f"{name}: {len(case.edits)} of {case.n_patches} patches")
     ratios |= as_a_loop("discrete-corrected", n_nodes, steps, repeats)
     report(
         f"Edited runs of {steps} steps; seconds are for one patch, {threads} thread(s)",
@@ -150,7 +151,7 @@ def _graphs(name: str, n_nodes: int, steps: int, patches: int) -> Case:
 
 
 def _parity(steps: int, patches: int) -> Case:
-    return Case(make("parity"), ["1011011"], ["0011011"], ["1.resid_pre", "1.z"], steps, patches)
+    return Case(make("parity"), ["1011011"], ["0011011"], ["0.resid_pre", "0.z"], steps, patches)
 
 
 if __name__ == "__main__":
