@@ -75,9 +75,9 @@ def run_edits(
         >>> from interp import StepEdit, run_edits, run_loop
         >>> from models import as_loop, load
         >>> loop = as_loop(load("compiled"))
-        >>> base = run_loop(loop, "20 = a; 2 = b; a + b = c", n_steps=3)
-        >>> off = [StepEdit("2.z", step, torch.zeros_like) for step in range(3)]
-        >>> [run.as_base.tolist() for run in run_edits(loop, base, off)]  # until the last step, it is written again
+        >>> base = run_loop(loop, "20 = a; 2 = b; a + b = c", n_steps=4)
+        >>> off = [StepEdit("2.z", step, torch.zeros_like) for step in (0, 1, 3)]
+        >>> [run.as_base.tolist() for run in run_edits(loop, base, off)]  # all but the last is written again
         [[True], [True], [False]]
     """
     given = [(each,) if isinstance(each, StepEdit) else tuple(each) for each in edits]
