@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyses.inputs import InputError, bad_input, load_model
 from analyses.studies import plain, records
-from analyses.tables import table_of
+from analyses.tables import joined, table_of_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,6 @@ class CodesStudy:
         state illegal, idempotence and reversion_rate.
         """
         import numpy as np
-        import pandas as pd
 
         parts = []
         for name, usage in (("all", self.usage), ("rhs", self.rhs)):
@@ -82,15 +81,13 @@ class CodesStudy:
                 columns["idempotence"] += [np.nan, *transitions.idempotence()]
                 columns["reversion_rate"] += [np.nan, *transitions.reversion_rate()]
             parts.append(frame.assign(**columns))
-        return pd.concat(parts, ignore_index=True)
+        return joined(parts)
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """More tables: transitions, detectors (of values), commits, margins, interventions."""
-        import pandas as pd
-
         usage = self.usage
         found = {
-            "transitions": pd.concat([usage.transitions(factor).to_frame() for factor in usage.factors]),
+            "transitions": joined(usage.transitions(factor).to_frame() for factor in usage.factors),
             "detectors": self.rhs.detectors("value"),
             "commits": self.rhs.transitions("value").commits(),
             "margins": self.margins.to_frame(),
@@ -129,32 +126,22 @@ class CodesStudy:
 
         rhs = self.rhs
         transitions = rhs.transitions("value")
-        rows = records(rhs.to_frame().query("factor == 'value'"))
-        boundary = np.quantile(self.margins.at_rhs("boundary"), [0.05, 0.5], axis=1)
+        frame = rhs.to_frame().query("factor == 'value'").reset_index(drop=True)
+        low, median = np.quantile(self.margins.at_rhs("boundary"), [0.05, 0.5], axis=1)
+        shares = {"illegal": transitions.illegal_share(), "idempotent": transitions.idempotence()}
+        by_step = {
+            name: [None, *values] for name, values in (shares | {"low": low, "median": median}).items()
+        }
+        header = "written by | used | perplexity | corrected | information | corrected | shuffled | purity"
+        header += " | JS to last | illegal | idempotent | boundary 5 % | median"
+        cells = "{state} | {used} | {perplexity:.2f} | {perplexity_corrected:.2f} | {information:.3f}"
+        cells += (
+            " | {information_corrected:.3f} | {information_shuffled:.3f} | {purity:.3f} | {js_to_last:.3f}"
+        )
+        cells += " | {illegal:.2%} | {idempotent:.1%} | {low:.3f} | {median:.3f}"
+        frame = frame.assign(state=list(map(state_label, range(len(frame)))), **by_step)
         title = f"{self.model}: value codes at {len(rhs)} right-hand sides of {self.n_graphs} graphs"
-        table = table_of(title, (
-            "written by", "used", "perplexity", "corrected", "information", "corrected", "shuffled", "purity",
-            "JS to last", "illegal", "idempotent", "boundary 5 %", "median",
-        ))  # fmt: skip
-        illegal, idempotent = transitions.illegal_share(), transitions.idempotence()
-        for state, row in enumerate(rows):
-            cells = [state_label(state), str(row["used"])]
-            cells += [f"{row[name]:.2f}" for name in ("perplexity", "perplexity_corrected")]
-            names = ("information", "information_corrected", "information_shuffled", "purity", "js_to_last")
-            cells += [f"{row[name]:.3f}" for name in names]
-            step = state - 1
-            cells += (
-                ["", "", "", ""]
-                if step < 0
-                else [
-                    f"{illegal[step]:.2%}",
-                    f"{idempotent[step]:.1%}",
-                    f"{boundary[0, step]:.3f}",
-                    f"{boundary[1, step]:.3f}",
-                ]
-            )
-            table.add_row(*cells)
-        return table
+        return table_of_rows(title, header, cells, frame.to_dict("records"))
 
     def verdict(self) -> str:
         """One sentence: legality, commitment, interventions."""

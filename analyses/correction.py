@@ -7,7 +7,6 @@ whose operands were all left alone, for which one step is enough (Altabaa et al.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,8 @@ import torch
 from torch import Tensor
 
 from analyses.evaluate import batches
-from analyses.tables import table_of
+from analyses.studies import plain
+from analyses.tables import table_of_rows
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -75,11 +75,7 @@ class Correction:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One record per size, the fields of `SizeCorrection`."""
-        for size in self.sizes:
-            record: dict[str, Any] = {**asdict(size), "collateral": _null(size.collateral)}
-            for key in ("right_after", "right_after_clean"):
-                record[key] = [_null(value) for value in record[key]]
-            yield record
+        return (plain(asdict(size)) for size in self.sizes)
 
     def verdict(self) -> str:
         """One sentence: how much was healed."""
@@ -90,24 +86,14 @@ class Correction:
 
     def table(self) -> Table:
         """A rich table, a row for each size."""
-        columns = ("nodes", "graphs", "corrupted", "right after 1", "2", "3 steps", "after 1, operands clean")
-        columns = (*columns, "collateral", "fully solved")
-        table = table_of(f"{self.model}, {self.fraction:.0%} corrupted", columns)
-        for size in self.sizes:
-            table.add_row(
-                str(size.n_nodes),
-                str(size.graphs),
-                str(size.corrupted),
-                *[f"{share:.1%}" for share in size.right_after],
-                f"{size.right_after_clean[0]:.1%}",
-                f"{size.collateral:.2%}",
-                f"{size.fully_solved:.1%}",
-            )
-        return table
-
-
-def _null(share: float) -> float | None:
-    return None if math.isnan(share) else share
+        header = "nodes | graphs | corrupted | right after 1 | 2 | 3 steps | after 1, operands clean"
+        header += " | collateral | fully solved"
+        cells = "{n_nodes} | {graphs} | {corrupted} | {right_after[0]:.1%} | {right_after[1]:.1%}"
+        cells += (
+            " | {right_after[2]:.1%} | {right_after_clean[0]:.1%} | {collateral:.2%} | {fully_solved:.1%}"
+        )
+        title = f"{self.model}, {self.fraction:.0%} corrupted"
+        return table_of_rows(title, header, cells, map(vars, self.sizes))
 
 
 def passes_states(cfg: RecurrentConfig) -> bool:

@@ -7,16 +7,15 @@ graph's depths predict (`interp.causal.cross_step`). `--out` receives `cross_ste
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
-from analyses.framework.pairs import TextPair, text_of_pair
+from analyses.framework.pairs import TextPair, text_of_pair, told
 from analyses.inputs import InputError, load_model
 from analyses.studies import plain
-from analyses.tables import table_of
+from analyses.tables import joined, table_of_rows
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -39,22 +38,13 @@ class CrossStepStudy:
 
     def to_frame(self) -> pd.DataFrame:
         """A row a pair and cell: `pair`, and `CrossStep.to_frame`."""
-        import pandas as pd
+        return joined(result.to_frame().assign(pair=index) for index, result in enumerate(self.results))
 
-        return pd.concat(
-            [result.to_frame().assign(pair=index) for index, result in enumerate(self.results)],
-            ignore_index=True,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: every pair with its agreement."""
-        pairs = [
-            {
-                "clean_text": result.clean_graph.to_text(),
-                "corrupt_text": result.corrupt_graph.to_text(),
-                "nodes": [result.clean_graph.nodes[node].name for node in result.nodes],
-                "clean": result.clean,
-                "corrupt": result.corrupt,
+    def _pairs(self) -> list[dict[str, Any]]:
+        """Every pair with its agreement."""
+        return [
+            told(result)
+            | {
                 "cells": int(result.raw.size),
                 "evidence": int(result.evidence.sum()),
                 "matched": plain(result.matched()),
@@ -64,32 +54,24 @@ class CrossStepStudy:
             }
             for result in self.results
         ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: every pair with its agreement."""
         first = self.results[0]
+        asked = {name: getattr(first, name) for name in ("metric", "lag", "carries", "whole", "n_steps")}
         sites = [site.to_dict() for site in first.sites]
-        return {
-            "model": self.model,
-            "sites": sites,
-            "metric": first.metric,
-            "lag": first.lag,
-            "carries": first.carries,
-            "whole": first.whole,
-            "n_steps": first.n_steps,
-            "pairs": pairs,
-        }
+        return {"model": self.model, "sites": sites, **asked, "pairs": self._pairs()}
 
     def table(self) -> Table:
         """A rich table, a row a pair."""
-        columns = ("pair", "nodes read", "clean", "corrupt", "cells", "with an effect predicted", "as predicted",
-                   "by no effect", "others as without", "correlation")  # fmt: skip
-        table = table_of(f"{self.model}: cross-step patching", columns)
-        for index, result in enumerate(self.results):
-            found = (result.matched(), result.matched_by_nothing(), result.silent_matched())
-            shares = ["" if math.isnan(share) else f"{share:.1%}" for share in found]
-            ends = (f"{result.clean:.4g}", f"{result.corrupt:.4g}")
-            cells = (str(result.raw.size), str(result.evidence.sum()))
-            row = (str(index), str(len(result.nodes)), *ends, *cells, *shares)
-            table.add_row(*row, f"{result.correlation:.3f}")
-        return table
+        header = "pair | nodes read | clean | corrupt | cells | with an effect predicted | as predicted"
+        header += " | by no effect | others as without | correlation"
+        cells = "{pair} | {read} | {clean:.4g} | {corrupt:.4g} | {cells} | {evidence} | {matched:.1%}"
+        cells += " | {matched_by_nothing:.1%} | {silent_matched:.1%} | {correlation:.3f}"
+        rows = (
+            {"pair": index, "read": len(pair["nodes"])} | pair for index, pair in enumerate(self._pairs())
+        )
+        return table_of_rows(f"{self.model}: cross-step patching", header, cells, rows)
 
     def verdict(self) -> str:
         """One sentence: how far the prediction holds, where it predicts an effect."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyses.inputs import InputError, check_fits, load_model
 from analyses.studies import plain, records
-from analyses.tables import table_of
+from analyses.tables import joined, table_of_rows
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -62,21 +62,17 @@ class DynamicsStudy:
 
     def to_frame(self) -> pd.DataFrame:
         """`Dynamics.summary` of every model: a row a model, step and status."""
-        import pandas as pd
-
-        return pd.concat([_named(run.summary(), name) for name, run in self.runs.items()], ignore_index=True)
+        return joined(_named(run.summary(), name) for name, run in self.runs.items())
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """More tables: frontier (a row a graph and step), speed (by depth), graphs (settling, violations), drift."""
-        import pandas as pd
-
         found = {
             "frontier": [_named(run.frontier.to_frame(), name) for name, run in self.runs.items()],
             "speed": [_named(run.frontier.by_depth(), name) for name, run in self.runs.items()],
             "graphs": [_named(self._graphs(run), name) for name, run in self.runs.items()],
             "drift": [_named(drift.to_frame(), name) for name, drift in self.drifts.items()],
         }
-        return {name: pd.concat(parts, ignore_index=True) for name, parts in found.items() if parts}
+        return {name: joined(parts) for name, parts in found.items() if parts}
 
     def _graphs(self, run: Dynamics) -> pd.DataFrame:
         """A row a graph."""
@@ -133,35 +129,24 @@ class DynamicsStudy:
     def table(self) -> Table:
         """A rich table of `model`, a row a step (as many as figures show) and status: medians over nodes."""
         title = f"{self.model}: {int(self.run.exists.sum())} nodes of {len(self.run.graphs)} graphs, medians"
-        columns = ("residual", "relative", "angle", "acceleration", "to_limit")
-        shown = ("step", "status", "nodes", "right", "unmoved", *columns[:-1], "to limit")
-        table = table_of(title, shown, ("status",))
-        for row in records(self.run.summary()):
-            if row["step"] > self.run.shown_until:
-                break
-            numbers = [row[f"{name}_median"] for name in columns]
-            table.add_row(
-                str(row["step"]), row["status"], str(row["nodes"]), f"{row['right']:.1%}", f"{row['unmoved']:.1%}",
-                *("" if number is None else f"{number:.4g}" for number in numbers),
-            )  # fmt: skip
-        return table
+        header = (
+            "step | status | nodes | right | unmoved | residual | relative | angle | acceleration | to limit"
+        )
+        cells = "{step} | {status} | {nodes} | {right:.1%} | {unmoved:.1%} | {residual_median:.4g}"
+        cells += " | {relative_median:.4g} | {angle_median:.4g} | {acceleration_median:.4g} | {to_limit_median:.4g}"
+        rows = (row for row in records(self.run.summary()) if row["step"] <= self.run.shown_until)
+        return table_of_rows(title, header, cells, rows, "status")
 
     def drift_table(self) -> Table:
         """A rich table, a row a model and multiple of the steps that a graph needs."""
-        columns = {
-            "accuracy": "nodes right",
-            "computed": "without leaves",
-            "solved": "graphs solved",
-            "lost": "right after 1x, now wrong",
-            "changed": "symbol changed",
-            "distance": "hidden moved",
-        }
-        table = table_of("Drift over long runs", ("model", "steps", *columns.values()), ("model",))
-        for name, drift in self.drifts.items():
-            for row in records(drift.summary()):
-                cells = ["" if row[column] is None else f"{row[column]:.2%}" for column in columns]
-                table.add_row(name, f"{row['multiple']:g}x", *cells)
-        return table
+        header = "model | steps | nodes right | without leaves | graphs solved | right after 1x, now wrong"
+        header += " | symbol changed | hidden moved"
+        cells = "{model} | {multiple:g}x | {accuracy:.2%} | {computed:.2%} | {solved:.2%} | {lost:.2%}"
+        cells += " | {changed:.2%} | {distance:.2%}"
+        rows = (
+            {"model": name} | row for name, drift in self.drifts.items() for row in records(drift.summary())
+        )
+        return table_of_rows("Drift over long runs", header, cells, rows, "model")
 
     def verdict(self) -> str:
         """One sentence a model: speed, violations, fixed points, drift."""

@@ -20,7 +20,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from analyses.tables import table_of
+from analyses.tables import table_of_fields
 from interp.figures.generalisation import Curve
 from interp.statistics.shares import wilson_interval
 from models.loading import ZOO
@@ -173,11 +173,8 @@ class Ablation:
 
     def table(self) -> Table:
         """`wide` as a rich table."""
-        frame = self.wide()
-        table = table_of("Graphs fully solved, at the best step", frame.columns, ("method",))
-        for row in frame.itertuples(index=False):
-            table.add_row(*row)
-        return table
+        rows = self.wide().to_dict("records")
+        return table_of_fields("Graphs fully solved, at the best step", rows, ("method",))
 
 
 def equal_budget(paper: Sequence[Curve], zoo: Path = ZOO) -> Ablation:

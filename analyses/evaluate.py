@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from analyses.inputs import PAPER_LEAVES, PAPER_OPERANDS, bad_input, load_model, n_tokens, sample_graph
-from analyses.tables import table_of
+from analyses.tables import table_of_rows
 from interp.statistics.shares import wilson_interval
 from models.one_line import one_line
 
@@ -116,23 +116,16 @@ class Evaluation:
 
     def table(self) -> Table:
         """A rich table, a row for each size."""
-        columns = ["nodes", "graphs", "fully solved", "95 % interval", "node accuracy", "at depth + 1"]
-        columns += ["best step", "mean steps", "max steps", "mean levels"]
-        table = table_of(self.model, columns)
-        for size in self.sizes:
-            table.add_row(
-                str(size.n_nodes),
-                str(size.graphs),
-                f"{size.fully_solved:.1%}",
-                f"{size.fully_solved_low:.1%} - {size.fully_solved_high:.1%}",
-                f"{size.node_accuracy:.2%}",
-                "" if size.solved_at_depth is None else f"{size.solved_at_depth:.1%}",
-                f"{size.solved_best:.1%} ({size.best_step})",
-                f"{size.mean_steps:.1f}",
-                f"{size.max_steps}" + (f" ({size.unsettled} unsettled)" if size.unsettled else ""),
-                f"{size.mean_levels:.1f}",
-            )
-        return table
+        header = "nodes | graphs | fully solved | 95 % interval | node accuracy | at depth + 1 | best step"
+        header += " | mean steps | max steps | mean levels"
+        cells = "{n_nodes} | {graphs} | {fully_solved:.1%} | {fully_solved_low:.1%} - {fully_solved_high:.1%}"
+        cells += " | {node_accuracy:.2%} | {solved_at_depth:.1%} | {solved_best:.1%} ({best_step})"
+        cells += " | {mean_steps:.1f} | {max_steps}{note} | {mean_levels:.1f}"
+        rows = (
+            row | {"note": f" ({row['unsettled']} unsettled)" if row["unsettled"] else ""}
+            for row in self.rows()
+        )
+        return table_of_rows(self.model, header, cells, rows)
 
 
 def sample_sizes(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from analyses.inputs import InputError, check_fits, load_model
 from analyses.studies import plain, records
-from analyses.tables import table_of
+from analyses.tables import table_of_rows
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -101,15 +101,10 @@ class FailuresStudy:
 
     def table(self) -> Table:
         """A rich table of `to_frame`."""
-        columns = ("part", "nodes", "what", "count", "of", "share", "95 % interval")
-        table = table_of(f"{self.model}: {len(self.graphs)} graphs", columns, ("part", "what"))
-        for row in records(self.to_frame()):
-            share = "" if row["share"] is None else f"{row['share']:.2%}"
-            table.add_row(
-                row["part"], str(row["nodes"]), row["what"], str(row["count"]), str(row["total"]), share,
-                f"{row['low']:.1%} - {row['high']:.1%}",
-            )  # fmt: skip
-        return table
+        header = "part | nodes | what | count | of | share | 95 % interval"
+        cells = "{part} | {nodes} | {what} | {count} | {total} | {share:.2%} | {low:.1%} - {high:.1%}"
+        title = f"{self.model}: {len(self.graphs)} graphs"
+        return table_of_rows(title, header, cells, records(self.to_frame()), "part | what")
 
     def sentences(self) -> list[str]:
         """One a part, and what does not apply."""

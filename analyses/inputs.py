@@ -108,13 +108,11 @@ class GraphSource:
 
 def _parse_graph(text: str, model: Network) -> ComputationGraph:
     """The graph of a text, in the vocabulary of `model`."""
-    from models.graph import ComputationGraph, GraphError
+    from models.graph import ComputationGraph
 
-    vocabulary = model.vocabulary
-    try:
-        graph = ComputationGraph.parse(text, modulus=vocabulary.modulus, n_variables=vocabulary.n_variables)
-    except GraphError as error:
-        raise InputError(str(error)) from error
+    known = model.vocabulary
+    with bad_input():
+        graph = ComputationGraph.parse(text, modulus=known.modulus, n_variables=known.n_variables)
     check_fits(graph, model)
     return graph
 
@@ -166,12 +164,12 @@ def sample_graph(
 
     Raises InputError where none can be drawn.
     """
-    from models.graph import ComputationGraph, GraphError
+    from models.graph import ComputationGraph
 
     unknown = sorted(set(ops) - set(model.vocabulary.ops))
     if unknown:
         raise InputError(f"The model knows {', '.join(model.vocabulary.ops)}, not {', '.join(unknown)}.")
-    try:
+    with bad_input():
         graph = ComputationGraph.sample(
             n_nodes=n_nodes,
             ops=tuple(ops),
@@ -181,8 +179,6 @@ def sample_graph(
             n_variables=model.vocabulary.n_variables,
             seed=seed,
         )
-    except GraphError as error:
-        raise InputError(str(error)) from error
     check_fits(graph, model)
     return graph
 
@@ -254,13 +250,10 @@ def _lines_of(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _graph_of_line(line: str, model: Network) -> ComputationGraph:
-    from models.graph import ComputationGraph, GraphError
+    from models.graph import ComputationGraph
 
-    vocabulary = model.vocabulary
-    try:
-        graph = ComputationGraph.from_json(line, vocabulary.modulus, vocabulary.n_variables)
-    except GraphError as error:
-        raise InputError(str(error)) from error
+    with bad_input():
+        graph = ComputationGraph.from_json(line, model.vocabulary.modulus, model.vocabulary.n_variables)
     check_fits(graph, model)
     return graph
 
@@ -293,19 +286,13 @@ def load_model(name: str) -> RecurrentTransformer:
     """`models.load(name)`; raises InputError for a name or folder that holds no model."""
     if is_loop(name):
         raise InputError(f"{clip(name)} is a looped model, and here models that read graphs are needed.")
-    kept = _loaded.get()
-    if kept is None:
-        return _load(name, hooked=True)
+    kept = _loaded.get() or _Kept(hooked=True)
     if name not in kept.models:
-        kept.models[name] = _load(name, kept.hooked)
+        import models
+
+        with _no_model(name):
+            kept.models[name] = models.load(name) if kept.hooked else cast(Any, models.load_unhooked(name))
     return kept.models[name]
-
-
-def _load(name: str, hooked: bool) -> RecurrentTransformer:
-    import models
-
-    with _no_model(name):
-        return models.load(name) if hooked else cast(Any, models.load_unhooked(name))
 
 
 @contextmanager

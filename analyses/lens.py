@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyses.inputs import InputError, bad_input, load_model
 from analyses.studies import records
-from analyses.tables import table_of
+from analyses.tables import table_of_rows
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -86,27 +86,17 @@ class LensStudy:
         lens = self.lens
         graphs = f"{len(lens.graphs)} graph{'s' * (len(lens.graphs) != 1)}"
         title = f"{self.model}: {lens.factor} read in {graphs}, all {lens.n_steps} steps together"
-        words = ("nodes", "layer point")
-        numbers = [
-            "rows",
-            "best",
-            "best content",
-            "labels shuffled",
-            "mean rank",
-            "mean probability",
-            "KL, nats",
-        ]
-        tuned = None if self.tuned is None else self.tuned.summary().set_index(["status", "point"])
-        numbers += [] if tuned is None else ["tuned: best content", "tuned: KL, nats"]
-        table = table_of(title, (*words, *numbers), words)
-        for row in lens.summary().to_dict("records"):
-            cells = [f"{row['n']}", _share(row["best"]), _share(row["content_best"]), _share(row["shuffled"])]
-            cells += [f"{row['rank']:.2f}", f"{row['prob']:.4f}", f"{row['kl']:.3f}"]
-            if tuned is not None:
-                key = row["status"], row["point"]
-                cells += [_share(tuned["content_best"].get(key)), _number(tuned["kl"].get(key))]
-            table.add_row(row["status"], row["point"], *cells)
-        return table
+        header = "nodes | layer point | rows | best | best content | labels shuffled | mean rank"
+        header += " | mean probability | KL, nats"
+        cells = "{status} | {point} | {n} | {best:.1%} | {content_best:.1%} | {shuffled:.1%} | {rank:.2f}"
+        cells += " | {prob:.4f} | {kl:.3f}"
+        frame = lens.summary()
+        if self.tuned is not None:
+            header += " | tuned: best content | tuned: KL, nats"
+            cells += " | {content_best_tuned:.1%} | {kl_tuned:.3f}"
+            tuned = self.tuned.summary()[["status", "point", "content_best", "kl"]]
+            frame = frame.merge(tuned, "left", on=["status", "point"], suffixes=("", "_tuned"))
+        return table_of_rows(title, header, cells, frame.to_dict("records"), "nodes | layer point")
 
     def verdict(self) -> str:
         """Where a computing node's answer is read, whether a waiting node's is, and what writes it."""
@@ -216,16 +206,8 @@ def study_lens(
     return LensStudy(model, lens, direct, fitted, positions)
 
 
-def _share(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.1%}"
-
-
 def _beside(shuffled: float) -> str:
     return "" if math.isnan(shuffled) else f" (labels shuffled {shuffled:.1%})"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analyses.inputs import InputError, bad_input, load_model
 from analyses.studies import records
-from analyses.tables import table_of
+from analyses.tables import table_of_fields
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ class MechanismStudy:
 
     def table(self) -> Table:
         """A rich table of the summary."""
-        columns = list(map(str, self.summary.columns))
-        table = table_of(f"{self.model}: {self.part}", columns, left=columns)
-        for row in self.summary.itertuples(index=False):
-            table.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row))
-        return table
+        rows = [
+            {str(name): f"{cell:.3f}" if isinstance(cell, float) else cell for name, cell in row.items()}
+            for row in self.summary.to_dict("records")
+        ]
+        return table_of_fields(f"{self.model}: {self.part}", rows, list(map(str, self.summary.columns)))
 
     def verdict(self) -> str:
         """What was found, beside the control."""

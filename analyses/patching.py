@@ -13,11 +13,11 @@ from functools import cached_property, partial, reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from analyses.framework.pairs import TextPair, text_of_pair
+from analyses.framework.pairs import TextPair, text_of_pair, told
 from analyses.inputs import InputError
 from analyses.progress import progress_bar
 from analyses.studies import records
-from analyses.tables import table_of
+from analyses.tables import filled, joined, table_of_rows
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -85,8 +85,6 @@ class Patching:
 
         The effect is that of the figure (`interp.causal.patching_figure.patch_effects`).
         """
-        import pandas as pd
-
         from interp.causal.patching_figure import patch_effects
 
         frames: list[pd.DataFrame] = []
@@ -95,7 +93,7 @@ class Patching:
             frame.insert(0, "pair", index)
             frame.insert(1, "patch", range(len(frame)))
             frames.append(frame.assign(effect=patch_effects(sweep)))
-        return pd.concat(frames, ignore_index=True)
+        return joined(frames)
 
     @cached_property
     def strongest(self) -> pd.DataFrame:
@@ -136,16 +134,7 @@ class Patching:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: every pair and its two unpatched runs, the strongest patches, the summary."""
         pairs = [
-            {
-                "clean_text": sweep.clean_graph.to_text(),
-                "corrupt_text": sweep.corrupt_graph.to_text(),
-                "nodes": [sweep.clean_graph.nodes[node].name for node in sweep.nodes],
-                "n_steps": sweep.n_steps,
-                "patches": len(sweep.sites),
-                "clean": sweep.clean,
-                "corrupt": sweep.corrupt,
-            }
-            for sweep in self.sweeps
+            told(sweep) | {"n_steps": sweep.n_steps, "patches": len(sweep.sites)} for sweep in self.sweeps
         ]
         return {
             "model": self.model,
@@ -161,35 +150,28 @@ class Patching:
         """A rich table of the strongest patches."""
         from interp.causal.patching_figure import TextPositions
 
-        many = len(self.sweeps) > 1
-        columns = ["pair"] if many else []
-        columns += [
-            "step",
-            "hook point",
-            "head",
-            "position",
-            "token",
-            "equation",
-            "effect",
-            self.sweeps[0].metric,
-        ]
-        table = table_of(f"{self.model}: strongest patches", columns, ("hook point", "token", "equation"))
+        rows: list[dict[str, Any]] = []
         for row in records(self.strongest):
             sweep = self.sweeps[int(row["pair"])]
             texts = TextPositions.of(sweep.clean_graph, sweep.corrupt_graph)
             site = sweep.sites[int(row["patch"])]
-            position = texts.position(site)
-            table.add_row(
-                *((str(row["pair"]),) if many else ()),
-                str(site.step),
-                site.hook_name,
-                "all" if site.head is None else str(site.head),
-                "all" if position < 0 else str(position),
-                texts.label(position),
-                "" if position < 0 else texts.equations[position],
-                *("–" if row[name] is None else f"{row[name]:.4f}" for name in ("effect", "raw")),
+            at = texts.position(site)
+            rows.append(
+                {"pair": row["pair"], "site": site, "head": "all" if site.head is None else site.head}
+                | {"at": "all" if at < 0 else at, "token": texts.label(at)}
+                | {"equation": "" if at < 0 else texts.equations[at]}
+                | {name: filled(f"{{{name}:.4f}}", row) or "–" for name in ("effect", "raw")}
             )
-        return table
+        header = f"step | hook point | head | position | token | equation | effect | {self.sweeps[0].metric}"
+        cells = "{site.step} | {site.hook_name} | {head} | {at} | {token} | {equation} | {effect} | {raw}"
+        many = len(self.sweeps) > 1
+        return table_of_rows(
+            f"{self.model}: strongest patches",
+            f"pair | {header}" if many else header,
+            f"{{pair}} | {cells}" if many else cells,
+            rows,
+            "hook point | token | equation",
+        )
 
     def verdict(self) -> str:
         """Three sentences: the unpatched runs, how the effects are spread over the patches, and what was computed."""

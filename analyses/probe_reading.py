@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from analyses.inputs import GraphSource, InputError, bad_input, load_model
 from analyses.own_probe import probe_name
 from analyses.studies import records
-from analyses.tables import table_of
+from analyses.tables import table_of_rows
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -56,13 +56,16 @@ class ProbeReadingStudy:
     def table(self) -> Table:
         """A rich table, a row a site and step."""
         reading = self.reading
-        columns = ("site", "step", "fitted on rows", "nodes read", "right")
-        table = table_of(f"{self.model}: {reading.target} as probes read it", columns, ("site",))
-        for place, site in enumerate(reading.sites):
-            for step, rows in enumerate(reading.n_training):
-                counts = int(reading.asked[step, place].sum()), int(reading.right[step, place].sum())
-                table.add_row(site, str(step), *map(str, (int(rows), *counts)))
-        return table
+        rows = (
+            {"site": site, "step": step, "fitted": int(rows)}
+            | {name: int(getattr(reading, name)[step, place].sum()) for name in ("asked", "right")}
+            for place, site in enumerate(reading.sites)
+            for step, rows in enumerate(reading.n_training)
+        )
+        header = "site | step | fitted on rows | nodes read | right"
+        cells = "{site} | {step} | {fitted} | {asked} | {right}"
+        title = f"{self.model}: {reading.target} as probes read it"
+        return table_of_rows(title, header, cells, rows, "site")
 
     def verdict(self) -> str:
         """One sentence: the site at which most is read right."""

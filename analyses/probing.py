@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from analyses.inputs import InputError, bad_input, load_model
 from analyses.own_probe import probe_name
 from analyses.studies import records
-from analyses.tables import table_of
+from analyses.tables import joined, table_of_rows
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -53,18 +53,14 @@ class ProbingStudy:
 
     def to_frame(self) -> pd.DataFrame:
         """`ProbeGrid.to_frame` of every status."""
-        import pandas as pd
-
-        return pd.concat([grid.to_frame() for grid in self.grids], ignore_index=True)
+        return joined(grid.to_frame() for grid in self.grids)
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """More tables: by site, transfer, circular (where there are)."""
-        import pandas as pd
-
         found = {"by_site": [grid.by_site().assign(status=grid.status or "all") for grid in self.grids]}
         found["transfer"] = [transfer.to_frame() for transfer in self.transfers]
         found["circular"] = [probe.to_frame() for probe in self.circular]
-        return {name: pd.concat(parts, ignore_index=True) for name, parts in found.items() if parts}
+        return {name: joined(parts) for name, parts in found.items() if parts}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: what was fitted, and all tables."""
@@ -86,15 +82,14 @@ class ProbingStudy:
         first = self.grids[0]
         title = f"{self.model}: {first.target} read by {first.kind} probes, {self.n_graphs} graphs"
         shown = ("accuracy", "majority", "shuffled", "untrained", "control_task", "selectivity")
-        columns = ("nodes", "site", *(name.replace("_", " ") for name in shown), "best (step)")
-        table = table_of(title, columns, ("nodes", "site"))
-        for grid in self.grids:
-            for row in grid.by_site().to_dict("records"):
-                means = [f"{row[name]:.3f}" for name in shown]
-                table.add_row(
-                    grid.status or "all", row["site"], *means, f"{row['best']:.3f} ({row['best_step']})"
-                )
-        return table
+        header = ["nodes", "site", *(name.replace("_", " ") for name in shown), "best (step)"]
+        cells = ["{nodes}", "{site}", *(f"{{{name}:.3f}}" for name in shown), "{best:.3f} ({best_step})"]
+        rows = (
+            row | {"nodes": grid.status or "all"}
+            for grid in self.grids
+            for row in grid.by_site().to_dict("records")
+        )
+        return table_of_rows(title, " | ".join(header), " | ".join(cells), rows, "nodes | site")
 
     def verdict(self) -> str:
         """One sentence: of every status the site where the target is read best, and its controls."""

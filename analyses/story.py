@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analyses.inputs import bad_input, check_fits, load_model
-from analyses.tables import table_of
+from analyses.tables import joined, table_of_rows
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from rich.table import Table
 
+    from interp.circuits.changes import Thing
     from interp.circuits.circuit_story import Story
     from models.graph import ComputationGraph
 
@@ -35,16 +36,11 @@ class StoryStudy:
 
     def to_frame(self) -> pd.DataFrame:
         """A row a claim: `Story.to_frame` of all nodes."""
-        import pandas as pd
-
-        return pd.concat([story.to_frame() for story in self.stories], ignore_index=True)
+        return joined(story.to_frame() for story in self.stories)
 
     def effects(self) -> pd.DataFrame:
         """A row a component and thing: `Story.effects_frame` of all nodes."""
-        import pandas as pd
-
-        parts = [story.effects_frame().assign(node=story.name) for story in self.stories]
-        return pd.concat(parts, ignore_index=True)
+        return joined(story.effects_frame().assign(node=story.name) for story in self.stories)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -52,19 +48,17 @@ class StoryStudy:
 
     def table(self) -> Table:
         """A rich table of the components that change what is written, replaced alone: what came of it."""
-        words = ("node", "component", "as it is where another is")
-        columns = ("node", "step", *words[1:], "as predicted", "changed", "tests")
-        table = table_of(f"{self.model}: what replacing outputs does", columns, words)
-        for story in self.stories:
-            operands = story.graph.nodes[story.node].operands
-            for effect in story.effects:
-                if effect.where != "alone" or not effect.n or not effect.changed:
-                    continue
-                place, kind = effect.thing.operand, effect.thing.kind
-                thing = kind if place is None else f"{kind} {story.graph.nodes[operands[place]].name}"
-                shares = (f"{effect.predicted:.2f}", f"{effect.changed:.2f}", str(effect.n))
-                table.add_row(story.name, str(effect.step), str(effect.parts[0]), thing, *shares)
-        return table
+        header = "node | step | component | as it is where another is | as predicted | changed | tests"
+        cells = "{story.name} | {effect.step} | {effect.parts[0]} | {thing} | {effect.predicted:.2f}"
+        cells += " | {effect.changed:.2f} | {effect.n}"
+        rows = [
+            {"story": story, "effect": effect, "thing": _named(story, effect.thing)}
+            for story in self.stories
+            for effect in story.effects
+            if effect.where == "alone" and effect.n and effect.changed
+        ]
+        words = "node | component | as it is where another is"
+        return table_of_rows(f"{self.model}: what replacing outputs does", header, cells, rows, words)
 
     def text(self) -> str:
         """All stories in English."""
@@ -81,6 +75,14 @@ class StoryStudy:
     def figures(self) -> dict[str, go.Figure]:
         """Those of all nodes by name."""
         return {story.name: story.figure() for story in self.stories}
+
+
+def _named(story: Story, thing: Thing) -> str:
+    """A kind of thing, and the operand that it is of."""
+    if thing.operand is None:
+        return thing.kind
+    operands = story.graph.nodes[story.node].operands
+    return f"{thing.kind} {story.graph.nodes[operands[thing.operand]].name}"
 
 
 def study_story(

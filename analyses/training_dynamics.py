@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyses.inputs import InputError, bad_input
-from analyses.tables import table_of
+from analyses.studies import records
+from analyses.tables import filled, table_of_rows
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -53,13 +54,12 @@ class TrainingStudy:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        onsets = self.dynamics.onsets()
         return {
             "model": self.model,
             "graphs": self.dynamics.graphs,
             "steps": self.dynamics.steps.tolist(),
             "measures": {name: values.tolist() for name, values in self.dynamics.measures.items()},
-            "onsets": onsets.astype(object).where(onsets.notna(), None).to_dict("records"),
+            "onsets": records(self.dynamics.onsets()),
             "born": None if self.born is None else self.born.to_dict(),
         }
 
@@ -96,14 +96,15 @@ class TrainingStudy:
 
     def table(self) -> Table:
         """A rich table, the measure that appears first on top."""
-        columns = ("measure", "appears at step", "between snapshots", "lowest", "end")
-        table = table_of(f"{self.model}: what is learnt when", columns, ("measure",))
-        for line in self.dynamics.onsets().to_dict("records"):
-            known = line["onset"] == line["onset"]
-            between = f"{line['before'] or 0:.0f} and {line['after']:.0f}" if known else "-"
-            at = f"{line['onset']:.0f}" if known else "does not"
-            table.add_row(line["what"], at, between, f"{line['lowest']:.2f}", f"{line['end']:.2f}")
-        return table
+        rows = (
+            row
+            | {"at": filled("{onset:.0f}", row) or "does not"}
+            | {"between": filled("{before:.0f} and {after:.0f}", row | {"before": row["before"] or 0}) or "-"}
+            for row in records(self.dynamics.onsets())
+        )
+        header = "measure | appears at step | between snapshots | lowest | end"
+        cells = "{what} | {at} | {between} | {lowest:.2f} | {end:.2f}"
+        return table_of_rows(f"{self.model}: what is learnt when", header, cells, rows, "measure")
 
     def verdict(self) -> str:
         """The order in which measures appear, and what became of distances that heads were born with."""

@@ -122,15 +122,9 @@ class AnalysisPage:
             return found
         result = self._computed(view, graphs, progress)
         results().put(key, result)
-        self._remember_pace(view, graphs, result)
         if self.is_default(view):
             store(key, result)
         return result
-
-    def expected(self, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> float | None:
-        """Seconds that a result is likely to take, by the last one of the same settings; None before the first."""
-        pace = results().pace.get(self._kind(view))
-        return None if pace is None else pace * sum(map(len, graphs))
 
     def known(self, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> Result | None:
         """The result, if it is in memory or on disk."""
@@ -138,7 +132,7 @@ class AnalysisPage:
         result = results().get(key)
         if result is None and self.is_default(view) and (result := stored(key)) is not None:
             results().put(key, result)
-            self._remember_pace(view, graphs, result)
+            computations().pace[self.kind(view)] = result.seconds / max(1, sum(map(len, graphs)))
         return result
 
     def is_default(self, view: AnalysisView) -> bool:
@@ -146,13 +140,10 @@ class AnalysisPage:
         default = default_view(self.settings, self.graphs)
         return view == replace(default, model=view.model, settings=view.settings)
 
-    def _kind(self, view: AnalysisView) -> tuple[str, ...]:
+    def kind(self, view: AnalysisView) -> tuple[str, ...]:
         """What decides how long a node of a graph takes."""
         chosen = (view.setting(setting.name) for setting in self.settings if setting.computed)
         return (self.name, view.model, *chosen)
-
-    def _remember_pace(self, view: AnalysisView, graphs: Sequence[ComputationGraph], result: Result) -> None:
-        results().pace[self._kind(view)] = result.seconds / max(1, sum(map(len, graphs)))
 
     def key(self, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> str:
         """What a result depends on, as one text."""
@@ -176,10 +167,9 @@ class AnalysisPage:
 
 
 class _Results:
-    """The latest results of all visitors, by their content; `pace`: seconds a node took, by page and settings."""
+    """The latest results of all visitors, by their content."""
 
     def __init__(self) -> None:
-        self.pace: dict[tuple[str, ...], float] = {}
         self._results: OrderedDict[str, Result] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -249,8 +239,9 @@ def _result(page: AnalysisPage, view: AnalysisView, graphs: Sequence[Computation
             key,
             lambda progress: page.result(view, graphs, progress),
             f"analysing {_count(len(graphs), 'graph')}",
-            page.expected(view, graphs),
             asked,
+            page.kind(view),
+            nodes,
         )
     except ValueError as error:
         messages.error(str(error))

@@ -83,7 +83,6 @@ def attention_page() -> None:
 def _choices(view: AnalysisView, run: Trajectory) -> AnalysisView:
     """The step, layer and head, among those there are."""
     cfg = shared(view.model).model.cfg
-    chosen: dict[str, str] = {}
     offered = [
         (STEP, [str(step) for step in range(run.n_steps)], "this run"),
         (LAYER, [str(layer) for layer in range(cfg.n_layers)], "this model"),
@@ -93,18 +92,16 @@ def _choices(view: AnalysisView, run: Trajectory) -> AnalysisView:
         # While the run was not there the widgets were not, and Streamlit has forgotten them.
         st.session_state.setdefault(INPUTS.key(setting.name), view.setting(setting.name))
         INPUTS.keep_to(setting, options, ALL if setting is HEAD else options[-1], owner)
-    place = st.container(horizontal=True, gap="medium")
-    for setting, options, _ in offered:
-        key = INPUTS.key(setting.name)
-        if setting is STEP:
-            if len(options) > 1:
-                place.select_slider(setting.label, options, key=key, help=setting.help, width=240)
-        else:
-            place.segmented_control(
-                setting.label, options, key=key, required=True, help=setting.help, width="content"
-            )
-        chosen[setting.name] = st.session_state[key]
-    return view.with_settings(**chosen)
+    with st.container(horizontal=True, gap="medium"):
+        for setting, options, _ in offered:
+            if setting is not STEP:
+                INPUTS.buttons(setting, options, labelled=True)
+            elif len(options) > 1:
+                key = INPUTS.key(setting.name)
+                st.select_slider(setting.label, options, key=key, help=setting.help, width=240)
+    return view.with_settings(
+        **{setting.name: st.session_state[INPUTS.key(setting.name)] for setting, *_ in offered}
+    )
 
 
 def _pattern(view: AnalysisView, graph: ComputationGraph, run: Trajectory, step: int) -> RhsPattern | None:

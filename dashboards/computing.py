@@ -259,7 +259,6 @@ def computed(
     key: object,
     work: Callable[[Progress], T],
     about: str,
-    expected: float | None = None,
     asked: bool = False,
     kind: object = None,
     size: float = 1.0,
@@ -267,8 +266,8 @@ def computed(
     """What `work` finds; None while it is at work, was cancelled or failed, which the page then shows.
 
     place: of the page, where a reader has one computation at a time. key: all that the result depends on. about: in
-    words. expected: seconds that it is likely to take, if known; else the last of the same kind tells, by its size.
-    asked: the reader has just asked for it, so that an earlier Cancel is forgotten.
+    words. asked: the reader has just asked for it, so that an earlier Cancel is forgotten. kind, size: the last of the
+    same kind tells by its size how long it is likely to take.
     """
     cancelled = f"{place} cancelled"
     if asked:
@@ -279,9 +278,7 @@ def computed(
             return None
         del st.session_state[cancelled]
     pace = computations().pace
-    if expected is None and kind in pace:
-        expected = pace[kind] * size
-    job = computations().of(key, work, expected)
+    job = computations().of(key, work, pace[kind] * size if kind in pace else None)
     before: Computation[Any] | None = st.session_state.get(f"{place} computation")
     if before is not None and before is not job:
         before.leave(reader())

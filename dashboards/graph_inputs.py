@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, Self, TypeVar
 
 import streamlit as st
 
@@ -21,7 +21,9 @@ from dashboards.address import ParamReader, not_there, spans_of
 from dashboards.cached import available, operations, shared
 from dashboards.model_choice import choose_model
 from dashboards.session import PageSession, default_model
+from models.compiled_names import fitting_name
 from models.graph import ComputationGraph
+from models.operations import OPERATIONS
 from models.recurrent import RecurrentTransformer
 
 EXAMPLE = "20 = x_7; 2 = x_42; x_7 + x_42 = x_23; x_23 + x_42 = x_5"
@@ -31,19 +33,62 @@ GRAPHS = 32
 """Sampled graphs of a bare address, unless a page says otherwise."""
 SEEDS = (0, 2**31 - 1)
 SAMPLE, TYPE = "Sample", "My own"
+V = TypeVar("V", bound="GraphView")
 
 
 @dataclass(frozen=True)
-class AnalysisView:
-    """What an analysis page shows. `text` is None for sampled graphs; settings: (name, value) of each of the page's."""
+class GraphView:
+    """A model, and a graph that is typed, or drawn where `text` is None."""
 
-    model: str
-    settings: tuple[tuple[str, str], ...] = ()
+    model: str = "compiled"
     text: str | None = None
-    n: int = 16
-    graphs: int = GRAPHS
+    n: int = 32
     seed: int = 0
     ops: tuple[str, ...] = ("ADD",)
+    graphs: int = 1
+
+    def texts(self) -> list[str]:
+        """What was typed, graph by graph."""
+        return [] if self.text is None else [self.text]
+
+    def fitted(self) -> Self:
+        """The same with the model that knows the operations of the graphs, where the model is a compiled one."""
+        if self.text is None:
+            return replace(self, model=fitting_name(self.model, self.ops))
+        model = self.model
+        for text in self.texts():
+            model = GraphSource(text=text).fitting(model)
+        return replace(self, model=model)
+
+    def to_params(self) -> dict[str, str]:
+        """As query parameters."""
+        if self.text is not None:
+            return {"model": self.model, "text": self.text}
+        return {"model": self.model, "n": str(self.n), "seed": str(self.seed), "ops": ",".join(self.ops)}
+
+    def read_from(self, reader: ParamReader, several: bool = False) -> Self:
+        """The same with the model and the graph of an address; what it does not say stays.
+
+        several: whether it also says how many are drawn.
+        """
+        return replace(
+            self,
+            model=reader.params.get("model", self.model),
+            text=reader.params.get("text"),
+            n=reader.number("n", *SIZES, self.n),
+            graphs=reader.number("graphs", *COUNTS, self.graphs) if several else self.graphs,
+            seed=reader.number("seed", *SEEDS, self.seed),
+            ops=reader.ops(self.ops),
+        )
+
+
+@dataclass(frozen=True)
+class AnalysisView(GraphView):
+    """What an analysis page shows: as many drawn graphs, and (name, value) of each of the page's settings."""
+
+    n: int = 16
+    graphs: int = GRAPHS
+    settings: tuple[tuple[str, str], ...] = ()
 
     def setting(self, name: str) -> str:
         """The value of a setting."""
@@ -53,37 +98,23 @@ class AnalysisView:
         """The same with other values of some settings."""
         return replace(self, settings=tuple({**dict(self.settings), **values}.items()))
 
-    def fitted(self) -> AnalysisView:
-        """The same with the model that knows the operations of the graphs, where the model is a compiled one."""
-        texts = [None] if self.text is None else split_texts(self.text)
-        model = self.model
-        for text in texts:
-            size = self.n if text is None else None
-            model = GraphSource(text=text, n_nodes=size, ops=self.ops).fitting(model)
-        return replace(self, model=model)
+    def texts(self) -> list[str]:
+        """What was typed, graph by graph, which stand between blank lines."""
+        return split_texts(self.text or "")
 
     def drawn_graphs(self, model: RecurrentTransformer) -> list[ComputationGraph]:
         """The graphs, in the vocabulary of ``model``. Raises `InputError` for those it cannot be given."""
         if self.text is None:
             source = GraphSource(n_nodes=self.n, seed=self.seed, ops=self.ops)
             return source.many(model, self.graphs)
-        texts = split_texts(self.text)
-        if not texts:
+        if not self.texts():
             raise InputError("No equations were typed, such as 20 = x_7; 2 = x_42; x_7 + x_42 = x_23.")
-        return GraphSource(text=tuple(texts)).graphs(model)
+        return GraphSource(text=tuple(self.texts())).graphs(model)
 
     def to_params(self) -> dict[str, str]:
         """As query parameters."""
-        if self.text is not None:
-            graphs = {"text": self.text}
-        else:
-            graphs = {
-                "n": str(self.n),
-                "graphs": str(self.graphs),
-                "seed": str(self.seed),
-                "ops": ",".join(self.ops),
-            }
-        return {"model": self.model, **graphs, **dict(self.settings)}
+        count = {"graphs": str(self.graphs)} if self.text is None else {}
+        return {**super().to_params(), **count, **dict(self.settings)}
 
     @classmethod
     def from_params(
@@ -94,21 +125,12 @@ class AnalysisView:
         graphs: how many are sampled where the address does not say.
         """
         reader = ParamReader(params)
-        default = default_view(settings, graphs)
-        view = replace(
-            default,
-            model=params.get("model", default.model),
-            text=params.get("text"),
-            n=cast("int", reader.number("n", *SIZES, default.n)),
-            graphs=cast("int", reader.number("graphs", *COUNTS, default.graphs)),
-            seed=cast("int", reader.number("seed", *SEEDS, default.seed)),
-            ops=reader.ops(default.ops),
-            settings=tuple(
-                (setting.name, reader.choice(setting.name, list(setting.options), setting.default))
-                for setting in settings
-            ),
-        )
-        return view, reader.problems
+        view = default_view(settings, graphs).read_from(reader, several=True)
+        chosen = [
+            (setting.name, reader.choice(setting.name, list(setting.options), setting.default))
+            for setting in settings
+        ]
+        return replace(view, settings=tuple(chosen)), reader.problems
 
     def graph_options(self, one: bool = False) -> str:
         """The options of `recurlens` that ask for the same graphs: all that were typed, each as one line.
@@ -116,7 +138,7 @@ class AnalysisView:
         one: of a command that takes one graph only.
         """
         if self.text is not None:
-            texts = [shlex.quote(_one_line(text)) for text in split_texts(self.text)]
+            texts = [shlex.quote(_one_line(text)) for text in self.texts()]
             return texts[0] if len(texts) == 1 else " ".join(f"--graph {text}" for text in texts)
         count = "" if one else f" --graphs {self.graphs}"
         return f"--n-nodes {self.n}{count} --seed {self.seed} --ops {','.join(self.ops)}"
@@ -126,8 +148,7 @@ class AnalysisView:
         if self.text is None:
             source = f"GraphSource(n_nodes={self.n}, seed={self.seed}, ops={self.ops})"
             return [f"graphs = {source}.many(model, {self.graphs})"]
-        texts = split_texts(self.text)
-        return [f"graphs = GraphSource(text={tuple(texts)!r}).graphs(model)"]
+        return [f"graphs = GraphSource(text={tuple(self.texts())!r}).graphs(model)"]
 
 
 def box_width(texts: Iterable[str]) -> int:
@@ -148,7 +169,7 @@ def _one_line(text: str) -> str:
 def default_view(settings: Sequence[Choice], graphs: int = GRAPHS) -> AnalysisView:
     """What a bare address shows."""
     chosen = tuple((setting.name, setting.default) for setting in settings)
-    return AnalysisView(default_model(), chosen, graphs=graphs)
+    return AnalysisView(default_model(), settings=chosen, graphs=graphs)
 
 
 class GraphInputs:
@@ -187,69 +208,37 @@ class GraphInputs:
 
     def sidebar(self) -> AnalysisView:
         """What the sidebar asks for; not yet known to be graphs that the model can read."""
-        side, state = st.sidebar, st.session_state
-        choose_model(self._models(), self.key("model"), "Weights to run; `compiled` is exact by design.")
-        side.segmented_control(
-            "Graphs",
-            [SAMPLE, TYPE],
-            key=self.key("source"),
-            required=True,
-            width="stretch",
-            label_visibility="collapsed",
-        )
-        view = replace(self.session.current(), model=state[self.key("model")])
-        if state[self.key("source")] == TYPE:
-            side.text_area(
-                "Equations",
-                key=self.key("text"),
-                height=190,
-                help="Separated by `;`, `,` or a new line. A blank line begins another graph.",
-            )
-            side.caption("Ctrl+Enter to apply.")
-            return replace(view, text=state[self.key("text")]).fitted()
-        left, right = side.columns(2)
-        left.number_input(
-            "Nodes", *SIZES, key=self.key("n"), help="Equations of a graph, six of them leaves."
-        )
-        seeds = side
-        if self._one:
-            seeds = right
-        else:
-            right.number_input("Graphs", *COUNTS, key=self.key("graphs"), help="Of seeds seed, seed + 1, ...")
-        seeds.number_input("Seed", *SEEDS, key=self.key("seed"), help="The same seed gives the same graphs.")
-        ops = choose_operations(view.model, self.key("ops"))
-        n, seed = (state[self.key(name)] for name in ("n", "seed"))
-        graphs = 1 if self._one else state[self.key("graphs")]
-        return replace(view, text=None, n=n, graphs=graphs, seed=seed, ops=ops).fitted()
+        view = graph_sidebar(self.session.current(), self._models(), TYPE, self.key, not self._one)
+        count = 1 if self._one else st.session_state[self.key("graphs")]
+        return replace(view, graphs=count) if view.text is None else view
 
     def setting_row(self, view: AnalysisView) -> AnalysisView:
         """The page's settings: the view with what they say. Those that only choose figures stand below the others."""
-        boxes = [setting for setting in self.settings if setting.computed]
         chosen: dict[str, str] = {}
         with st.container(horizontal=True):
-            for setting in boxes:
-                chosen[setting.name] = st.selectbox(
-                    setting.label,
-                    list(setting.options),
-                    key=self.key(setting.name),
-                    format_func=setting.options.__getitem__,
-                    help=setting.help,
-                    width=box_width([setting.label, *setting.options.values()]),
-                )
+            for setting in self.settings:
+                if setting.computed:
+                    chosen[setting.name] = self.box(setting)
         with st.container(horizontal=True, gap="medium"):
-            for setting in (setting for setting in self.settings if not setting.computed):
-                st.segmented_control(
-                    setting.label,
-                    list(setting.options),
-                    key=self.key(setting.name),
-                    required=True,
-                    format_func=setting.options.__getitem__,
-                    help=setting.help,
-                    label_visibility="collapsed",
-                    width="content",
-                )
-                chosen[setting.name] = st.session_state[self.key(setting.name)]
+            for setting in self.settings:
+                if not setting.computed:
+                    chosen[setting.name] = self.buttons(setting)
         return view.with_settings(**chosen)
+
+    def box(self, setting: Choice, offered: Mapping[str, str] | None = None) -> str:
+        """A select box; offered: value -> label, where it is not all that the setting has."""
+        labels = setting.options if offered is None else offered
+        width = box_width([setting.label, *labels.values()])
+        look: Any = {"format_func": labels.__getitem__, "help": setting.help, "width": width}
+        return st.selectbox(setting.label, list(labels), key=self.key(setting.name), **look)
+
+    def buttons(self, setting: Choice, offered: Sequence[str] | None = None, labelled: bool = False) -> str:
+        """Buttons beside each other; offered: values, where it is not all that the setting has."""
+        values = list(setting.options) if offered is None else list(offered)
+        look: Any = {"format_func": setting.options.__getitem__, "help": setting.help, "width": "content"}
+        look |= {"required": True, "label_visibility": "visible" if labelled else "collapsed"}
+        st.segmented_control(setting.label, values, key=self.key(setting.name), **look)
+        return st.session_state[self.key(setting.name)]
 
     def keep_to(self, setting: Choice, offered: Sequence[str], otherwise: str, owner: str) -> None:
         """Let a setting have a value that is offered; where the address asked for another, a notice says so.
@@ -270,18 +259,57 @@ class GraphInputs:
         return (replace(view, graphs=1) if self._one else view), problems
 
     def _fill(self, view: AnalysisView) -> None:
-        filled = {
-            "model": view.model,
-            "source": SAMPLE if view.text is None else TYPE,
-            "text": EXAMPLE if view.text is None else view.text,
-            "n": view.n,
-            "graphs": view.graphs,
-            "seed": view.seed,
-            "ops": list(view.ops),
-            **dict(view.settings),
-        }
-        for widget, value in filled.items():
+        fill_graph(view, TYPE, self.key)
+        for widget, value in {"graphs": view.graphs, **dict(view.settings)}.items():
             st.session_state[self.key(widget)] = value
+
+
+def graph_sidebar(
+    view: V, models: list[str], typing: str, key: Callable[[str], str] = str, several: bool = False
+) -> V:
+    """The view with the model and the graph that the sidebar asks for; not yet known to be one that the model can read.
+
+    typing: what the choice of typed graphs is called. key: of a widget, by its name. several: whether it also asks for
+    a number of graphs.
+    """
+    side, state = st.sidebar, st.session_state
+    choose_model(models, key("model"), "Weights to run; `compiled` is exact by design.")
+    look: Any = {"required": True, "width": "stretch", "label_visibility": "collapsed"}
+    side.segmented_control("Graphs", [SAMPLE, typing], key=key("source"), **look)
+    view = replace(view, model=state[key("model")])
+    if state[key("source")] == typing:
+        more = (
+            "A blank line begins another graph."
+            if several
+            else f"In any order. Operations: `{OPERATIONS.listed()}`, read from left to right, modulo 23. A leaf is "
+            "`20 = x_7`; names are free."
+        )
+        about = f"Separated by `;`, `,` or a new line. {more}"
+        side.text_area("Equations", key=key("text"), height=190, help=about)
+        side.caption("Ctrl+Enter to apply.")
+        return replace(view, text=state[key("text")]).fitted()
+    left, right = side.columns(2)
+    left.number_input("Nodes", *SIZES, key=key("n"), help="Equations of a graph, six of them leaves.")
+    if several:
+        right.number_input("Graphs", *COUNTS, key=key("graphs"), help="Of seeds seed, seed + 1, ...")
+    seeds = side if several else right
+    seeds.number_input("Seed", *SEEDS, key=key("seed"), help="The same seed gives the same graphs.")
+    ops = choose_operations(view.model, key("ops"))
+    return replace(view, text=None, n=state[key("n")], seed=state[key("seed")], ops=ops).fitted()
+
+
+def fill_graph(view: GraphView, typing: str, key: Callable[[str], str] = str) -> None:
+    """Copy a view into the widgets of `graph_sidebar`."""
+    filled = {
+        "model": view.model,
+        "source": SAMPLE if view.text is None else typing,
+        "text": EXAMPLE if view.text is None else view.text,
+        "n": view.n,
+        "seed": view.seed,
+        "ops": list(view.ops),
+    }
+    for widget, value in filled.items():
+        st.session_state[key(widget)] = value
 
 
 def choose_operations(model: str, key: str) -> tuple[str, ...]:

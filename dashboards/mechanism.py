@@ -20,21 +20,12 @@ from models.graph import ComputationGraph
 def row(inputs: GraphInputs, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> AnalysisView:
     """The parts, and for those that have one the operation; only what is chosen is computed."""
     choice, operation = inputs.settings
-    part = st.segmented_control(
-        choice.label,
-        list(choice.options),
-        key=inputs.key("part"),
-        required=True,
-        format_func=choice.options.__getitem__,
-        label_visibility="collapsed",
-    )
+    part = inputs.buttons(choice)
     known = with_characters(operations(view.model)) or operations(view.model)
     inputs.keep_to(operation, known, known[0], "this model")
     if part in WITH_OPERATION and len(known) > 1:
-        st.segmented_control(
-            operation.label, known, key=inputs.key("operation"), required=True, help=operation.help
-        )
-    return view.with_settings(part=str(part), operation=st.session_state[inputs.key("operation")])
+        inputs.buttons(operation, known, labelled=True)
+    return view.with_settings(part=part, operation=st.session_state[inputs.key("operation")])
 
 
 def options(view: AnalysisView) -> dict[str, Any]:

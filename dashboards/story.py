@@ -10,7 +10,7 @@ from analyses.catalogue.story import COMPUTING, LAST
 from analyses.catalogue.story import STORY as RECORD
 from dashboards import messages
 from dashboards.analysis_page import page_of
-from dashboards.graph_inputs import AnalysisView, GraphInputs, box_width
+from dashboards.graph_inputs import AnalysisView, GraphInputs
 from dashboards.precomputed import Result
 from models.graph import ComputationGraph
 
@@ -21,31 +21,17 @@ def row(inputs: GraphInputs, view: AnalysisView, graphs: Sequence[ComputationGra
     node, step = inputs.settings
     nodes = {LAST: f"{graph.equation(len(graph) - 1)}  (the last)"}
     nodes |= {str(index): f"{graph.equation(index)}" for index in range(len(graph) - 1)}
-    boxes = st.container(horizontal=True)
-    if state[inputs.key("node")] == str(len(graph) - 1):
-        state[inputs.key("node")] = LAST
-    inputs.keep_to(node, list(nodes), LAST, "this graph")
-    boxes.selectbox(
-        node.label,
-        list(nodes),
-        key=inputs.key("node"),
-        format_func=nodes.__getitem__,
-        help=node.help,
-        width=box_width(nodes.values()),
-    )
-    chosen = state[inputs.key("node")]
-    depth = graph.depths_by_node[len(graph) - 1 if chosen == LAST else int(chosen)]
-    steps = [COMPUTING, *(str(index) for index in range(depth + 2))]
-    inputs.keep_to(step, steps, COMPUTING, "this story")
-    boxes.selectbox(
-        step.label,
-        steps,
-        key=inputs.key("step"),
-        format_func=step.options.__getitem__,
-        help=step.help,
-        width=box_width([step.options[COMPUTING]]),
-    )
-    return view.with_settings(node=chosen, step=state[inputs.key("step")])
+    with st.container(horizontal=True):
+        if state[inputs.key("node")] == str(len(graph) - 1):
+            state[inputs.key("node")] = LAST
+        inputs.keep_to(node, list(nodes), LAST, "this graph")
+        chosen = inputs.box(node, nodes)
+        depth = graph.depths_by_node[len(graph) - 1 if chosen == LAST else int(chosen)]
+        steps = [COMPUTING, *(str(index) for index in range(depth + 2))]
+        inputs.keep_to(step, steps, COMPUTING, "this story")
+        return view.with_settings(
+            node=chosen, step=inputs.box(step, {name: step.options[name] for name in steps})
+        )
 
 
 def more(view: AnalysisView, result: Result) -> None:

@@ -11,15 +11,21 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import defaultdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
 from torch import Tensor
 
-from analyses.benchmarks.harness import compare, peak_mib, report
-from analyses.options import writable
+from analyses.benchmarks.harness import (
+    JsonOption,
+    ModelOption,
+    RepeatsOption,
+    ThreadsOption,
+    compare,
+    peak_mib,
+    report,
+)
 from models import ComputationGraph, RecurrentTransformer, load
 
 NAME = "hook_pattern"
@@ -80,15 +86,14 @@ def memory(name: str, count: int, n_steps: int, threads: int) -> dict[str, float
 
 
 def main(
-    json: Annotated[Path | None, typer.Option(help="Where to write the numbers.", callback=writable)] = None,
-    model: Annotated[str, typer.Option(help="Name or path.")] = "discrete-corrected",
+    json: JsonOption = None,
+    model: ModelOption = "discrete-corrected",
     graphs: Annotated[int, typer.Option(min=1, help="Graphs of 32 nodes.")] = 64,
     steps: Annotated[int, typer.Option(min=1, help="Steps that are run and kept.")] = 4,
-    repeats: Annotated[int, typer.Option(min=5, help="Interleaved repeats.")] = 5,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    repeats: RepeatsOption = 5,
+    threads: ThreadsOption = 1,
 ) -> None:
     """Measure and print; see the module's text."""
-    torch.set_num_threads(threads)
     peaks = memory(model, graphs, steps, threads)
     case = Case(model, graphs, steps)
     ratios = {NAME: compare(case.ours, case.plain, repeats, warmup=1)}

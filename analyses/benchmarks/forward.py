@@ -9,16 +9,14 @@ nothing)."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 import typer
 from torch import Tensor
 
-from analyses.benchmarks.harness import compare, report
-from analyses.options import writable
+from analyses.benchmarks.harness import JsonOption, RepeatsOption, ThreadsOption, compare, report
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer
 from models.norm import LayerNorm, NoNorm
 from models.positions import RelativeBias
@@ -84,12 +82,11 @@ def _affine(norm: LayerNorm | NoNorm) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def main(
-    json: Annotated[Path | None, typer.Option(help="Where to write the numbers.", callback=writable)] = None,
-    repeats: Annotated[int, typer.Option(min=5, help="Interleaved repeats.")] = 25,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    json: JsonOption = None,
+    repeats: RepeatsOption = 25,
+    threads: ThreadsOption = 1,
 ) -> None:
     """Measure and print; see the module's text."""
-    torch.set_num_threads(threads)
     cfg = RecurrentConfig(n_layers=2, d_model=128, n_heads=8, d_head=16, d_mlp=512, positions="relative_bias")
     model = RecurrentTransformer(cfg).eval()
     state = model.to_encoded([ComputationGraph.sample(32, seed=seed) for seed in range(16)]).factors

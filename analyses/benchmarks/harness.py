@@ -14,11 +14,24 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 
+from analyses.options import writable
 from models.files import write_text
+
+
+def _use(threads: int) -> int:
+    torch.set_num_threads(threads)
+    return threads
+
+
+JsonOption = Annotated[Path | None, typer.Option(help="Where to write the numbers.", callback=writable)]
+ModelOption = Annotated[str, typer.Option(help="Name or path.")]
+RepeatsOption = Annotated[int, typer.Option(min=5, help="Interleaved repeats.")]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads of torch.", callback=_use)]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from functools import partial, partialmethod
-from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, cast
 from unittest.mock import patch
@@ -25,8 +24,7 @@ import typer
 from torch import Tensor
 from tqdm import tqdm
 
-from analyses.benchmarks.harness import Ratio, report
-from analyses.options import writable
+from analyses.benchmarks.harness import JsonOption, ModelOption, Ratio, RepeatsOption, ThreadsOption, report
 from interp import make_pair
 from interp.causal.metrics import Answer, measure
 from interp.causal.patching import patch_sweep, record_pair
@@ -205,11 +203,11 @@ def full(model: RecurrentTransformer, n_nodes: int, seed: int) -> None:
 
 
 def main(
-    json: Annotated[Path | None, typer.Option(help="Where to write the numbers.", callback=writable)] = None,
-    model: Annotated[str, typer.Option(help="Name or path.")] = "discrete-corrected",
-    repeats: Annotated[int, typer.Option(min=5, help="Interleaved repeats.")] = 5,
+    json: JsonOption = None,
+    model: ModelOption = "discrete-corrected",
+    repeats: RepeatsOption = 5,
     sample: Annotated[int, typer.Option(min=1, help="Sites on which the other ways are timed.")] = 40,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    threads: ThreadsOption = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the pair.")] = 0,
     with_scaling: Annotated[bool, typer.Option("--scaling", help="Also print how the cost grows.")] = False,
     full_nodes: Annotated[
@@ -217,7 +215,6 @@ def main(
     ] = None,
 ) -> None:
     """Measure and print; see the module's text."""
-    torch.set_num_threads(threads)
     loaded = load(model)
     if full_nodes is not None:
         full(loaded, full_nodes, seed)

@@ -25,8 +25,15 @@ import numpy as np
 import torch
 import typer
 
-from analyses.benchmarks.harness import Ratio, peak_mib, report
-from analyses.options import writable
+from analyses.benchmarks.harness import (
+    JsonOption,
+    ModelOption,
+    Ratio,
+    RepeatsOption,
+    ThreadsOption,
+    peak_mib,
+    report,
+)
 from interp import ActivationDataset, collect
 from interp.data.labels import n_tokens
 from interp.engine.walk import batches, walk
@@ -177,18 +184,17 @@ def fitting(data: ActivationDataset, count: int, repeats: int) -> tuple[Ratio, f
 
 
 def main(
-    json: Annotated[Path | None, typer.Option(help="Where to write the numbers.", callback=writable)] = None,
-    model: Annotated[str, typer.Option(help="Name or path.")] = "discrete-corrected",
+    json: JsonOption = None,
+    model: ModelOption = "discrete-corrected",
     graphs: Annotated[int, typer.Option(min=8, help="Graphs of 32 nodes.")] = 256,
     fit_graphs: Annotated[int, typer.Option(min=8, help="Graphs that probes are fitted to.")] = 64,
     memory_steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of the runs whose memory is measured; default: all.")
     ] = None,
-    repeats: Annotated[int, typer.Option(min=5, help="Interleaved repeats.")] = 5,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    repeats: RepeatsOption = 5,
+    threads: ThreadsOption = 1,
 ) -> None:
     """Measure and print; see the module's text."""
-    torch.set_num_threads(threads)
     loaded = load(model)
     with tempfile.TemporaryDirectory() as parent:
         case = Case(loaded, sampled(loaded, graphs), Path(parent) / "data")

@@ -13,8 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,8 +21,7 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
-from analyses.benchmarks.harness import compare, report
-from analyses.options import writable
+from analyses.benchmarks.harness import JsonOption, RepeatsOption, ThreadsOption, compare, report
 from models import RecurrentTransformer
 from models.positions import RelativeBias
 from models.training.objectives.discrete_corrected import DiscreteCorrected
@@ -152,12 +150,11 @@ def breakdown(
 
 
 def main(
-    json: Annotated[Path | None, typer.Option(help="Where to write the numbers.", callback=writable)] = None,
-    repeats: Annotated[int, typer.Option(min=5, help="Interleaved repeats.")] = 11,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    json: JsonOption = None,
+    repeats: RepeatsOption = 11,
+    threads: ThreadsOption = 1,
 ) -> None:
     """Measure and print; see the module's text."""
-    torch.set_num_threads(threads)
     model = build_model(training_config("discrete-corrected", "cpu"))
     model.cfg.attention_noise = 0.0
     objective = DiscreteCorrected(model.vocabulary, changed_weight=CHANGED_WEIGHT)

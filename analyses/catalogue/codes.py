@@ -55,7 +55,6 @@ CODES = Analysis(
     study="analyses.codes:study_codes",
     settings=(STEPS, count("edits", "Code interventions of each kind in each graph; 0: none.", 4)),
     passes=("seed",),
-    frames=lambda study: study.frames(),
     page=Page(
         title="Codes",
         question="Which codes are used, and how do they follow each other?",

@@ -66,7 +66,6 @@ DYNAMICS = Analysis(
             most=1,
         ),
     ),
-    frames=lambda study: study.frames(),
     shows=shows,
     page=Page(
         title="Dynamics",

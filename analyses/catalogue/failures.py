@@ -33,7 +33,6 @@ FAILURES = Analysis(
     ),
     graphs=32,
     source=source,
-    frames=lambda study: study.frames(),
     page=Page(
         title="Failures",
         question="Why does it fail?",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from analyses.framework.record import Analysis, Chosen, OnLoops, Page, Section
+from analyses.framework.record import Analysis, OnLoops, Page, Section
 from analyses.framework.settings import POSITIONS, ROW, STEPS, Choice, Setting, count
 from analyses.inputs import InputError
 
@@ -23,11 +23,6 @@ def check(settings: Mapping[str, Any]) -> None:
     """A number of steps of what is not fitted is a mistake."""
     if settings["kl_steps"] and not settings["tuned"]:
         raise InputError("--kl-steps fits the tuned lens, so it needs --tuned.")
-
-
-def shown(chosen: Chosen) -> list[str]:
-    """Names of the figures of a view."""
-    return SHOWN[chosen["show"]]
 
 
 LENS = Analysis(
@@ -50,7 +45,6 @@ LENS = Analysis(
     ),
     passes=("seed",),
     check=check,
-    frames=lambda study: study.frames(),
     figures=lambda study: study.figures(),
     page=Page(
         title="Lens",
@@ -84,7 +78,7 @@ LENS = Analysis(
                 computed=False,
             ),
         ),
-        shown=shown,
+        shown=lambda chosen: SHOWN[chosen["show"]],
         missing=lambda result: "Choose the lens plain and tuned to fit a tuned lens.",
     ),
     section=Section(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from analyses.framework.command import usual_source
-from analyses.framework.record import Analysis, Chosen, Page
+from analyses.framework.record import Analysis, Page
 from analyses.framework.settings import Choice, Setting
 from analyses.mechanism import PARTS, WITH_GRAPHS
 from models.compiled_names import fitting_name
@@ -39,11 +39,6 @@ def source(context: typer.Context, settings: Mapping[str, Any]) -> tuple[str, li
     return fitting_name(context.params["model"], [operation] if operation else []), []
 
 
-def shown(chosen: Chosen) -> tuple[str, ...]:
-    """Names of the figures of a view."""
-    return FIGURES[chosen["part"]]
-
-
 MECHANISM = Analysis(
     name="mechanism",
     about="Measure one part of the mechanism, beside its control; heads and changes need graphs, the other parts none.",
@@ -72,7 +67,7 @@ MECHANISM = Analysis(
         ),
         graphs=2,
         at_once=64,
-        shown=shown,
+        shown=lambda chosen: FIGURES[chosen["part"]],
         variants=tuple({"part": part} for part in PARTS),
     ),
     loop="weights by their names (W_Q, W_OV, W_U) and a vocabulary of factors",

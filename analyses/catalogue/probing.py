@@ -33,7 +33,6 @@ PROBING = Analysis(
         JOBS,
     ),
     passes=("seed",),
-    frames=lambda study: study.frames(),
     figures=lambda study: study.figures(),
     page=Page(
         name="probing",

@@ -44,6 +44,5 @@ TRAINING_DYNAMICS = Analysis(
     ),
     graphs=None,
     source=source,
-    frames=lambda study: study.frames(),
 )
 """Functions: `analyses.training_dynamics`. Its page (`dashboards.training`) shows what was measured beforehand."""

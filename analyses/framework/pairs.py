@@ -11,6 +11,8 @@ from analyses.inputs import GraphSource, InputError, load_model
 from analyses.options import GRAPH_SOURCES, fitting_model, graph_source, only_one
 
 if TYPE_CHECKING:
+    from interp.causal.cross_step import CrossStep
+    from interp.causal.patching import PatchSweep
     from models.graph import ComputationGraph
     from models.recurrent import RecurrentTransformer
 
@@ -72,6 +74,17 @@ def read_pairs(
             raise InputError(f"Graph {index}: {error}" if len(graphs) > 1 else str(error)) from error
         pairs.append((pair.clean, pair.corrupt))
     return pairs
+
+
+def told(result: CrossStep | PatchSweep) -> dict[str, Any]:
+    """What the result of a pair is about, as JSON values: the texts, the nodes read, the metric of the two runs."""
+    return {
+        "clean_text": result.clean_graph.to_text(),
+        "corrupt_text": result.corrupt_graph.to_text(),
+        "nodes": [result.clean_graph.nodes[node].name for node in result.nodes],
+        "clean": result.clean,
+        "corrupt": result.corrupt,
+    }
 
 
 def text_of_pair(pair: TextPair) -> str:

@@ -107,6 +107,10 @@ def _figures(study: Any) -> Mapping[str, go.Figure]:
     return dict(list(study.figures().items())[1:]) if hasattr(study, "figures") else {}
 
 
+def _frames(study: Any) -> Mapping[str, Any]:
+    return study.frames() if hasattr(study, "frames") else {}
+
+
 def _shows(study: Any, console: Console) -> None:
     console.print(study.table())
 
@@ -130,7 +134,8 @@ class Analysis:
         check: called with all settings before anything is done; raises InputError where they do not go together.
         source: of the command's context and settings, the model to load and the graphs, or whatever the function takes
             in their place; None: the usual options.
-        frames: of a study, tables beside the first; figures: those beside the first. `--out` receives them.
+        frames: of a study, tables beside the first; default: its `frames`, if it has some. figures: those beside the
+            first. `--out` receives them.
         drawn: whether a study has a table (`to_frame`) and a `figure` to write; otherwise `--out` receives its `rows`.
         shows: prints a study; as_text: whether its `text()` is written too.
         hooked: whether it watches or edits a model; what only runs one loads it without hooks, which is quicker.
@@ -150,7 +155,7 @@ class Analysis:
     arguments: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda settings: {}
     check: Callable[[Mapping[str, Any]], None] | None = None
     source: Callable[[typer.Context, Mapping[str, Any]], tuple[str, Sequence[Any]]] | None = None
-    frames: Callable[[Any], Mapping[str, Any]] = lambda study: {}
+    frames: Callable[[Any], Mapping[str, Any]] = _frames
     figures: Callable[[Any], Mapping[str, go.Figure]] = _figures
     drawn: bool = True
     hooked: bool = True

@@ -12,6 +12,7 @@ from analyses.reporting.parts import (
     Job,
     NotApplicableError,
     drawing,
+    drawings,
     most_nodes,
     need_states,
     need_steps,
@@ -25,8 +26,6 @@ CORRUPTED = 0.25
 MIDWAY = 3
 LONGEST = 4
 """Times the steps that the deepest graph needs: how long the runs of the dynamics are."""
-FAILURE_FIGURES = {"writes": "failing_writes", "fetching": "failing_writes"}
-"""Part of the failures -> the module that draws it, where it is not ``failing_runs``."""
 
 
 def accuracy(model: RecurrentTransformer, job: Job) -> Contents:
@@ -161,13 +160,13 @@ def codes(model: RecurrentTransformer, job: Job) -> Contents:
     graphs = job.graphs(model)
     study = study_codes(graphs, job.model, edits=2, seed=job.seed)
     untrained = code_usage(job.untrained(model), graphs, study.usage.n_states - 1)
-    modules = {"usage": "codes", "information": "codes", "transitions": "codes", "commits": "codes"}
-    drawings = [
-        drawing(f"codes_{name}", figure, f"interp/codebook/{modules.get(name, 'snapping')}_figure.py")
-        for name, figure in study.figures().items()
-    ]
+    figures = study.figures()
+    ours = dict.fromkeys(
+        ("usage", "information", "transitions", "commits"), "interp/codebook/codes_figure.py"
+    )
+    drawn = drawings("codes", figures, dict.fromkeys(figures, "interp/codebook/snapping_figure.py") | ours)
     claim = claims.only_values(due_writes(study.usage), unchanged(study.usage), due_writes(untrained))
-    return Contents([study.verdict()], drawings, [claim])
+    return Contents([study.verdict()], drawn, [claim])
 
 
 def dynamics(model: RecurrentTransformer, job: Job) -> Contents:
@@ -181,16 +180,13 @@ def dynamics(model: RecurrentTransformer, job: Job) -> Contents:
         raise NotApplicableError("A feedforward model passes its layers once: there are no steps to follow.")
     graphs = job.graphs(model)
     study = study_dynamics(graphs, job.model, longest=LONGEST)
-    modules = {"trajectories": "trajectories"}
-    drawings = [
-        drawing(
-            f"dynamics_{name}", figure, f"interp/state_dynamics/{modules.get(name, 'dynamics')}_figure.py"
-        )
-        for name, figure in study.figures().items()
-    ]
+    figures = study.figures()
+    sources = dict.fromkeys(figures, "interp/state_dynamics/dynamics_figure.py")
+    sources["trajectories"] = "interp/state_dynamics/trajectories_figure.py"
+    drawn = drawings("dynamics", figures, sources)
     if model.cfg.default_steps is not None:
         reason = f"A model of method {model.cfg.method!r} takes {model.cfg.default_steps} steps, whatever the graph."
-        return Contents([study.verdict()], drawings, [claims.not_told("adapts", reason)])
+        return Contents([study.verdict()], drawn, [claims.not_told("adapts", reason)])
     other, n_steps = job.untrained(model), study.run.n_steps
     on_time = [
         code_usage(one, graphs, n_steps).select(role="rhs").transitions("value").on_time()
@@ -198,7 +194,7 @@ def dynamics(model: RecurrentTransformer, job: Job) -> Contents:
     ]
     speeds = [run.frontier.speed().slope for run in (study.run, motion(other, graphs, n_steps))]
     claim = claims.adapts(on_time[0], speeds[0], on_time[1], speeds[1])
-    return Contents([study.verdict(), *_slow(speeds)], drawings, [claim])
+    return Contents([study.verdict(), *_slow(speeds)], drawn, [claim])
 
 
 def failures(model: RecurrentTransformer, job: Job) -> Contents:
@@ -210,15 +206,10 @@ def failures(model: RecurrentTransformer, job: Job) -> Contents:
     chosen = sorted({sizes[0], sizes[len(sizes) // 2], sizes[-1]})
     graphs = sample_sizes(model, chosen, max(2, job.amounts.per_size // 4), job.ops, job.seed)
     study = study_failures(graphs, job.model)
-    drawings = [
-        drawing(
-            f"failures_{name}",
-            figure,
-            f"interp/failures/{FAILURE_FIGURES.get(name, 'failing_runs')}_figure.py",
-        )
-        for name, figure in study.figures().items()
-    ]
-    return Contents(study.sentences(), drawings)
+    figures = study.figures()
+    sources = dict.fromkeys(figures, "interp/failures/failing_runs_figure.py")
+    sources |= dict.fromkeys(("writes", "fetching"), "interp/failures/failing_writes_figure.py")
+    return Contents(study.sentences(), drawings("failures", figures, sources))
 
 
 def _slow(speeds: Sequence[float]) -> list[str]:

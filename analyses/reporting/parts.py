@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +98,15 @@ class Drawing:
     def height(self) -> int:
         """In pixels, as laid out."""
         return int(json.loads(self.plot)["layout"].get("height", 450))
+
+
+def drawings(stem: str, figures: Mapping[str, go.Figure], drawn_by: Mapping[str, str]) -> list[Drawing]:
+    """Those figures that some file draws, under names that begin with the stem; drawn_by: name -> the file."""
+    return [
+        drawing(f"{stem}_{name}", figure, drawn_by[name])
+        for name, figure in figures.items()
+        if name in drawn_by
+    ]
 
 
 def drawing(name: str, figure: go.Figure, source: str, title: str = "", reading: str = "") -> Drawing:

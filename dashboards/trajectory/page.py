@@ -8,9 +8,10 @@ import streamlit as st
 
 from dashboards import messages
 from dashboards.address import not_there
+from dashboards.cached import available
+from dashboards.graph_inputs import graph_sidebar
 from dashboards.runs import readable, run_of
-from dashboards.trajectory.controls import chosen_view
-from dashboards.trajectory.session import EDIT_KEYS, SESSION, default_view
+from dashboards.trajectory.session import EDIT_KEYS, SESSION, TYPE, default_view
 from dashboards.trajectory.steps import run_fragment
 from dashboards.trajectory.view import View
 from dashboards.trajectory.words import run_sentence
@@ -26,7 +27,7 @@ GOOD = "trajectory last good view"
 def trajectory_page() -> None:
     """Draw the page for this visitor's view."""
     is_new, problems = SESSION.read()
-    wanted = chosen_view()
+    wanted = graph_sidebar(SESSION.current(), available(), TYPE)
     view, graph = _graph(wanted, is_new, problems)
     for problem in problems:
         messages.error(problem)

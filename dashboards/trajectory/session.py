@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboards.graph_inputs import fill_graph
 from dashboards.session import PageSession, default_model
-from dashboards.trajectory.view import EXAMPLE, View
+from dashboards.trajectory.view import View
 
-SAMPLE, TYPE = "Sample", "Type"
+TYPE = "Type"
 EDIT_KEYS = ("edit_node", "edit_state", "edit_value")
 """The widgets that say which value is overwritten."""
 
@@ -18,12 +19,7 @@ def default_view() -> View:
 
 
 def _fill_widgets(view: View) -> None:
-    st.session_state["model"] = view.model
-    st.session_state["source"] = SAMPLE if view.text is None else TYPE
-    st.session_state["text"] = EXAMPLE if view.text is None else view.text
-    st.session_state["n"] = view.n
-    st.session_state["seed"] = view.seed
-    st.session_state["ops"] = list(view.ops)
+    fill_graph(view, TYPE)
     st.session_state["overwriting"] = view.edit is not None
     for key in EDIT_KEYS:
         st.session_state.pop(key, None)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dashboards.address import ParamReader
+from dashboards.graph_inputs import GraphView
 from interp.causal.overwrite import Overwrite
 from interp.figures.scene import symbols_of
 from interp.figures.template import state_label
@@ -20,9 +21,6 @@ from models.factors import FACTORS
 from models.graph import ComputationGraph
 from models.trajectory import Trajectory
 
-EXAMPLE = "20 = x_7; 2 = x_42; x_7 + x_42 = x_23"
-SIZES = (6, 128)
-SEEDS = (0, 2**31 - 1)
 START = "start"
 
 EDITED, ORIGINAL = "edited", "original"
@@ -87,14 +85,9 @@ class Edit:
 
 
 @dataclass(frozen=True)
-class View:
-    """The page's content. `text` is None for a sampled graph; `state` and `at` are None for the last ones."""
+class View(GraphView):
+    """The page's content. `state` and `at` are None for the last ones."""
 
-    model: str = "compiled"
-    text: str | None = None
-    n: int = 32
-    seed: int = 0
-    ops: tuple[str, ...] = ("ADD",)
     state: int | None = None
     at: int | None = None
     edit: Edit | None = None
@@ -113,11 +106,7 @@ class View:
 
     def to_params(self) -> dict[str, str]:
         """As query parameters."""
-        params = {"model": self.model}
-        if self.text is not None:
-            params["text"] = self.text
-        else:
-            params |= {"n": str(self.n), "seed": str(self.seed), "ops": ",".join(self.ops)}
+        params = super().to_params()
         if self.state is not None:
             params["step"] = state_label(self.state)
         if self.at is not None:
@@ -132,15 +121,7 @@ class View:
     def from_params(cls, params: Mapping[str, str], default: View) -> tuple[View, list[str]]:
         """The view of an address, and a message for every parameter that could not be read (and was left out)."""
         reader = ParamReader(params)
-        view = replace(
-            default,
-            model=params.get("model", default.model),
-            text=params.get("text"),
-            n=reader.number("n", *SIZES, default.n),
-            seed=reader.number("seed", *SEEDS, default.seed),
-            ops=reader.ops(default.ops),
-            at=reader.number("at", 0, 10**6, None),
-        )
+        view = replace(default.read_from(reader), at=reader.number("at", 0, 10**6, None))
         if params.get("step") == START:
             view = replace(view, state=0)
         elif (step := reader.number("step", 0, 10**6, None)) is not None:

@@ -46,8 +46,10 @@ def result() -> Result:
 @pytest.mark.parametrize(
     "view",
     [
-        AnalysisView("compiled", (("factor", "syntax"), ("size", "large")), None, 12, 7, 3, ("SUB", "MUL")),
-        AnalysisView("continuous", (("factor", "value"), ("size", "small")), "1 = a; a = b\n\n2 = größe"),
+        AnalysisView("compiled", None, 12, 3, ("SUB", "MUL"), 7, (("factor", "syntax"), ("size", "large"))),
+        AnalysisView(
+            "continuous", "1 = a; a = b\n\n2 = größe", settings=(("factor", "value"), ("size", "small"))
+        ),
     ],
 )
 def test_a_view_survives_its_parameters(view):
