@@ -123,4 +123,4 @@ PAGES = [
     st.Page(training, title="Training", url_path="training"),
     st.Page(generalisation, title="Generalisation", url_path="generalisation"),
 ]
-st.navigation(with_spellings(PAGES, default="trajectory")).run()
+st.navigation(with_spellings(PAGES, default="trajectory"), expanded=True).run()

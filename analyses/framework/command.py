@@ -120,15 +120,18 @@ def run_command(record: Analysis, context: typer.Context) -> None:
 
 def _check_graphs(record: Analysis, context: typer.Context) -> None:
     """Raises InputError for options of looped models that were given for a model of graphs."""
-    theirs = {name: f"--{name}" for name in OF_LOOPS if name in context.params}
-    if isinstance(record.loop, OnLoops):
-        theirs |= {setting.name: setting.written for setting in record.loop.settings}
-    for name, written in theirs.items():
-        if context.params[name] not in ([], ()) and options.was_given(context, name):
+    for name, written in _of_loops(record).items():
+        if context.params.get(name) not in ([], (), None) and options.was_given(context, name):
             raise InputError(
                 f"{written} is for looped models, and --model {context.params['model']} reads graphs: leave it out, or "
                 "give --model FILE.py:FUNCTION."
             )
+
+
+def _of_loops(record: Analysis) -> dict[str, str]:
+    """Options that say something of looped models alone: name -> as it is written."""
+    own = record.loop.settings if isinstance(record.loop, OnLoops) else ()
+    return {**{name: f"--{name}" for name in OF_LOOPS}, **{setting.name: setting.written for setting in own}}
 
 
 def usual_source(context: typer.Context, settings: object) -> tuple[str, list[ComputationGraph]]:
@@ -154,7 +157,8 @@ def _alone(record: Analysis, graphs: Sequence[Any]) -> Any:
 
 def _write(record: Analysis, study: Any, outputs: Outputs, context: typer.Context) -> list[Path]:
     """All files that are asked for; returns the paths."""
-    written = write_files(outputs, record.name, study, used_options(context), record.drawn)
+    used = used_options(context, only=context.params.keys() - _of_loops(record))
+    written = write_files(outputs, record.name, study, used, record.drawn)
     folder = outputs.folder
     if folder is None:
         return written

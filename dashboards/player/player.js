@@ -560,6 +560,7 @@ class Player {
     const apply = element("button", { class: "apply" }, when);
     apply.addEventListener("click", () => {
       this.pause(false);
+      clearTimeout(this.telling); // where the reader is goes with the change
       this.trigger("edit", { at: this.at, step: this.step, factor: this.factor, symbol: offered.indexOf(this.symbol) });
     });
     const form = element("div", { class: "change", role: "group", "aria-label": "Change a symbol" }, factor, symbol, apply);

@@ -40,7 +40,7 @@ def take_edit(run: Trajectory, change: Change) -> None:
     """Make a change that was asked for in the player the edit of the view."""
     state = min(change.step, len(run.states) - 1)
     edit = Edit.of(run, change.at, state, change.factor, change.symbol)
-    _fill(edit, state=state)
+    _fill(edit, state=state, at=change.at)
 
 
 def forget_edit() -> None:

@@ -102,7 +102,7 @@ def interchange_grid(
         >>> from models import load
         >>> model = load("compiled")
         >>> grid = interchange_grid(model, slot_bases(model), steps=(1,), per_step=8)
-        >>> grid.share("value:first", "blocks.1.hook_resid_post").value
+        >>> grid.share("value:first", "blocks.1.hook_resid_mid").value
         1.0
     """
     check_interchangeable(model, bases)

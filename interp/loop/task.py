@@ -78,7 +78,8 @@ class GraphTask:
         Raises:
             GraphError: text that is no graph.
         """
-        return [ComputationGraph.parse(text, self.vocabulary.modulus) for text in texts]
+        own = self.vocabulary
+        return [ComputationGraph.parse(text, own.modulus, own.n_variables) for text in texts]
 
     def corrupt(self, inputs: Any, seed: int = 0) -> list[ComputationGraph]:
         """Every graph with another value of one leaf."""

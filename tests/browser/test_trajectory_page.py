@@ -100,7 +100,9 @@ def test_a_symbol_is_changed_heals_and_the_link_shows_the_same(opened):
     assert page.locator(".player .node.wrong").count() == 1
     assert page.locator(".player .node.differs").count() == 1
     button(page, "Next step").click()
-    expect(page.locator(".said")).to_contain_text("1 of 4 nodes differ from the other run.")
+    expect(page.locator(".said")).to_have_text(
+        "Step 2 writes total = 22, end = 9. 1 of 4 nodes differ from the other run."
+    )
     assert values(page) == "20 2 22 9"
     button(page, "Original").click()
     assert values(page) == "20 2 22 1"

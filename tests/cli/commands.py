@@ -61,10 +61,10 @@ class LevelByLevel:
 def recurlens(*arguments: object, code: int = 0) -> SimpleNamespace:
     """Run a command in this process; checks the exit code, and that an error is one message on stderr alone."""
     result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
+    assert result.exit_code == code, result.output or repr(result.exception)
     if code:
         assert "Traceback" not in result.stderr
-        assert result.stderr.count("Error") == 1
+        assert len(re.findall(r"\bError\b", result.stderr)) == 1
         assert result.stdout == ""
     return SimpleNamespace(out=result.stdout, err=result.stderr)
 

@@ -121,7 +121,10 @@ def test_steps_that_change_nothing_cost_nothing(real_models: None):
         ("# " + "x" * 250_000, "has more than 250000 characters, which is the most allowed."),
         ('json: "a\\0b"', "null byte"),
         ("\x00", "is not valid YAML"),
-        ("stepz: 3", "unknown options: stepz. Allowed here: graph, graphs-file, json, model, n-nodes"),
+        (
+            "stepz: 3",
+            "unknown options: stepz. Allowed here: graph, graphs-file, inputs, json, model, n-nodes",
+        ),
         ("config: x.yaml", "unknown options: config"),
         ("steps: -3", "--steps is -3"),
         ("steps: {a: 1}", "single value or a list"),

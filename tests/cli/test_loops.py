@@ -21,6 +21,8 @@ from models.compiled import loops
 from tests.cli.commands import recurlens
 from tests.foreign import FILE, IDS
 
+pytestmark = pytest.mark.usefixtures("real_models")
+
 DOCS = Path(__file__).parents[2] / "analyses" / "docs" / "loops.md"
 INPUTS = {
     "graphs": "20 = a; 2 = b; a + b = c",
@@ -115,11 +117,15 @@ def test_samples_are_of_a_seed_and_padding_is_not_judged() -> None:
 
 def test_a_sweep_of_the_command_is_that_of_python() -> None:
     model = open_loop(f"{FILE}:albert")
-    wanted = Wanted(clean="3 1 4 1 5", corrupt="3 1 4 1 6")
+
+    def end(last: int) -> int:
+        return int(run_loop(model.loop, torch.tensor([[3, 1, 4, 1, last]]), 6).codes["token"][-1, 0, 4])
+
+    other = next(last for last in (6, 7, 8, 9, 0, 1, 2) if end(last) != end(5))
+    wanted = Wanted(clean="3 1 4 1 5", corrupt=f"3 1 4 1 {other}")
     study = study_patches(model, wanted, sites=["mlp_out"], factor="token", read=["4"])
-    ids = [torch.tensor([[3, 1, 4, 1, last]]) for last in (5, 6)]
-    ends = [int(run_loop(model.loop, one, 6).codes["token"][-1, 0, 4]) for one in ids]
-    assert ends[0] != ends[1]
+    ids = [torch.tensor([[3, 1, 4, 1, last]]) for last in (5, other)]
+    ends = end(5), end(other)
     metric = logit_difference("token", 4, *ends)
     sweep = loop_patch_sweep(model.loop, *ids, ["0.mlp_out"], metric, 6, pos="each")
     assert study.frame["effect"].tolist() == pytest.approx(sweep.to_frame()["effect"].tolist(), abs=1e-5)

@@ -31,6 +31,7 @@ GRAPH = "GRAPH"
 _MODEL: dict[str, str | None] = {"--model": NAME}
 _ON_TEXT: dict[str, str | None] = {GRAPH: TEXT, **_MODEL}
 _TWO: dict[str, str | None] = {"--n-nodes": "3", "--graphs": "2", **_MODEL}
+_ON_LOOP: dict[str, str | None] = {"--inputs": TEXT, "--steps": "1", **_MODEL}
 CHEAP: dict[str, dict[str, str | None]] = {
     "solve": _ON_TEXT,
     "evaluate": {"--sizes": "3", "--graphs": "1", **_MODEL},
@@ -40,6 +41,16 @@ CHEAP: dict[str, dict[str, str | None]] = {
     },
     "patch": {**_ON_TEXT, "--pos": "0", "--step": "0", "--layer": "0", "--read": "c"},
     "cross-step": {**_ON_TEXT, "--steps": "1", "--metric": "prob"},
+    "attention": _ON_LOOP,
+    "attribution": {**_ON_LOOP, "--sites": "resid_mid"},
+    "circuit": {**_TWO, "--pairs": "2", "--method": "random", "--draws": "1"},
+    "attribution-graph": {**_ON_TEXT, "--draws": "1", "--runs": "1", "--random-paths": "1"},
+    "atlas": {**_ON_TEXT, "--edits": "2"},
+    "certificate": {**_TWO, "--edits": "2"},
+    "interchange": {**_MODEL, "--variables": "own", "--last-step": "1", "--pairs": "4", "--epochs": "1"},
+    "benchmark-circuits": {
+        "--methods": "random", "--models": "compiled", "--seeds": "1", "--n-pairs": "1", "--nodes": "6",
+    },
     "ablate": {**_ON_TEXT, "--components": "mlp0", "--steps": "1"},
     "lens": {**_ON_TEXT, "--steps": "1", "--no-attribution": None},
     "codes": {**_ON_TEXT, "--steps": "1", "--edits": "0"},
@@ -58,7 +69,15 @@ CHEAP: dict[str, dict[str, str | None]] = {
     "dashboard": {},
 }  # fmt: skip
 """Command -> the options that make it quick."""
-SELDOM = {"training-dynamics": 0.03, "probe": 0.4, "probe-reading": 0.4, "story": 0.5, "train": 0.5}
+SELDOM = {
+    "training-dynamics": 0.03,
+    "attribution-graph": 0.3,
+    "interchange": 0.3,
+    "probe": 0.4,
+    "probe-reading": 0.4,
+    "story": 0.5,
+    "train": 0.5,
+}
 """How often a command is drawn, relative to the others, where even the quick one takes long."""
 COSTLY = {"--jobs", "--threads", "--backend", "--part"}
 """Options of which a value that is right starts other processes, or minutes of work: only wrong ones are drawn."""
