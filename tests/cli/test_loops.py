@@ -16,7 +16,7 @@ from analyses.framework.record import OnLoops
 from analyses.loops.inputs import Wanted, pair_of
 from analyses.loops.intervening import study_patches
 from analyses.loops.opening import open_loop
-from interp import logit_difference, loop_patch_sweep, run_loop
+from interp import logit_difference, loop_patch_sweep
 from models.compiled import loops
 from tests.cli.commands import recurlens
 from tests.foreign import FILE, IDS
@@ -117,17 +117,15 @@ def test_samples_are_of_a_seed_and_padding_is_not_judged() -> None:
 
 def test_a_sweep_of_the_command_is_that_of_python() -> None:
     model = open_loop(f"{FILE}:albert")
-
-    def end(last: int) -> int:
-        return int(run_loop(model.loop, torch.tensor([[3, 1, 4, 1, last]]), 6).codes["token"][-1, 0, 4])
-
-    other = next(last for last in (6, 7, 8, 9, 0, 1, 2) if end(last) != end(5))
-    wanted = Wanted(clean="3 1 4 1 5", corrupt=f"3 1 4 1 {other}")
-    study = study_patches(model, wanted, sites=["mlp_out"], factor="token", read=["4"])
-    ids = [torch.tensor([[3, 1, 4, 1, last]]) for last in (5, other)]
-    ends = end(5), end(other)
-    metric = logit_difference("token", 4, *ends)
-    sweep = loop_patch_sweep(model.loop, *ids, ["0.mlp_out"], metric, 6, pos="each")
+    wanted = Wanted(clean="3 1 4 1 5", corrupt="3 1 4 1 6")
+    study = study_patches(model, wanted, sites=["mlp_out"], factor="token")
+    pair = pair_of(model, wanted, None)
+    (position,) = pair.differs["token"][0].nonzero().flatten().tolist()
+    symbols = [int(ends["token"][0, position]) for ends in pair.symbols]
+    assert symbols[0] != symbols[1]
+    ids = [torch.tensor([[3, 1, 4, 1, last]]) for last in (5, 6)]
+    metric = logit_difference("token", position, *symbols)
+    sweep = loop_patch_sweep(model.loop, *ids, ["0.mlp_out"], metric, pair.runs[0].n_steps, pos="each")
     assert study.frame["effect"].tolist() == pytest.approx(sweep.to_frame()["effect"].tolist(), abs=1e-5)
     assert study.frame["effect"].abs().max() > 0.01
 
