@@ -72,7 +72,8 @@ class Mending:
         begin = f"Step {self.step} writes {self.written} at {what} where {self.due} is due"
         if not len(self.frame):
             return f"{begin}; none of {self.tried} edits of one code mends it"
-        first: Any = self.frame.iloc[0]
+        frame: Any = self.frame
+        first = frame.iloc[0]
         where = f"the {first['kind']} of {first['name']}, {first['back']} tokens before"
         return (
             f"{begin}; {self.mends} edits of one code mend it, the smallest {first['before']} to {first['after']} at "
