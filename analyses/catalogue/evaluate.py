@@ -82,6 +82,6 @@ EVALUATE = Analysis(
     check=check,
     source=source,
     drawn=False,
-    loop=OnLoops("analyses.loops.observing:study_accuracy", samples=64),
+    loop=OnLoops("analyses.loops.running:study_accuracy", samples=64),
 )
 """Functions: `analyses.evaluate`, `analyses.correction`."""

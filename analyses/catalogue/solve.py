@@ -30,7 +30,7 @@ SOLVE = Analysis(
     hooked=False,
     shows=shows,
     loop=OnLoops(
-        "analyses.loops.observing:study_run",
+        "analyses.loops.running:study_run",
         settings=(ROW,),
         about="What every position shows after every step, and how far the step moves the state.",
     ),
