@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from analyses.inputs import InputError, bad_input, check_fits, load_model
+from analyses.inputs import bad_input, load_for
 from analyses.studies import plain, records
 from analyses.tables import table_of
 from models.one_line import one_line
@@ -178,11 +178,7 @@ def study_atlas(
     from interp.recovery.mending import mending
     from interp.recovery.staying import staying
 
-    if not graphs:
-        raise InputError("There are no graphs to run: give at least one.")
-    loaded = load_model(model)
-    for graph in graphs:
-        check_fits(graph, loaded)
+    loaded = load_for(model, graphs)
     with bad_input():
         atlas = recovery_atlas(loaded, list(graphs), edits, seed, progress)
         stays = staying(loaded, list(graphs))

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from analyses.inputs import InputError, check_fits, load_model
+from analyses.inputs import InputError, load_for
 from analyses.studies import plain, records
 from analyses.tables import table_of_rows
 from models.one_line import one_line
@@ -153,11 +153,7 @@ def study_failures(
     Raises:
         InputError: no graphs, or a model or graph that cannot be used.
     """
-    if not graphs:
-        raise InputError("There are no graphs to run: give at least one.")
-    loaded = load_model(model)
-    for graph in graphs:
-        check_fits(graph, loaded)
+    loaded = load_for(model, graphs)
     reasons = _reasons(loaded.cfg)
     parts: dict[str, Part] = {}
     try:

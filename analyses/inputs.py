@@ -282,6 +282,16 @@ def loading_once(hooked: bool = True) -> Iterator[None]:
         _loaded.reset(token)
 
 
+def load_for(name: str, graphs: Sequence[ComputationGraph]) -> RecurrentTransformer:
+    """The model, which all of the graphs can be given to. Raises InputError where there are none or it cannot."""
+    if not graphs:
+        raise InputError("There are no graphs to run: give at least one.")
+    model = load_model(name)
+    for graph in graphs:
+        check_fits(graph, model)
+    return model
+
+
 def load_model(name: str) -> RecurrentTransformer:
     """`models.load(name)`; raises InputError for a name or folder that holds no model."""
     if is_loop(name):
