@@ -13,6 +13,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from dashboards import computing
 from dashboards.cached import SharedModel
 from dashboards.patching import jobs
 from dashboards.patching.jobs import Sweep, SweepRequest
@@ -301,6 +302,7 @@ def test_a_cancelled_sweep_keeps_its_parts_and_goes_on(request_and_model, monkey
     request, shared = request_and_model
     monkeypatch.setattr(jobs, "_FIRST_PART", 4)
     monkeypatch.setattr(jobs, "_LARGEST_PART", 4)
+    monkeypatch.setattr(computing, "_EVERY", 0.0)
     reached, go_on = threading.Event(), threading.Event()
     begun: list[int] = []
 
