@@ -28,6 +28,7 @@ from .causal.loop_edges import LoopNode as LoopNode
 from .causal.loop_edges import exact_loop_edges as exact_loop_edges
 from .causal.loop_edges import loop_edge_attribution as loop_edge_attribution
 from .causal.loop_head_ablation import LoopHeadAblation as LoopHeadAblation
+from .causal.loop_head_ablation import ablate_heads as ablate_heads
 from .causal.loop_head_ablation import loop_ablate_heads as loop_ablate_heads
 from .causal.loop_metrics import task_accuracy as task_accuracy
 from .causal.loop_sweep import LoopSweep as LoopSweep
@@ -190,6 +191,7 @@ from .mechanism.loop_attention import LoopAttention as LoopAttention
 from .mechanism.loop_attention import loop_attention as loop_attention
 from .mechanism.loop_attention import step_attention as step_attention
 from .mechanism.loop_head_statistics import LoopHeadStatistics as LoopHeadStatistics
+from .mechanism.loop_head_statistics import head_statistics as head_statistics
 from .mechanism.loop_head_statistics import loop_head_statistics as loop_head_statistics
 from .mechanism.perturbed import Controlled as Controlled
 from .mechanism.perturbed import ControlledError as ControlledError
@@ -238,6 +240,7 @@ from .state_dynamics.loop_dynamics import LoopDynamics as LoopDynamics
 from .state_dynamics.loop_dynamics import dynamics_of_run as dynamics_of_run
 from .state_dynamics.loop_dynamics import loop_dynamics as loop_dynamics
 from .state_dynamics.loop_fixed_points import LoopFixedPoints as LoopFixedPoints
+from .state_dynamics.loop_fixed_points import fixed_points as fixed_points
 from .state_dynamics.loop_fixed_points import fixed_points_of as fixed_points_of
 from .state_dynamics.loop_fixed_points import loop_fixed_points as loop_fixed_points
 from .state_dynamics.motion import Motion as Motion

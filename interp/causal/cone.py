@@ -22,10 +22,12 @@ import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
+from interp.causal.loop_cone import loop_cone
 from interp.engine.interventions import Intervention, Recording, record
 from interp.engine.replay import Progress, run_interventions
 from interp.engine.sites import position_of, resolve
 from interp.engine.sparse.tally import Exactness, Tally
+from interp.loop.either import also_for_loops
 from interp.synchronous import token_places
 from models.graph import ComputationGraph
 from models.one_line import one_line
@@ -147,6 +149,7 @@ class DamageCone:
         )
 
 
+@also_for_loops(loop_cone)
 def damage_cones(
     model: RecurrentTransformer,
     base: ComputationGraph | Recording,
@@ -159,6 +162,8 @@ def damage_cones(
     tally: Tally | None = None,
 ) -> list[DamageCone]:
     """The cone of every intervention, each in a run of its own.
+
+    Of another looped model arguments and result are those of :func:`interp.loop_cone`.
 
     Args:
         base: one graph, or a recorded run of it.

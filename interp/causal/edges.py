@@ -36,7 +36,9 @@ from transformer_lens.tools.analysis.attribution_patching import (
 )
 
 from interp.causal.agreement import Agreement, frame_of
+from interp.causal.loop_edges import exact_loop_edges, loop_edge_attribution
 from interp.causal.within_step import StepPair, edge_hooks
+from interp.loop.either import also_for_loops
 from models.one_line import one_line
 
 Writer = Literal["embed", "head", "mlp"]
@@ -136,8 +138,12 @@ class EdgeScores:
         return Agreement(self.method, edges, self.scores[chosen], exact_edges(self.pair, edges, rows))
 
 
+@also_for_loops(loop_edge_attribution, graphs_by=StepPair)
 def edge_attribution(pair: StepPair, ig_steps: int = 1) -> EdgeScores:
     """EAP (``ig_steps=1``) or EAP-IG (more; Hanna et al. 2024 take 5) of every edge at every position of a step.
+
+    Of a looped model, in place of a pair, arguments and result are those of :func:`interp.loop_edge_attribution`: edges
+    between sites, within a step and from step to step.
 
     Raises:
         ValueError: ``ig_steps`` below 1.
@@ -180,11 +186,14 @@ def edges_of(pair: StepPair) -> list[Edge]:
     return edges
 
 
+@also_for_loops(exact_loop_edges, graphs_by=StepPair)
 @torch.no_grad()
 def exact_edges(pair: StepPair, edges: Sequence[Edge], rows: int = 32) -> NDArray[np.float64]:
     """The change of the metric when each edge alone is patched, float [edge]; ``rows`` edges a forward.
 
     Each forward has one more row, unpatched, that effects are measured from, so that rounding cancels.
+
+    Of a looped model, in place of a pair, arguments and result are those of :func:`interp.exact_loop_edges`.
     """
     writes = _writes(pair)
     effects: list[float] = []

@@ -17,13 +17,14 @@ from typing import Any, Literal
 
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from interp.causal.loop_sweep import Metric
 from interp.loop.edits import StepEdit
 from interp.loop.protocol import Loop, sites_of, steps_of
 from interp.loop.result import LoopRun
 from interp.loop.running import run_loop
+from models import as_loop
 from models.one_line import one_line
 
 Head = tuple[str, int]
@@ -62,32 +63,34 @@ class LoopHeadAblation:
 
 
 @torch.no_grad()
-def loop_ablate_heads(
-    loop: Loop,
+def ablate_heads(
+    model: Loop | nn.Module,
     inputs: Any,
     metric: Metric,
     n_steps: int | None = None,
     pairs: bool | Collection[tuple[Head, ...]] = True,
     value: Literal["mean", "zero"] = "mean",
 ) -> LoopHeadAblation:
-    """Ablate every head of a loop, and every two of one site.
+    """Ablate every head of a looped model, and every two of one site.
 
     Args:
+        model: a loop, or a model that :func:`models.as_loop` knows, those of this repository among them.
         pairs: False: each by itself alone; or the pairs that are wanted.
 
     Raises:
-        LoopedError: a loop without ``sites['z']``; as :func:`interp.run_loop`.
+        LoopedError: a loop without ``sites['z']``; as :func:`interp.run_loop`. TypeError: a model that is neither.
 
     Examples:
-        >>> from interp import logit_difference, loop_ablate_heads
+        >>> from interp import ablate_heads, logit_difference
         >>> from models.compiled import make
         >>> metric = logit_difference("parity", pos=4, clean=0, corrupt=1)
-        >>> frame = loop_ablate_heads(make("parity"), ["11"], metric, value="zero").to_frame()
+        >>> frame = ablate_heads(make("parity"), ["11"], metric, value="zero").to_frame()
         >>> frame[frame.effect != 0].values.tolist()[:2]  # the bit is needed; of the parity before there are two
         [['0.z 0', 1, -30.0, nan], ['0.z 0, 0.z 1', 2, -30.0, 0.0]]
         >>> frame[frame.redundancy < 0].heads.tolist()
         ['0.z 1, 0.z 2']
     """
+    loop: Loop = as_loop(model)
     count = steps_of(loop, inputs, n_steps, "ablation of heads")
     sites = sites_of(loop, "z", "ablation of heads")
     run = run_loop(loop, inputs, count, record=sites)
@@ -107,6 +110,10 @@ def loop_ablate_heads(
 
     ablated: Sequence[Tensor] = [score(off) for off in sets]
     return LoopHeadAblation(tuple(sets), torch.stack(list(ablated)), score(()))
+
+
+loop_ablate_heads = ablate_heads
+"""The name that it had for loops alone."""
 
 
 def _mean(run: LoopRun, site: str) -> Tensor:

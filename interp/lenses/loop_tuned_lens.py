@@ -21,7 +21,7 @@ from torch import Tensor
 
 from interp.lenses.loop_lens import factor_of, reader_of
 from interp.lenses.readout import kl_divergence
-from interp.lenses.tuned_lens import check_fit, least_squares, lower_kl, split_of
+from interp.lenses.translators import check_fit, least_squares, lower_kl, split_of
 from interp.loop.protocol import STATE, Loop, LoopedError, sites_of, steps_of
 from interp.loop.running import run_loop
 from models.one_line import one_line

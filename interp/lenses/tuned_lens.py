@@ -14,27 +14,26 @@ lens stands beside it, on the same rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.lenses.lens import StepLens, collect_residuals, lens_of
-from interp.lenses.readout import check_factor, kl_divergence, layer_points, read_factor, to_tensor
+from interp.lenses.loop_tuned_lens import fit_loop_tuned_lens
+from interp.lenses.readout import check_factor, layer_points, read_factor, to_tensor
+from interp.lenses.translators import check_fit, least_squares, lower_kl, split_of
+from interp.loop.either import also_for_loops
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.tokens import ModelInput
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
-
-LEARNING_RATE: Final = 1e-3
 
 
 @one_line
@@ -89,6 +88,7 @@ class TunedLens:
         return tuned_lens_figure(self, width)
 
 
+@also_for_loops(fit_loop_tuned_lens)
 def fit_tuned_lens(
     model: RecurrentTransformer,
     graphs: ModelInput,
@@ -102,13 +102,15 @@ def fit_tuned_lens(
 ) -> TunedLens:
     """Fit translators on some graphs, and read the others.
 
+    Of another looped model arguments and result are those of :func:`interp.fit_loop_tuned_lens`.
+
     Memory holds the residual states of one step at one layer point at a time; the others lie in a temporary folder.
 
     Args:
         n_steps, factor, positions: as for :func:`interp.step_lens`.
         held_out: share of the graphs that are read, not fitted on.
         ridge: penalty on the entries of A (scikit-learn's ``alpha``), features centred, not scaled.
-        kl_steps: full-batch Adam steps on the KL divergence after that, at :data:`LEARNING_RATE`.
+        kl_steps: full-batch Adam steps on the KL divergence after that.
         seed: of the split.
 
     Raises:
@@ -144,53 +146,3 @@ def fit_tuned_lens(
 
         plain, tuned = (lens_of(model, data, known, factor, how).select(~train) for how in (None, translate))
     return TunedLens(weight, bias, plain, tuned, fitted_on, others, ridge, kl_steps)
-
-
-def check_fit(held_out: float, ridge: float, kl_steps: int, what: str) -> None:
-    """Raises ValueError for a share outside (0, 1), a negative penalty or number of steps; ``what`` is split."""
-    if not 0 < held_out < 1:
-        raise ValueError(f"held_out is {held_out}; allowed is a share of the {what}s, above 0 and below 1")
-    if ridge < 0 or kl_steps < 0:
-        raise ValueError(f"ridge is {ridge} and kl_steps {kl_steps}; allowed are 0 or more")
-
-
-def split_of(n: int, held_out: float, seed: int, what: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Indices to be fitted on, and those to read, ascending; raises ValueError for fewer than two."""
-    if n < 2:
-        raise ValueError(
-            f"there is {n} {what}; a tuned lens needs at least 2: some to be fitted on, others to read"
-        )
-    from sklearn.model_selection import train_test_split  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
-
-    count = min(max(1, round(held_out * n)), n - 1)
-    parts: Any = cast(Any, train_test_split)(range(n), test_size=count, random_state=seed)
-    first, second = (tuple(sorted(int(index) for index in part)) for part in parts)
-    return first, second
-
-
-def least_squares(hidden: Tensor, last: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
-    """``A`` and ``b`` of ``last = hidden + A hidden + b``, rows float [row, d]."""
-    from sklearn.linear_model import Ridge  # pyright: ignore[reportMissingTypeStubs]
-
-    fitted = cast(Any, Ridge(alpha=ridge)).fit(hidden.numpy(), (last - hidden).numpy())
-    return to_tensor(fitted.coef_), to_tensor(fitted.intercept_)
-
-
-def lower_kl(
-    read: Callable[[Tensor], Tensor],
-    start: tuple[Tensor, Tensor],
-    hidden: Tensor,
-    last: Tensor,
-    steps: int,
-) -> tuple[Tensor, Tensor]:
-    """``A`` and ``b`` after so many steps of Adam from ``start``; ``read``: float [row, d] -> logits [row, symbol]."""
-    weight, bias = (part.clone().requires_grad_() for part in start)
-    with torch.no_grad():
-        target = read(last)
-    optimiser = cast(Any, torch.optim.Adam([weight, bias], lr=LEARNING_RATE))
-    with torch.enable_grad():
-        for _ in range(steps):
-            loss = kl_divergence(target, read(hidden + hidden @ weight.T + bias)).mean()
-            weight.grad, bias.grad = torch.autograd.grad(loss, [weight, bias])
-            optimiser.step()
-    return weight.detach(), bias.detach()

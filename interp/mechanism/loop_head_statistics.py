@@ -10,7 +10,7 @@ Shares of a head's attention, means over the destinations that could have given 
 Beside each stands what attention that is spread evenly over the same sources would give: a text of few tokens makes
 duplicates by chance. The sources of a destination are those to which some head, step or call of the site gives weight.
 These are statistics of where a head looks. What it writes may be read by nothing: only an edit tells
-(:func:`interp.loop_ablate`).
+(:func:`interp.ablate`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import Any, Final
 
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from interp.loop.protocol import Loop, LoopedError
-from interp.mechanism.loop_attention import LoopAttention, loop_attention
+from interp.mechanism.loop_attention import LoopAttention, step_attention
 from models.one_line import one_line
 
 KINDS: Final = ("own", "previous", "duplicate", "induction")
@@ -69,26 +69,27 @@ class LoopHeadStatistics:
         return found.merge(measures.drop(columns="own"), on=["site", "step", "call", "head"])
 
 
-def loop_head_statistics(
-    loop: Loop, inputs: Any, n_steps: int | None = None, words: Tensor | None = None
+def head_statistics(
+    model: Loop | nn.Module, inputs: Any, n_steps: int | None = None, words: Tensor | None = None
 ) -> LoopHeadStatistics:
-    """Run a loop, and hold where its heads look against its tokens.
+    """Run a looped model, and hold where its heads look against its tokens.
 
     Args:
+        model: a loop, or a model that :func:`models.as_loop` knows, those of this repository among them.
         words: int [batch, pos], equal for equal tokens, -1 at padding; default: the loop's own ``tokens``, else inputs
             that are ids.
 
     Raises:
-        LoopedError: as :func:`interp.loop_attention`; no words, or of another shape than the attention.
+        LoopedError, TypeError: as :func:`interp.step_attention`; no words, or of another shape than the attention.
 
     Examples:
-        >>> from interp import loop_head_statistics
+        >>> from interp import head_statistics
         >>> from models.compiled import make
-        >>> frame = loop_head_statistics(make("parity"), ["0110"], n_steps=1).to_frame()
+        >>> frame = head_statistics(make("parity"), ["0110"], n_steps=1).to_frame()
         >>> frame.loc[0, ["previous", "previous_even"]].astype(float).round(2).tolist()  # the head that copies the bit
         [1.0, 0.42]
     """
-    attention = loop_attention(loop, inputs, n_steps)
+    attention = step_attention(model, inputs, n_steps)
     known = _words(attention, inputs) if words is None else words
     for site, pattern in attention.patterns.items():
         shape = pattern.shape[2], *pattern.shape[-2:]
@@ -98,6 +99,10 @@ def loop_head_statistics(
                 "allowed are words [batch, pos] of the positions that are attended to"
             )
     return LoopHeadStatistics(attention, known)
+
+
+loop_head_statistics = head_statistics
+"""The name that it had for loops alone."""
 
 
 def _words(attention: LoopAttention, inputs: Any) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from interp.data.loop_collecting import collect_loop
 from interp.loop.protocol import Loop
 from interp.probing.grid import ProbeGrid
-from interp.probing.probes import fit_probe_grid
+from interp.probing.grid_fit import fit_probe_grid
 
 
 def scrambled_twin(loop: Loop, seed: int = 0) -> Loop:

@@ -23,9 +23,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
+from torch import nn
 
 from interp.loop.protocol import Loop
 from interp.state_dynamics.loop_dynamics import LoopDynamics, loop_dynamics
+from models import as_loop
 from models.one_line import one_line
 
 Kind = Literal["cyclic", "degenerate", "none"]
@@ -108,27 +110,29 @@ class LoopFixedPoints:
         return "degenerate" if any(distance < least for distance in distances) else "cyclic"
 
 
-def loop_fixed_points(
-    loop: Loop,
+def fixed_points(
+    model: Loop | nn.Module,
     inputs: Any,
     n_steps: int,
     kind: str | None = "resid_post",
     what: Literal["vector", "direction"] = "vector",
     window: int = 8,
 ) -> LoopFixedPoints:
-    """Run a loop for so many steps, and compare each point of its cycle with itself and with the others.
+    """Run a looped model for so many steps, and compare each point of its cycle with itself and with the others.
 
     Args:
+        model: a loop, or a model that :func:`models.as_loop` knows, those of this repository among them.
         n_steps: more than ``window + 1``, and well beyond what the loop takes: the last step stands for the limit.
         kind: of sites that are a layer's output; each call of a module is a point of its own. None: states alone.
 
     Raises:
-        LoopedError: as :func:`interp.loop_dynamics`. ValueError: too few steps for the window.
+        LoopedError: as :func:`interp.loop_dynamics`. TypeError: a model that is neither.
+        ValueError: too few steps for the window.
 
     Examples:
-        >>> from interp import loop_fixed_points
+        >>> from interp import fixed_points
         >>> from models.compiled import make
-        >>> found = loop_fixed_points(make("reachability"), make("reachability").sample(2), n_steps=40)
+        >>> found = fixed_points(make("reachability"), make("reachability").sample(2), n_steps=40)
         >>> found.summary()[["point", "fixed"]].values.tolist()
         [['state', 1.0], ['0.resid_post', 1.0], ['1.resid_post', 1.0]]
         >>> found.kind()
@@ -136,7 +140,11 @@ def loop_fixed_points(
     """
     if not 0 < window < n_steps - 1:
         raise ValueError(f"window is {window} and n_steps {n_steps}; allowed is 0 < window < n_steps - 1")
-    return fixed_points_of(loop_dynamics(loop, inputs, n_steps, kind), what, window)
+    return fixed_points_of(loop_dynamics(as_loop(model), inputs, n_steps, kind), what, window)
+
+
+loop_fixed_points = fixed_points
+"""The name that it had for loops alone."""
 
 
 def fixed_points_of(

@@ -13,7 +13,7 @@ from torch import nn
 
 import interp
 from interp import LoopedError, LoopRun, Site, StepEdit, logit_difference
-from models import RecurrentTransformer, as_loop, load
+from models import ComputationGraph, RecurrentTransformer, as_loop, load
 from tests.parity import ParityLoop, ParityTask
 
 BITS = torch.tensor([[1, 0, 1, 1, 0, 1], [0, 1, 1, 0, 1, 1]])
@@ -30,6 +30,14 @@ BOTH: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]] = {
     "step_lens": ("loop_lens", (BITS,), {}),
     "code_usage": ("loop_code_usage", (BITS,), {"task": ParityTask()}),
     "step_attention": ("loop_attention", (BITS,), {}),
+    "damage_cones": ("loop_cone", (BITS, 1, 2), {"n_steps": 3}),
+    "edge_attribution": ("loop_edge_attribution", (BITS, OTHER, ["z", "resid_post"], METRIC), {"n_steps": 2}),
+    "exact_edges": ("exact_loop_edges", (BITS, OTHER, ["z", "resid_post"], METRIC), {"n_steps": 2}),
+    "fit_tuned_lens": ("fit_loop_tuned_lens", (BITS, 2), {"held_out": 0.5}),
+    "fit_probes": ("fit_loop_probes", (BITS, LABELS, "parity"), {"n_steps": 2, "folds": 2, "steps": [1]}),
+    "ablate_heads": ("loop_ablate_heads", (BITS, METRIC), {"n_steps": 2}),
+    "head_statistics": ("loop_head_statistics", (BITS,), {"n_steps": 2}),
+    "fixed_points": ("loop_fixed_points", (BITS, 8), {"window": 4}),
 }
 
 
@@ -38,7 +46,10 @@ def test_a_loop_goes_where_loops_go(name: str) -> None:
     of_loop, given, named = BOTH[name]
     found, expected = (getattr(interp, each)(ParityLoop(), *given, **named) for each in (name, of_loop))
     assert type(found) is type(expected)
-    pd.testing.assert_frame_equal(found.to_frame(), expected.to_frame())
+    tables: Any = [
+        each.summary() if name == "fixed_points" else each.to_frame() for each in (found, expected)
+    ]
+    pd.testing.assert_frame_equal(*tables)
 
 
 def test_runs_and_datasets_of_a_loop() -> None:
@@ -82,6 +93,24 @@ def test_a_foreign_model_goes_through_its_adapter() -> None:
     model = albert()
     assert len(interp.step_attention(model, IDS).to_frame()) == 6 * 4
     assert interp.dynamics(model, IDS).states == ("state",)
+    assert len(interp.head_statistics(model, IDS, 2).to_frame()) == 2 * 4
+    with pytest.raises(LoopedError, match=r"ablation of heads needs `sites\['z'\]`, which AlbertLoop"):
+        interp.ablate_heads(model, IDS, lambda read: read["token"].mean((1, 2)))
+
+
+def test_what_was_made_of_a_graph_model_goes_where_graphs_go() -> None:
+    """By its position or by its own name; edges of a graph model are asked for by a pair of runs at one step."""
+    model = load("compiled")
+    clean, corrupt = map(ComputationGraph.parse, ("20 = a; 2 = b; a + b = c", "7 = a; 2 = b; a + b = c"))
+    pair = interp.step_pair(model, clean, corrupt, step=1)
+    found = interp.edge_attribution(pair)
+    assert isinstance(found, interp.EdgeScores) and isinstance(
+        interp.edge_attribution(pair=pair), interp.EdgeScores
+    )
+    assert len(interp.exact_edges(pair, found.edges[:2])) == 2
+    edit = interp.SetCode(1, "rhs:a", "value", 5)
+    (cone,) = interp.damage_cones(model=model, base=clean, interventions=[edit])
+    assert isinstance(cone, interp.DamageCone)
 
 
 @pytest.mark.parametrize(
