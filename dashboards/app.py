@@ -14,8 +14,15 @@ from analyses.framework.record import Analysis, Page
 from dashboards import messages
 from dashboards.model_choice import chosen_loop
 from dashboards.paths import with_spellings
+from dashboards.start import start_page, words
 
 LOADING = "Loading PyTorch and TransformerLens ..."
+
+
+def start() -> None:
+    """The Start page."""
+    _title("Watch a model think in steps")
+    start_page({page.url_path or "home": page for page in PAGES})
 
 
 def trajectory() -> None:
@@ -116,6 +123,7 @@ def _load() -> None:
 
 st.set_page_config(page_title="recurlens", page_icon="🔁", layout="wide")
 PAGES = [
+    st.Page(start, title="Start", url_path="start"),
     st.Page(trajectory, title="Trajectory", url_path="home", default=True),
     st.Page(patching, title="Patching", url_path="patching"),
     *(analysis(record, record.page) for record in every_record() if record.page is not None),
@@ -123,4 +131,6 @@ PAGES = [
     st.Page(training, title="Training", url_path="training"),
     st.Page(generalisation, title="Generalisation", url_path="generalisation"),
 ]
-st.navigation(with_spellings(PAGES, default="trajectory"), expanded=True).run()
+chosen = st.navigation(with_spellings(PAGES, default="trajectory"), expanded=True)
+words()
+chosen.run()

@@ -1,7 +1,11 @@
-"""Figures on a page: as wide as the page, and wider where they could not be read otherwise; then they scroll."""
+"""Figures on a page: as wide as the page, and wider where they could not be read otherwise; then they scroll.
+
+What a figure shows stands beside it in words, where a screen reader finds them and no eye does.
+"""
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -9,20 +13,30 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from interp.figures.description import description
 from interp.figures.template import least_width
 
+_WORDS = "figure-words"
+_UNSEEN = (
+    f".stElementContainer:has(> .stHtml > .{_WORDS}) {{position: absolute}}"
+    f".{_WORDS} {{position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)}}"
+)
 CHART = {"displayModeBar": False, "displaylogo": False}
 
 
-def chart(figure: go.Figure, key: str, place: DeltaGenerator | None = None, **options: Any) -> Any:
+def chart(
+    figure: go.Figure, key: str, place: DeltaGenerator | None = None, about: str = "", **options: Any
+) -> Any:
     """The figure, at least as wide as it says, and what ``st.plotly_chart`` returns.
 
-    place: where it is drawn. options: others of ``st.plotly_chart``.
+    place: where it is drawn. about: what it shows, if it has no title. options: others of ``st.plotly_chart``.
     """
     least = least_width(figure)
     box = f".st-key-{re.sub(r'[^a-zA-Z0-9_-]', '-', key)}"
-    st.html(
-        f"<style>{box} {{overflow-x: auto}} {box} > div {{min-width: {least}px; max-width: none}}</style>"
-    )
+    words = html.escape(description(figure, about))
     draw = st.plotly_chart if place is None else place.plotly_chart
+    st.html(
+        f"<style>{box} {{overflow-x: auto}} {box} > div {{min-width: {least}px; max-width: none}}{_UNSEEN}</style>"
+        f'<p class="{_WORDS}">{words}</p>'
+    )
     return draw(figure, theme=None, config=CHART, key=key, **options)

@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from analyses.glossary import as_markdown
+
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = "analyses/docs"
 PACKAGES: Final = ("models", "interp")
@@ -50,6 +52,7 @@ def reference() -> Mapping[str, str]:
     rooms = [path.parent.name for path in sorted(ROOT.glob("interp/*/__init__.py"))]
     studies = [path.stem for path in sorted(ROOT.glob("analyses/*.py")) if path.stem != "__init__"]
     return {
+        "glossary.md": f"# Glossary\n\n{as_markdown()}\n",
         "api/public.md": "\n\n".join(["# Public names", *map(_public_names, PACKAGES)]),
         "api/models.md": _page("models", ["models"], without="training"),
         "api/training.md": _page("models.training", ["models.training"]),

@@ -25,7 +25,7 @@ def show_pair(pair: Pair, clean: Trajectory, corrupt: Trajectory) -> None:
             template = "**{name}**, at the end of its run; circled: values that differ"
             messages.markdown(template, place, name=name.capitalize())
             figure = _circled(graph_figure(run, highlight=pair.changed_nodes[0], width=500), pair.differing)
-            chart(figure, f"graph {name}", place)
+            chart(figure, f"graph {name}", place, f"The {name} graph at the end of its run")
         st.dataframe(_differences(pair, clean, corrupt), hide_index=True, height="content")
 
 

@@ -105,7 +105,9 @@ def _show_cell(sweep: PatchSweep, cell: int, patched: Tensor, clean: Trajectory,
     every = st.toggle("Every node, also those that are the same in all three runs", key="patch_every_node")
     nodes = list(range(len(sweep.clean_graph))) if every else _apart(patched, clean, corrupt)
     figure = patched_run_figure(clean, patched, corrupt, _base(sweep), nodes, first_state(site))
-    chart(figure, "patched run")
+    chart(
+        figure, "patched run", about="What nodes show after every step of the clean, patched and corrupt run"
+    )
     st.download_button(
         "Download the three runs (JSON)",
         lambda: _runs_json(sweep, cell, patched, clean, corrupt),

@@ -60,7 +60,7 @@ def show_edit(result: OverwrittenRun) -> None:
     messages.markdown(overwrite_sentence(result))
     messages.markdown(control_sentence(result), box="caption")
     figure = trajectory_figure(result.run, first_state=result.edit.step, changed=result.changed)
-    chart(figure, "edited heatmap")
+    chart(figure, "edited heatmap", about="What every node of the edited run shows after every step")
     if result.nodes:
         st.dataframe(_differences(result), hide_index=True, height="content")
     st.download_button(

@@ -17,6 +17,8 @@ from models.graph import ComputationGraph
 from models.trajectory import Trajectory
 from models.vocabulary import FACTORS
 
+VALUES = "What every node shows after every step"
+
 
 @st.fragment
 def run_fragment(run: Trajectory, graph: ComputationGraph) -> None:
@@ -27,8 +29,8 @@ def run_fragment(run: Trajectory, graph: ComputationGraph) -> None:
     view = SESSION.update(**_place(SESSION.current(), run))
     with top:
         _play(run, view, edited)
-        st.markdown("**What every node shows after every step**")
-        chart(trajectory_figure(run), "heatmap")
+        st.markdown(f"**{VALUES}**")
+        chart(trajectory_figure(run), "heatmap", about=VALUES)
         st.download_button(
             "Download the run (JSON)",
             run.to_json(),

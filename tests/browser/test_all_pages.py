@@ -102,6 +102,9 @@ def test_a_page_opens_in_time_when_warm_and_fits(browser, app_address, name):
         taken.append(opened(page, address, patience=60))
     assert mistakes == []
     assert min(taken) < SECONDS
+    charts = page.locator(".js-plotly-plot").count()
+    described = page.locator(".figure-words").all_text_contents()
+    assert len(described) == charts and all(len(words) > 20 for words in described)
     expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached(timeout=60_000)
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 1300})
@@ -114,9 +117,9 @@ def test_no_page_is_left_out(browser, app_address):
     page = browser.new_page(viewport={"width": 1440, "height": 1300})
     page.goto(f"{app_address}/training")
     links = page.locator("[data-testid=stSidebarNavLink]")
-    expect(links).to_have_count(len(PAGES), timeout=60_000)
+    expect(links).to_have_count(len(PAGES) + 1, timeout=60_000)
     ends = links.evaluate_all("links => links.map(link => new URL(link.href).pathname.slice(1))")
-    assert sorted(end or "trajectory" for end in ends) == sorted(PAGES)
+    assert sorted(end or "trajectory" for end in ends) == sorted([*PAGES, "start"])
     page.close()
 
 
