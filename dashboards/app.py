@@ -131,6 +131,10 @@ PAGES = [
     st.Page(training, title="Training", url_path="training"),
     st.Page(generalisation, title="Generalisation", url_path="generalisation"),
 ]
-chosen = st.navigation(with_spellings(PAGES, default="trajectory"), expanded=True)
+GROUPS = {record.page.name or record.name: record.page.group for record in every_record() if record.page}
+in_groups: dict[str, list[StreamlitPage]] = {"": []}
+for page in with_spellings(PAGES, default="trajectory"):
+    in_groups.setdefault(GROUPS.get(page.url_path, ""), []).append(page)
+chosen = st.navigation(in_groups, expanded=True)
 words()
 chosen.run()

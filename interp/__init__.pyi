@@ -202,6 +202,9 @@ from .mechanism.subspaces import Subspaces as Subspaces
 from .mechanism.subspaces import factor_subspaces as factor_subspaces
 from .mechanism.variances import HeadVariance as HeadVariance
 from .mechanism.variances import head_variance as head_variance
+from .neighbours.pruning import NeuronPruning as NeuronPruning
+from .neighbours.pruning import ipr as ipr
+from .neighbours.pruning import prune_neurons as prune_neurons
 from .probing.circular import CircularProbe as CircularProbe
 from .probing.circular import circular_probe as circular_probe
 from .probing.grid import ProbeGrid as ProbeGrid

@@ -35,6 +35,7 @@ CATALOGUE: Final = {
     "story": "story:STORY",
     "training-dynamics": "training_dynamics:TRAINING_DYNAMICS",
     "benchmark-circuits": "benchmark_circuits:BENCHMARK_CIRCUITS",
+    "neurons": "neighbours:NEURONS",
 }
 """Name of a command -> file in this folder, and record in it; in the order of `recurlens --help` and, where they have a
 page, of the navigation.

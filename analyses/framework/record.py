@@ -36,6 +36,7 @@ class Page:
         beside: of the same, names of other models that are shown.
         variants: choices whose results are computed beforehand (`python -m dashboards.precomputed`).
         texts: whether models that write their solution as text are offered too.
+        group: heading of the navigation that it stands under; those without one stand above.
     """
 
     title: str
@@ -52,6 +53,7 @@ class Page:
     beside: Callable[[str, Chosen], Sequence[str]] = lambda model, chosen: ()
     variants: tuple[Chosen, ...] = ({},)
     texts: bool = False
+    group: str = ""
 
 
 @dataclass(frozen=True)

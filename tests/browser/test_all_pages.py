@@ -34,6 +34,7 @@ PAGES = {
     "attention": ONE,
     "mechanism": f"{FEW}&part=changes",
     "story": ONE,
+    "neurons": "model=discrete-corrected",
     "training": "model=discrete-corrected",
     "generalisation": "",
 }

@@ -66,6 +66,7 @@ CHEAP: dict[str, dict[str, str | None]] = {
         "--sections": "trajectory", "--graphs": "4", "--quick": None, "--jobs": "1", "--out": "r.html", **_MODEL,
     },
     "training-dynamics": {"--n-nodes": "8", "--graphs": "1", **_MODEL},
+    "neurons": {"--draws": "1", **_MODEL},
     "dashboard": {},
 }  # fmt: skip
 """Command -> the options that make it quick."""
