@@ -46,12 +46,18 @@ def spans_of(allowed: Sequence[str]) -> str:
     return ", ".join([*words, *(f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)])
 
 
+def visited() -> dict[str, dict[str, str]]:
+    """The query parameters of every page of this visitor by its name, the one that was shown last at the end."""
+    shown: dict[str, dict[str, str]] = st.session_state.setdefault("visited", {})
+    return shown
+
+
 class Address(Generic[V]):
     """The view of one page, kept in the session and mirrored in the query parameters."""
 
     def __init__(self, page: str) -> None:
         self._view, self._written = f"{page} view", f"{page} addresses"
-        self._asked = f"{page} asked"
+        self._asked, self._page = f"{page} asked", page
 
     @property
     def current(self) -> V:
@@ -84,6 +90,8 @@ class Address(Generic[V]):
         """Make this the view, and write it into the address."""
         st.session_state[self._view] = view
         params = view.to_params()
+        visited().pop(self._page, None)
+        visited()[self._page] = params
         if st.query_params.to_dict() != params:
             st.query_params.from_dict(params)
             written: list[Any] = st.session_state[self._written]

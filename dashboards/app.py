@@ -14,8 +14,11 @@ from analyses.framework.record import Analysis, Page
 from dashboards import messages
 from dashboards.model_choice import chosen_loop
 from dashboards.paths import with_spellings
+from dashboards.saving.share import reopen, share_buttons
 from dashboards.start import start_page, words
 
+DEFAULT = "trajectory"
+"""The path of the page at `/`, in files and links."""
 LOADING = "Loading PyTorch and TransformerLens ..."
 
 
@@ -94,6 +97,15 @@ def training() -> None:
     training_page()
 
 
+def opening() -> None:
+    """The page that opens files."""
+    _title("Open what was saved")
+    with st.spinner(LOADING, show_time=True):
+        from dashboards.opening.page import open_page
+
+    open_page({page.url_path or DEFAULT: page for page in PAGES if page.url_path != "open"})
+
+
 def _of_a_loop(record: Analysis, page: str, question: str) -> bool:
     """Draw a page for a looped model that was chosen, if one was; whether it was."""
     model = chosen_loop(page)
@@ -108,7 +120,9 @@ def _of_a_loop(record: Analysis, page: str, question: str) -> bool:
 
 def _title(text: str) -> None:
     st.html("<style>.stMainBlockContainer {padding: 2.5rem 2.5rem 4rem}</style>")
-    st.header(messages.escape_markdown(text), anchor=False)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.header(messages.escape_markdown(text), anchor=False)
+        share_buttons(PATH)
 
 
 def _load() -> None:
@@ -130,11 +144,12 @@ PAGES = [
     st.Page(attention, title="Attention", url_path="attention"),
     st.Page(training, title="Training", url_path="training"),
     st.Page(generalisation, title="Generalisation", url_path="generalisation"),
+    st.Page(opening, title="Open", url_path="open"),
 ]
 GROUPS = {record.page.name or record.name: record.page.group for record in every_record() if record.page}
 in_groups: dict[str, list[StreamlitPage]] = {"": []}
-for page in with_spellings(PAGES, default="trajectory"):
+for page in with_spellings(PAGES, default=DEFAULT):
     in_groups.setdefault(GROUPS.get(page.url_path, ""), []).append(page)
-chosen = st.navigation(in_groups, expanded=True)
+PAGE = st.navigation(in_groups, expanded=True)
 words()
-chosen.run()
+PAGE.run()

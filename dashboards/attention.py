@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import shlex
 
 import plotly.graph_objects as go
 import streamlit as st
 
+from analyses.catalogue.attention import ATTENTION
 from analyses.framework.settings import Choice
 from dashboards import messages
+from dashboards.analysis_page import command_line, draw_code
 from dashboards.cached import shared
 from dashboards.charts import chart
 from dashboards.downloads import Download, download_row, figures_html
@@ -158,8 +161,8 @@ def _draw(view: AnalysisView, graph: ComputationGraph, run: Trajectory) -> None:
             ),
         ]
     )
-    with st.expander("View the code that drew this"):
-        st.code(snippet(view), language="python")
+    about = "How sharp each head is at this step, and how it changes, as a command:"
+    draw_code(snippet(view), line(view, graph, run.n_steps), about)
 
 
 def _sentence(pattern: RhsPattern, layer: int, head: int | None) -> str:
@@ -173,6 +176,12 @@ def _sentence(pattern: RhsPattern, layer: int, head: int | None) -> str:
         f"Step {pattern.step}: {strong} of {len(pairs)} operands get at least half of the attention of {who}, at the "
         "right-hand side where the operand's value stands."
     )
+
+
+def line(view: AnalysisView, graph: ComputationGraph, n_steps: int) -> str:
+    """The command that measures the heads of the same run."""
+    options = {"n_steps": n_steps, "step": view.setting("step")}
+    return command_line(ATTENTION, view.model, options, f"--inputs {shlex.quote(graph.to_text())}")
 
 
 def snippet(view: AnalysisView) -> str:

@@ -6,13 +6,13 @@ What a figure shows stands beside it in words, where a screen reader finds them 
 from __future__ import annotations
 
 import html
-import re
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from dashboards.saving.menu import css_class, save_figure
 from interp.figures.description import description
 from interp.figures.template import least_width
 
@@ -25,18 +25,27 @@ CHART = {"displayModeBar": False, "displaylogo": False}
 
 
 def chart(
-    figure: go.Figure, key: str, place: DeltaGenerator | None = None, about: str = "", **options: Any
+    figure: go.Figure,
+    key: str,
+    place: DeltaGenerator | None = None,
+    about: str = "",
+    saved: bool = True,
+    **options: Any,
 ) -> Any:
     """The figure, at least as wide as it says, and what ``st.plotly_chart`` returns.
 
-    place: where it is drawn. about: what it shows, if it has no title. options: others of ``st.plotly_chart``.
+    place: where it is drawn. about: what it shows, if it has no title. saved: whether a menu under it saves it.
+    options: others of ``st.plotly_chart``.
     """
     least = least_width(figure)
-    box = f".st-key-{re.sub(r'[^a-zA-Z0-9_-]', '-', key)}"
+    box = f".{css_class(key)}"
     words = html.escape(description(figure, about))
     draw = st.plotly_chart if place is None else place.plotly_chart
     st.html(
         f"<style>{box} {{overflow-x: auto}} {box} > div {{min-width: {least}px; max-width: none}}{_UNSEEN}</style>"
         f'<p class="{_WORDS}">{words}</p>'
     )
-    return draw(figure, theme=None, config=CHART, key=key, **options)
+    drawn = draw(figure, theme=None, config=CHART, key=key, **options)
+    if saved:
+        save_figure(figure, key, place)
+    return drawn

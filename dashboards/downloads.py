@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from html import escape
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -22,8 +23,8 @@ class Download:
     make: Callable[[], str]
 
 
-def download_row(downloads: Iterable[Download]) -> None:
-    """The buttons, in as many lines as it takes."""
+def download_row(downloads: Iterable[Download], key: str = "") -> None:
+    """The buttons, in as many lines as it takes; key: of what they belong to, where the page has more of the kind."""
     with st.container(horizontal=True):
         for download in downloads:
             st.download_button(
@@ -31,6 +32,7 @@ def download_row(downloads: Iterable[Download]) -> None:
                 download.make,
                 file_name=download.file_name,
                 mime=_MIME[download.file_name.rsplit(".", 1)[-1]],
+                key=f"{key} {download.label}" if key else None,
                 on_click="ignore",
             )
 
@@ -40,5 +42,5 @@ def figures_html(title: str, figures: Iterable[go.Figure]) -> str:
     parts = [
         figure.to_html(full_html=False, include_plotlyjs=number == 0) for number, figure in enumerate(figures)
     ]
-    head = f'<!DOCTYPE html><html><head><meta charset="utf-8"><title>{title}</title></head>'
+    head = f'<!DOCTYPE html><html><head><meta charset="utf-8"><title>{escape(title)}</title></head>'
     return f"{head}<body>{''.join(parts)}</body></html>\n"

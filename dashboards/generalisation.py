@@ -5,12 +5,14 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from analyses.catalogue.evaluate import EVALUATE
 from analyses.correction import Correction, measure_correction, passes_states
 from analyses.equal_budget import FIT_AT, FITS, Ablation, equal_budget
 from analyses.evaluate import sample_sizes
 from analyses.generalisation import our_curves, paper_curves, solved_by_step, to_frame
 from dashboards import messages
-from dashboards.cached import available, locked
+from dashboards.analysis_page import command_line, draw_code
+from dashboards.cached import available, locked, operations
 from dashboards.charts import chart
 from dashboards.computing import computed
 from interp.figures.generalisation import Curve, generalisation_figure, solved_by_step_figure
@@ -40,7 +42,21 @@ def generalisation_page() -> None:
         first = measured.index("discrete-corrected") if "discrete-corrected" in measured else 0
         name = st.selectbox("Solved by step, for", measured, index=first)
         chart(solved_by_step_figure(solved_by_step(name)), "solved by step")
+        draw_code(_curves_code(name), "python -m analyses.generalisation --out generalisation")
     _correction_form()
+
+
+def _curves_code(name: str) -> str:
+    """Lines of Python that draw both figures."""
+    return "\n".join(
+        [
+            "from analyses.generalisation import our_curves, paper_curves, solved_by_step",
+            "from interp.figures.generalisation import generalisation_figure, solved_by_step_figure",
+            "",
+            "generalisation_figure(our_curves(), paper_curves()).show()",
+            f"solved_by_step_figure(solved_by_step({name!r})).show()",
+        ]
+    )
 
 
 @st.cache_data(show_spinner=False)
@@ -112,6 +128,23 @@ def _correction_form() -> None:
         f"(before: {size.fully_solved_before:.1%}). A node with a corrupted operand cannot be right at once, "
         "because a step reads its operands' current values."
     )
+    draw_code(*_correction_code(*wanted))
+
+
+def _correction_code(model: str, n_nodes: int, graphs: int, share: float) -> tuple[str, str]:
+    """Lines of Python that measure the correction, and the command."""
+    code = [
+        "from analyses.correction import measure_correction",
+        "from analyses.evaluate import sample_sizes",
+        "from analyses.inputs import load_model",
+        "",
+        f"model = load_model({model!r})",
+        f"graphs = sample_sizes(model, [{n_nodes}], {graphs}, model.vocabulary.ops, seed=0)",
+        f"print(measure_correction(model, graphs, {share!r}, name={model!r}))",
+    ]
+    options = {"corrupt": share}
+    sampled = f"--sizes {n_nodes} --graphs {graphs} --seed 0 --ops {','.join(operations(model))}"
+    return "\n".join(code), command_line(EVALUATE, model, options, sampled)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)

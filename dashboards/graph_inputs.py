@@ -51,6 +51,17 @@ class GraphView:
         """What was typed, graph by graph."""
         return [] if self.text is None else [self.text]
 
+    def graph_options(self, one: bool = False) -> str:
+        """The options of `recurlens` that ask for the same graphs: all that were typed, each as one line.
+
+        one: of a command that takes one graph only.
+        """
+        if self.text is not None:
+            texts = [shlex.quote(_one_line(text)) for text in self.texts()]
+            return texts[0] if len(texts) == 1 else " ".join(f"--graph {text}" for text in texts)
+        count = "" if one else f" --graphs {self.graphs}"
+        return f"--n-nodes {self.n}{count} --seed {self.seed} --ops {','.join(self.ops)}"
+
     def fitted(self) -> Self:
         """The same with the model that knows the operations of the graphs, where the model is a compiled one."""
         if self.text is None:
@@ -131,17 +142,6 @@ class AnalysisView(GraphView):
             for setting in settings
         ]
         return replace(view, settings=tuple(chosen)), reader.problems
-
-    def graph_options(self, one: bool = False) -> str:
-        """The options of `recurlens` that ask for the same graphs: all that were typed, each as one line.
-
-        one: of a command that takes one graph only.
-        """
-        if self.text is not None:
-            texts = [shlex.quote(_one_line(text)) for text in self.texts()]
-            return texts[0] if len(texts) == 1 else " ".join(f"--graph {text}" for text in texts)
-        count = "" if one else f" --graphs {self.graphs}"
-        return f"--n-nodes {self.n}{count} --seed {self.seed} --ops {','.join(self.ops)}"
 
     def graph_code(self) -> list[str]:
         """Lines of Python that make `graphs` for the `model`."""

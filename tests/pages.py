@@ -39,8 +39,9 @@ def trace(spec: dict, name: str) -> dict:
 
 def played(app: AppTest) -> dict:
     """What the player was given: scene, step, position, run."""
-    (one,) = app.get("bidi_component")
-    return json.loads(one.proto.json)
+    given = [json.loads(one.proto.json or "{}") for one in app.get("bidi_component")]
+    (one,) = (data for data in given if "scene" in data)
+    return one
 
 
 def shown_values(app: AppTest, run: int = -1) -> list[str]:
@@ -58,3 +59,9 @@ def codes_of(scene: dict, run: int = -1) -> np.ndarray:
     one = scene["runs"][run]
     packed = np.frombuffer(base64.b64decode(one["codes"]), "<u2")
     return packed.reshape(one["n_states"], scene["n_positions"], len(scene["factors"])).astype(int)
+
+
+def downloads(app: AppTest) -> list[str]:
+    """Labels of the downloads of a page, without those of the session and of single figures."""
+    labels = [shown(button.proto.label) for button in app.get("download_button")]
+    return [label for label in labels if label not in ("Save session", "HTML", "Data (CSV)", "Data (JSON)")]

@@ -53,7 +53,7 @@ def progress_fragment(sweep: Sweep) -> None:
         st.rerun()
     found = sweep.result()
     if found is not None and total <= _DRAWN_LIVE:
-        chart(patching_figure(found, width=_WIDTH), "patch so far")
+        chart(patching_figure(found, width=_WIDTH), "patch so far", saved=False)
 
 
 def _cancel(sweep: Sweep) -> None:

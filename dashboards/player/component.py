@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
 
 import streamlit as st
-from streamlit.components.v2 import component
+
+from dashboards.components import component_of
 
 HERE: Final = Path(__file__).parent
 
@@ -66,7 +66,7 @@ def player(
     named = hashlib.sha256(json.dumps(scene, sort_keys=True).encode()).hexdigest()[:16]
     data = {"key": named, "scene": scene, "editable": list(editable), **asdict(place)}
     data["turn"] = (_given(key).get("place") or {}).get("turn", 0)
-    _component()(
+    component_of(HERE, "player")(
         key=key,
         data=data,
         on_place_change=told_of_place,
@@ -78,9 +78,3 @@ def player(
 def _given(key: str) -> Mapping[str, Any]:
     """What the browser said last."""
     return cast("Mapping[str, Any]", st.session_state.get(key) or {})
-
-
-@cache
-def _component() -> Any:
-    html, css, js = ((HERE / f"player.{kind}").read_text() for kind in ("html", "css", "js"))
-    return component("recurlens_player", html=html, css=css, js=js)

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboards import messages
 from dashboards.charts import chart
+from dashboards.opening.run_file import run_json
 from dashboards.player.component import Change
 from dashboards.runs import with_model
 from dashboards.trajectory.session import EDIT_KEYS, SESSION
@@ -55,6 +56,15 @@ def _fill(edit: Edit | None, **changes: int) -> None:
         st.session_state.pop(key, None)
 
 
+def shown_frame(run: Trajectory, edited: OverwrittenRun | None) -> pd.DataFrame:
+    """The run by position and step (`Trajectory.to_frame`), and an edited one below it."""
+    frames = [run.to_frame(per="position").assign(run="original")]
+    if edited is not None:
+        after = edited.run.to_frame(per="position").assign(run="edited")
+        frames.append(after.assign(step=after["step"] + edited.edit.step))
+    return pd.concat(frames, ignore_index=True)
+
+
 def show_edit(result: OverwrittenRun) -> None:
     """What an edit did: in words, step by step, and node by node."""
     messages.markdown(overwrite_sentence(result))
@@ -63,15 +73,16 @@ def show_edit(result: OverwrittenRun) -> None:
     chart(figure, "edited heatmap", about="What every node of the edited run shows after every step")
     if result.nodes:
         st.dataframe(_differences(result), hide_index=True, height="content")
+    view = SESSION.current()
     st.download_button(
         "Download the edited run (JSON)",
-        result.run.to_json(),
+        lambda: run_json(result.run, view.model, view.to_params()),
         file_name="recurlens-edited-run.json",
         mime="application/json",
         on_click="ignore",
     )
     with st.expander("View the code that draws the edited run"):
-        st.code(edit_snippet(SESSION.current(), result.edit), language="python")
+        st.code(edit_snippet(view, result.edit), language="python")
 
 
 def _follow(run: Trajectory, graph: ComputationGraph, edit: Overwrite) -> OverwrittenRun | None:

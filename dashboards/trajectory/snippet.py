@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from analyses.catalogue.solve import SOLVE
+from dashboards.analysis_page import command_line
 from dashboards.trajectory.view import View
 from interp.causal.overwrite import Overwrite
 
@@ -19,6 +21,11 @@ def run_snippet(view: View, state: int) -> str:
             "trajectory_figure(run).show()",
         ]
     )
+
+
+def run_command(view: View) -> str:
+    """The command that shows the same run."""
+    return command_line(SOLVE, view.model, {}, view.graph_options(one=True))
 
 
 def edit_snippet(view: View, edit: Overwrite) -> str:

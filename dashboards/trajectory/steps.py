@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
+from dashboards.analysis_page import draw_code
 from dashboards.charts import chart
+from dashboards.opening.run_file import run_json
 from dashboards.player.component import Change, Place, player
-from dashboards.trajectory.edit import chosen_edit, forget_edit, show_edit, take_edit
+from dashboards.player.standalone import standalone_page
+from dashboards.saving.menu import save_menu
+from dashboards.trajectory.edit import chosen_edit, forget_edit, show_edit, shown_frame, take_edit
 from dashboards.trajectory.session import SESSION
-from dashboards.trajectory.snippet import run_snippet
+from dashboards.trajectory.snippet import run_command, run_snippet
 from dashboards.trajectory.view import ORIGINAL, View
 from interp.causal.overwrite import OverwrittenRun
 from interp.figures.scene import scene_of
@@ -33,13 +39,12 @@ def run_fragment(run: Trajectory, graph: ComputationGraph) -> None:
         chart(trajectory_figure(run), "heatmap", about=VALUES)
         st.download_button(
             "Download the run (JSON)",
-            run.to_json(),
+            lambda: run_json(run, view.model, replace(view, edit=None).to_params()),
             file_name="recurlens-run.json",
             mime="application/json",
             on_click="ignore",
         )
-        with st.expander("View the code that draws this"):
-            st.code(run_snippet(view, view.state or 0), language="python")
+        draw_code(run_snippet(view, view.state or 0), run_command(view), "The run, as a command:")
     if edited is not None:
         with below:
             show_edit(edited)
@@ -72,3 +77,9 @@ def _play(run: Trajectory, view: View, edited: OverwrittenRun | None) -> None:
         else scene_of(run, edited_at=edited.edit.step, control=edited.control, edited=edited.run)
     )
     player(scene, place, "player", FACTORS, moved, changed)
+    save_menu(
+        "player",
+        html=lambda: standalone_page("A run of the graph", scene, place),
+        csv=lambda: shown_frame(run, edited).to_csv(index=False),
+        json=(run if edited is None else edited.run).to_json,
+    )

@@ -15,7 +15,7 @@ from dashboards.graph_inputs import default_view
 from dashboards.pages import analysis_pages
 from dashboards.precomputed import Result
 from tests.cli.commands import recurlens
-from tests.pages import address, checked, sentences
+from tests.pages import address, checked, downloads, sentences
 
 OWN = "20 = a; 2 = b; a + b = total; total + b = twice"
 FEW = {"model": "compiled", "n": "7", "graphs": "5", "seed": "3", "ops": "ADD"}
@@ -85,7 +85,7 @@ def test_a_link_shows_its_view_and_code_that_draws_it(page, settings, said, draw
     assert app.code[1].value.startswith(
         f"recurlens {COMMANDS[page]} --n-nodes 7 --graphs 5 --seed 3 --ops ADD "
     )
-    assert len(app.get("download_button")) == 3
+    assert downloads(app) == ["Table (CSV)", "Result (JSON)", "Figures (HTML)"]
 
 
 @pytest.mark.parametrize(

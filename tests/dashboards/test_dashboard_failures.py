@@ -11,7 +11,7 @@ from dashboards.analysis_page import results, snippet
 from dashboards.cached import available, every_model
 from dashboards.graph_inputs import default_view
 from dashboards.pages import analysis_pages
-from tests.pages import address, checked, sentences
+from tests.pages import address, checked, downloads, sentences
 
 FAILURES = analysis_pages()["failures"]
 FEW = {"n": "9", "graphs": "2", "seed": "3", "ops": "ADD"}
@@ -65,7 +65,7 @@ def test_every_method_has_its_part(model, said, drawn):
     assert (
         app.code[1].value == f"recurlens failures --n-nodes 9 --graphs 2 --seed 3 --ops ADD --model {model}"
     )
-    assert len(app.get("download_button")) == 3
+    assert downloads(app) == ["Table (CSV)", "Result (JSON)", "Figures (HTML)"]
 
 
 def test_my_own_graph_is_asked_about():

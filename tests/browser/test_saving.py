@@ -1,0 +1,96 @@
+"""What a reader takes along: figures as files, a link, a session; and what opens it again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+
+GRAPH = "model=compiled&text=20=a;2=b;a%2Bb=total;total%2Bb=end"
+
+
+@pytest.fixture
+def page(browser):
+    """A page of a reader who lets it copy, and that asks no other machine for anything."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1300}, accept_downloads=True)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    context.set_default_timeout(120_000)
+    yield context.new_page()
+    context.close()
+
+
+def saved(page, label: str) -> tuple[str, bytes]:
+    """Name and bytes of the file that a button gives."""
+    with page.expect_download(timeout=60_000) as download:
+        page.get_by_role("button", name=label, exact=True).click()
+    return download.value.suggested_filename, Path(download.value.path()).read_bytes()
+
+
+def test_a_run_and_its_heatmap_are_saved_as_they_are_drawn(page, app_address, browser, tmp_path):
+    page.goto(f"{app_address}/?{GRAPH}&step=1")
+    expect(page.get_by_role("button", name="Save figure")).to_have_count(2, timeout=120_000)
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_attached(timeout=60_000)
+    for number, stem in enumerate(("recurlens-player", "recurlens-heatmap")):
+        page.get_by_role("button", name="Save figure").nth(number).click()
+        name, content = saved(page, "PNG")
+        picture = Image.open(io.BytesIO(content))
+        assert name == f"{stem}.png" and picture.format == "PNG" and picture.width > 1000
+        assert len(picture.convert("RGB").getcolors(10**6) or ()) > 50, "something is drawn"
+        name, content = saved(page, "SVG")
+        assert name == f"{stem}.svg" and content.startswith(b"<svg") and b"var(--" not in content
+        assert b">total<" in content and b">22<" in content
+        name, content = saved(page, "HTML")
+        assert name == f"{stem}.html" and b'src="http' not in content
+        (tmp_path / name).write_bytes(content)
+        name, content = saved(page, "Data (CSV)")
+        rows = list(csv.DictReader(io.StringIO(content.decode())))
+        assert name == f"{stem}.csv" and len(rows) > 15
+        name, content = saved(page, "Data (JSON)")
+        assert name == f"{stem}.json" and json.loads(content)
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("button", name="PNG")).to_have_count(0)
+    mistakes: list[str] = []
+    other = browser.new_page()
+    other.on("pageerror", lambda error: mistakes.append(str(error)))
+    other.goto((tmp_path / "recurlens-player.html").as_uri())
+    other.get_by_role("button", name="Next step").click()
+    expect(other.locator(".said")).to_have_text("Step 2 writes end = 1.")
+    other.goto((tmp_path / "recurlens-heatmap.html").as_uri())
+    expect(other.locator(".js-plotly-plot .heatmaplayer").first).to_be_attached(timeout=60_000)
+    other.close()
+    assert mistakes == []
+
+
+def test_a_link_and_a_session_show_the_same_to_someone_else(page, app_address, browser, tmp_path):
+    page.goto(f"{app_address}/?{GRAPH}&step=1&edit=total%401%3D7")
+    expect(page.get_by_text("healed it")).to_be_visible(timeout=120_000)
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert "edit=total" in link
+    name, content = saved(page, "Save session")
+    (tmp_path / name).write_bytes(content)
+    name, content = saved(page, "Download the run (JSON)")
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "damaged.json").write_bytes(content[:-200])
+    other = browser.new_page(viewport={"width": 1440, "height": 1300})
+    other.goto(link)
+    expect(other.get_by_text("healed it")).to_be_visible(timeout=120_000)
+    other.goto(f"{app_address}/open")
+    given = other.locator("input[type=file]").first
+    given.set_input_files(tmp_path / "damaged.json")
+    expect(other.get_by_text("damaged.json cannot be opened: it is no JSON")).to_be_visible(timeout=60_000)
+    given.set_input_files(tmp_path / "recurlens-run.json")
+    expect(other.get_by_text("shows the same values in all 5 states")).to_be_visible(timeout=60_000)
+    given.set_input_files(tmp_path / "recurlens-session.json")
+    other.get_by_role("main").get_by_role("link", name="Trajectory").click()
+    expect(other.get_by_text("healed it")).to_be_visible(timeout=120_000)
+    assert "edit=total" in other.url
+    other.close()
