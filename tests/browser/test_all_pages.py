@@ -120,7 +120,7 @@ def test_no_page_is_left_out(browser, app_address):
     links = page.locator("[data-testid=stSidebarNavLink]")
     expect(links).to_have_count(len(PAGES) + 1, timeout=60_000)
     ends = links.evaluate_all("links => links.map(link => new URL(link.href).pathname.slice(1))")
-    assert sorted(end or "trajectory" for end in ends) == sorted([*PAGES, "start"])
+    assert sorted(end or "trajectory" for end in ends) == sorted([*PAGES, "start", "open"])
     page.close()
 
 
