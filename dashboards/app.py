@@ -151,5 +151,7 @@ in_groups: dict[str, list[StreamlitPage]] = {"": []}
 for page in with_spellings(PAGES, default=DEFAULT):
     in_groups.setdefault(GROUPS.get(page.url_path, ""), []).append(page)
 PAGE = st.navigation(in_groups, expanded=True)
+PATH = PAGE.url_path or DEFAULT
+reopen(PATH)
 words()
 PAGE.run()

@@ -28,7 +28,7 @@ def page(browser):
 
 def saved(page, label: str) -> tuple[str, bytes]:
     """Name and bytes of the file that a button gives."""
-    with page.expect_download(timeout=60_000) as download:
+    with page.expect_download(timeout=120_000) as download:
         page.get_by_role("button", name=label, exact=True).click()
     return download.value.suggested_filename, Path(download.value.path()).read_bytes()
 
@@ -36,7 +36,7 @@ def saved(page, label: str) -> tuple[str, bytes]:
 def test_a_run_and_its_heatmap_are_saved_as_they_are_drawn(page, app_address, browser, tmp_path):
     page.goto(f"{app_address}/?{GRAPH}&step=1")
     expect(page.get_by_role("button", name="Save figure")).to_have_count(2, timeout=120_000)
-    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_attached(timeout=60_000)
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_attached(timeout=120_000)
     for number, stem in enumerate(("recurlens-player", "recurlens-heatmap")):
         page.get_by_role("button", name="Save figure").nth(number).click()
         name, content = saved(page, "PNG")
@@ -63,7 +63,7 @@ def test_a_run_and_its_heatmap_are_saved_as_they_are_drawn(page, app_address, br
     other.get_by_role("button", name="Next step").click()
     expect(other.locator(".said")).to_have_text("Step 2 writes end = 1.")
     other.goto((tmp_path / "recurlens-heatmap.html").as_uri())
-    expect(other.locator(".js-plotly-plot .heatmaplayer").first).to_be_attached(timeout=60_000)
+    expect(other.locator(".js-plotly-plot .heatmaplayer").first).to_be_attached(timeout=120_000)
     other.close()
     assert mistakes == []
 
@@ -86,11 +86,12 @@ def test_a_link_and_a_session_show_the_same_to_someone_else(page, app_address, b
     other.goto(f"{app_address}/open")
     given = other.locator("input[type=file]").first
     given.set_input_files(tmp_path / "damaged.json")
-    expect(other.get_by_text("damaged.json cannot be opened: it is no JSON")).to_be_visible(timeout=60_000)
+    expect(other.get_by_text("damaged.json cannot be opened: it is no JSON")).to_be_visible(timeout=120_000)
     given.set_input_files(tmp_path / "recurlens-run.json")
-    expect(other.get_by_text("shows the same values in all 5 states")).to_be_visible(timeout=60_000)
+    expect(other.get_by_text("shows the same values in all 5 states")).to_be_visible(timeout=120_000)
     given.set_input_files(tmp_path / "recurlens-session.json")
-    other.get_by_role("main").get_by_role("link", name="Trajectory").click()
+    expect(other.get_by_text("The pages of the session")).to_be_visible(timeout=120_000)
+    other.get_by_role("main").get_by_role("link", name="Trajectory", exact=True).click()
     expect(other.get_by_text("healed it")).to_be_visible(timeout=120_000)
     assert "edit=total" in other.url
     other.close()

@@ -210,8 +210,9 @@ def test_another_graph_starts_at_its_last_step_without_an_edit(page):
 
 def test_the_code_that_is_shown_draws_the_page(page):
     app = page(model="compiled", text=CHAIN, step="1", edit="x_42@0=5")
-    codes = [element.value for element in app.code]
-    assert len(codes) == 2
+    run, command, edited = (element.value for element in app.code)
+    assert command == f"recurlens solve '{CHAIN}' --model compiled"
+    codes = [run, edited]
     for code, key in zip(codes, ["heatmap", "edited heatmap"], strict=True):
         scope: dict = {}
         exec(code.replace(".show()", "").replace("trajectory_figure(", "drawn = trajectory_figure(").replace(

@@ -115,7 +115,8 @@ def test_what_takes_long_can_be_cancelled_and_asked_for_again(case, slowed):
     checked(page.run())
     assert not page.info and not page.get("progress")
     assert address(page).items() >= query.items()
-    figures = page.get("plotly_chart") + page.get("bidi_component")
+    players = [one for one in page.get("bidi_component") if "scene" in (one.proto.json or "")]
+    figures = page.get("plotly_chart") + players
     assert len(figures) == {"trajectory": 2, "attention": 3, "patching": 3}[name] + (
         "edit" in query or "cell" in query
     )
