@@ -16,6 +16,7 @@ from dashboards.model_choice import chosen_loop
 from dashboards.paths import with_spellings
 from dashboards.saving.share import reopen, share_buttons
 from dashboards.start import start_page, words
+from dashboards.theme import page_style
 
 DEFAULT = "trajectory"
 """The path of the page at `/`, in files and links."""
@@ -119,7 +120,7 @@ def _of_a_loop(record: Analysis, page: str, question: str) -> bool:
 
 
 def _title(text: str) -> None:
-    st.html("<style>.stMainBlockContainer {padding: 2.5rem 2.5rem 4rem}</style>")
+    st.html(f"<style>{page_style()}</style>")
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.header(messages.escape_markdown(text), anchor=False)
         share_buttons(PATH)

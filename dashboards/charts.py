@@ -13,13 +13,15 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboards.saving.menu import css_class, save_figure
+from dashboards.theme import is_dark
 from interp.figures.description import description
 from interp.figures.template import least_width
+from interp.figures.theme import dark
 
 _WORDS = "figure-words"
 _UNSEEN = (
-    f".stElementContainer:has(> .stHtml > .{_WORDS}) {{position: absolute}}"
-    f".{_WORDS} {{position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)}}"
+    f".stElementContainer:has(> .stHtml > .{_WORDS}) {{position: absolute; left: 0; width: 1px; height: 1px; "
+    "overflow: hidden; clip-path: inset(50%)}"
 )
 CHART = {"displayModeBar": False, "displaylogo": False}
 
@@ -34,7 +36,7 @@ def chart(
 ) -> Any:
     """The figure, at least as wide as it says, and what ``st.plotly_chart`` returns.
 
-    place: where it is drawn. about: what it shows, if it has no title. saved: whether a menu under it saves it.
+    place: where it is drawn. about: what it shows, if it has no title. saved: whether a menu under it saves it, as it is on paper.
     options: others of ``st.plotly_chart``.
     """
     least = least_width(figure)
@@ -45,7 +47,8 @@ def chart(
         f"<style>{box} {{overflow-x: auto}} {box} > div {{min-width: {least}px; max-width: none}}{_UNSEEN}</style>"
         f'<p class="{_WORDS}">{words}</p>'
     )
-    drawn = draw(figure, theme=None, config=CHART, key=key, **options)
+    shown = dark(figure) if is_dark() else figure
+    drawn = draw(shown, theme=None, config=CHART, key=key, **options)
     if saved:
         save_figure(figure, key, place)
     return drawn

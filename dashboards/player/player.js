@@ -369,7 +369,7 @@ class Player {
     const classes = { chosen, wrong, healed, differs };
     for (const [name, is] of Object.entries(classes)) mark.group.classList.toggle(name, is);
     mark.disc.style.fill = filled ? colour : "var(--paper)";
-    mark.disc.style.stroke = wrong ? "var(--wrong)" : colour;
+    mark.disc.style.stroke = wrong ? "var(--wrong)" : `color-mix(in srgb, ${colour} 68%, var(--ink))`;
     mark.value.textContent = code === empty ? "•" : this.scene.symbols.value[code];
     mark.value.style.fill = filled ? inks[Math.min(first, inks.length - 1)] : "var(--ink)";
     mark.sign.textContent = wrong ? "✕" : healed ? "↺" : "";
@@ -464,7 +464,7 @@ class Player {
     const items = some.map((step) => [`solved at step ${step}`, `--swatch:${colours[step]}`]);
     if (shown.has(-1)) items.push(["never solved", "--swatch:#a9adb8"]);
     items.push(["wrong", "--edge:3px solid var(--wrong)"], ["written in this step", "--swatch:color-mix(in srgb, var(--main) 30%, var(--paper))"]);
-    if (this.runs.length > 1) items.push(["differs from the other run", "--edge:2px dashed #b34700"]);
+    if (this.runs.length > 1) items.push(["differs from the other run", "--edge:2px dashed var(--other)"]);
     this.root.querySelector(".legend").replaceChildren(
       ...items.map(([text, style]) => {
         const item = document.createElement("span");

@@ -79,7 +79,7 @@ def graph_figure(
     empty = run.vocabulary.empty
     wrong = [code not in (empty, true) for code, true in zip(codes, graph.values_by_node, strict=True)]
     ink = [
-        UNSOLVED_COLOUR if code == empty else text_colour(back)
+        UNSOLVED_COLOUR if code == empty else INK if back == "#ffffff" else text_colour(back)
         for code, back in zip(codes, fill, strict=True)
     ]
     signs = value_signs(run.vocabulary)

@@ -32,6 +32,9 @@ UNSOLVED_COLOUR: Final = "#a9adb8"
 EDGE_COLOUR: Final = "#d5d8e0"
 MARK_COLOUR: Final = "#3457d5"
 INK: Final = "#1c2030"
+ON_LIGHT: Final = "#1b1f2f"
+ON_DARK: Final = "#fefefe"
+"""Ink on colours that say what something is: those, and so these, are the same on a dark page."""
 KEPT_FREE: Final = (EMPTY_COLOUR, N_A_COLOUR, WRONG_COLOUR, INK, MARK_COLOUR)
 """Colours that mean something else, in cells and as frames of cells."""
 
@@ -154,11 +157,30 @@ def state_label(state: int) -> str:
 
 
 def text_colour(background: str) -> str:
-    """Black or white, whichever reads better on a colour given as #rrggbb (WCAG relative luminance)."""
-    channels = [int(background[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return INK if (luminance + 0.05) / 0.062 > 1.05 / (luminance + 0.05) else "#ffffff"
+    """:data:`ON_LIGHT` or :data:`ON_DARK`, whichever reads better on a colour given as #rrggbb."""
+    return max((ON_LIGHT, ON_DARK), key=lambda ink: contrast(ink, background))
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast of two colours given as #rrggbb, from 1 to 21 (WCAG 2.2, relative luminance)."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def mixed(one: str, other: str, share: float) -> str:
+    """``one`` with so large a share of ``other``, both given as #rrggbb."""
+    parts = zip(_channels(one), _channels(other), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in parts)
+
+
+def _channels(colour: str) -> list[int]:
+    return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+
+
+def _luminance(colour: str) -> float:
+    shares = [channel / 255 for channel in _channels(colour)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def _hex(colour: str) -> str:

@@ -19,6 +19,8 @@ from interp.figures.template import (
     INK,
     MARK_COLOUR,
     N_A_COLOUR,
+    ON_DARK,
+    ON_LIGHT,
     VALUE_COLOURS,
     WRONG_COLOUR,
     discrete_scale,
@@ -145,7 +147,10 @@ def test_the_value_scale_is_constant_around_every_symbol():
 def test_steps_run_from_dark_to_light():
     assert len(set(step_colours(9))) == 9
     assert len(step_colours(1)) == 1
-    assert [text_colour(colour) for colour in (step_colours(9)[0], step_colours(9)[-1])] == ["#ffffff", INK]
+    assert [text_colour(colour) for colour in (step_colours(9)[0], step_colours(9)[-1])] == [
+        ON_DARK,
+        ON_LIGHT,
+    ]
 
 
 def test_states_are_called_by_the_step_that_wrote_them():
