@@ -36,7 +36,8 @@ def chart(
 ) -> Any:
     """The figure, at least as wide as it says, and what ``st.plotly_chart`` returns.
 
-    place: where it is drawn. about: what it shows, if it has no title. saved: whether a menu under it saves it, as it is on paper.
+    place: where it is drawn. about: what it shows, if it has no title. saved: whether a menu under it saves it, as on
+        paper.
     options: others of ``st.plotly_chart``.
     """
     least = least_width(figure)
