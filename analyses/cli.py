@@ -6,7 +6,7 @@ made when it is named, from its own record alone, and imports what it runs. `--h
 
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -104,6 +104,20 @@ def dashboard_command(
             help="A looped model for the choice of models: of a file of your own, or one by name.",
         ),
     ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--checkpoint", metavar="DIR", help="A checkpoint of your own for the choice of models."
+        ),
+    ] = None,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option("--run", metavar="FILE", help="A run that was saved, for the page Open."),
+    ] = None,
+    graphs: Annotated[
+        list[Path] | None,
+        typer.Option("--graphs", metavar="FILE", help="Graphs of your own, as of --graphs-file or as typed."),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Open the dashboard in the browser, on this machine only."""
@@ -114,6 +128,7 @@ def dashboard_command(
         metric_name(text)
     for name in loop or ():
         offer(name)
+    _bring(checkpoint or (), run or (), graphs or ())
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -122,6 +137,19 @@ def dashboard_command(
             raise InputError(f"Port {port} on {HOST} is not free: give another with --port.") from error
     Thread(target=_warm_up, daemon=True).start()
     run_streamlit(["run", str(APP), f"--server.address={HOST}", f"--server.port={port}"])
+
+
+def _bring(checkpoints: Iterable[Path], runs: Iterable[Path], graphs: Iterable[Path]) -> None:
+    """Check what the dashboard is to show, and keep it. Raises InputError."""
+    from analyses import brought
+
+    for bring, given in (
+        (brought.bring_checkpoint, checkpoints),
+        (brought.bring_run, runs),
+        (brought.bring_graphs, graphs),
+    ):
+        for path in given:
+            bring(path)
 
 
 def _warm_up() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import shlex
 import threading
 import time
 from collections import OrderedDict
@@ -25,6 +26,7 @@ from dashboards.charts import chart
 from dashboards.computing import computations, computed
 from dashboards.downloads import Download, download_row, figures_html
 from dashboards.graph_inputs import AnalysisView, GraphInputs, default_view
+from dashboards.own_models import written
 from dashboards.precomputed import Result, content_key, store, stored
 from models.graph import ComputationGraph
 
@@ -294,16 +296,16 @@ def draw_code(python: str, command: str, about: str = "The same as a command:") 
 def snippet(page: AnalysisPage, view: AnalysisView, figures: Iterable[str]) -> str:
     """Lines of Python that draw what the page shows; figures: names of those there are."""
     study = page.study_of(view)
-    function = study.__name__
+    function, model = study.__name__, written(view.model)
     given = "".join(f", {name}={value!r}" for name, value in page.options(view).items())
     return "\n".join(
         [
             f"from {study.__module__} import {function}",
             "from analyses.inputs import GraphSource, load_model",
             "",
-            f"model = load_model({view.model!r})",
+            f"model = load_model({model!r})",
             *view.graph_code(),
-            f"study = {function}({'graphs[0]' if page.graphs == 1 else 'graphs'}, {view.model!r}{given})",
+            f"study = {function}({'graphs[0]' if page.graphs == 1 else 'graphs'}, {model!r}{given})",
             "print(study.verdict())",
             *(f"{code}.show()" for code in page.code(view, figures).values()),
         ]
@@ -352,7 +354,8 @@ def command_line(record: Analysis, model: str, options: Mapping[str, Any], graph
         for setting in record.settings
         if setting.passed_as in options
     )
-    return " ".join(part for part in ("recurlens", record.name, graphs, f"--model {model}") if part) + flags
+    parts = ("recurlens", record.name, graphs, f"--model {shlex.quote(written(model))}")
+    return " ".join(part for part in parts if part) + flags
 
 
 def graphs_of(record: Analysis, view: AnalysisView) -> str:

@@ -16,6 +16,7 @@ from dashboards.cached import shared
 from dashboards.charts import chart
 from dashboards.downloads import Download, download_row, figures_html
 from dashboards.graph_inputs import SIZES, AnalysisView, GraphInputs
+from dashboards.own_models import written
 from dashboards.runs import readable, run_of, with_model
 from interp.data.rhs_patterns import RhsPattern, rhs_pattern
 from interp.mechanism.attention_figure import all_heads_figure, pattern_figure, targets_figure
@@ -195,7 +196,7 @@ def snippet(view: AnalysisView) -> str:
             "from interp.mechanism.attention_figure import all_heads_figure, pattern_figure, targets_figure",
             "from interp.mechanism.attention_graph_figure import attention_graph_figure",
             "",
-            f"model = load_model({view.model!r})",
+            f"model = load_model({written(view.model)!r})",
             *view.graph_code(),
             "run = model.run(graphs[0])",
             f"pattern = rhs_pattern(model, run, {step})",

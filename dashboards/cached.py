@@ -13,9 +13,9 @@ import streamlit as st
 import torch
 
 from dashboards.precomputed import model_digest
+from models import loading, own
 from models.compiled_names import compiled_operations
-from models.loading import every_model, load
-from models.loading import with_steps as available
+from models.loading import config, load
 from models.operations import OPERATIONS
 from models.recurrent import RecurrentTransformer
 from models.sharing import with_own_hooks
@@ -53,6 +53,16 @@ class SharedModel:
         with self.lock:
             if len(self._idle) < _IDLE:
                 self._idle.append(own)
+
+
+def every_model() -> list[str]:
+    """Models that read graphs: bundled and compiled ones, and those of the reader."""
+    return [*loading.every_model(), *own.folders()]
+
+
+def available() -> list[str]:
+    """Those of them that have steps to look at."""
+    return [*loading.with_steps(), *(name for name in own.folders() if not config(name).writes_text)]
 
 
 @st.cache_resource(show_spinner="Loading the model ...", max_entries=8)

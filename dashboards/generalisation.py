@@ -15,6 +15,7 @@ from dashboards.analysis_page import command_line, draw_code
 from dashboards.cached import available, locked, operations
 from dashboards.charts import chart
 from dashboards.computing import computed
+from dashboards.own_models import written
 from interp.figures.generalisation import Curve, generalisation_figure, solved_by_step_figure
 from models.compiled_names import compiled_operations
 from models.loading import config
@@ -138,7 +139,7 @@ def _correction_code(model: str, n_nodes: int, graphs: int, share: float) -> tup
         "from analyses.evaluate import sample_sizes",
         "from analyses.inputs import load_model",
         "",
-        f"model = load_model({model!r})",
+        f"model = load_model({written(model)!r})",
         f"graphs = sample_sizes(model, [{n_nodes}], {graphs}, model.vocabulary.ops, seed=0)",
         f"print(measure_correction(model, graphs, {share!r}, name={model!r}))",
     ]

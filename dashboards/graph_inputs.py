@@ -20,6 +20,7 @@ from dashboards import messages
 from dashboards.address import ParamReader, not_there, spans_of
 from dashboards.cached import available, operations, shared
 from dashboards.model_choice import choose_model
+from dashboards.own_graphs import choose_from_file
 from dashboards.session import PageSession, default_model
 from models.compiled_names import fitting_name
 from models.graph import ComputationGraph
@@ -287,6 +288,7 @@ def graph_sidebar(
         about = f"Separated by `;`, `,` or a new line. {more}"
         side.text_area("Equations", key=key("text"), height=190, help=about)
         side.caption("Ctrl+Enter to apply.")
+        choose_from_file(key("text"), several)
         return replace(view, text=state[key("text")]).fitted()
     left, right = side.columns(2)
     left.number_input("Nodes", *SIZES, key=key("n"), help="Equations of a graph, six of them leaves.")

@@ -22,6 +22,7 @@ from dashboards.analysis_page import as_result, draw_code, draw_figures, draw_fi
 from dashboards.cached import every_model
 from dashboards.computing import computed
 from dashboards.model_choice import leave_for
+from dashboards.own_models import grouped, label_of
 from dashboards.precomputed import Result
 from dashboards.session import PageSession
 
@@ -176,8 +177,9 @@ def _choose(model: str, page: str) -> str:
     names = list(offered())
     chosen: str = st.sidebar.selectbox(
         "Model",
-        [*names, *every_model()],
+        grouped([*names, *every_model()]),
         key=key,
+        format_func=label_of,
         help="Looped models of this server, and models that read graphs.",
     )
     if chosen not in names:

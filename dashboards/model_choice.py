@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from analyses.loops.offered import offered
+from dashboards.cached import every_model
+from dashboards.own_models import grouped, label_of, left_out
 
 
 def chosen_loop(page: str) -> str | None:
@@ -29,7 +31,10 @@ def choose_model(names: Sequence[str], key: str, help: str) -> str:
     """
     loops = list(offered())
     others = [name for name in loops if name not in names] if loops and names[0] not in loops else []
-    chosen: str = st.sidebar.selectbox("Model", [*names, *others], key=key, help=help)
+    about = help + left_out(names, every_model())
+    chosen: str = st.sidebar.selectbox(
+        "Model", grouped([*names, *others]), key=key, help=about, format_func=label_of
+    )
     if chosen in others:
         leave_for(chosen)
     return chosen

@@ -20,8 +20,12 @@ def readable(name: str, graph: ComputationGraph | str) -> ComputationGraph:
     Raises the parser's `GraphError` for a text that is none, `VocabularyError` for what the model cannot read, and
     `CheckpointError` for a model that is not there.
     """
-    parsed = ComputationGraph.parse(graph) if isinstance(graph, str) else graph
-    shared(name).model.to_encoded(parsed)
+    model = shared(name).model
+    known = model.vocabulary
+    parsed = (
+        ComputationGraph.parse(graph, known.modulus, known.n_variables) if isinstance(graph, str) else graph
+    )
+    model.to_encoded(parsed)
     return parsed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from analyses.training_dynamics import TrainingStudy
 from dashboards import messages
 from dashboards.analysis_page import as_result, draw_code, draw_figures, draw_files
 from dashboards.cached import available
+from dashboards.own_models import grouped, label_of, written
 from dashboards.session import PageSession, default_model
 from models.snapshots import snapshot_files
 from models.storage import CheckpointError
@@ -48,7 +50,13 @@ def training_page() -> None:
     """Draw the page."""
     _, problems = SESSION.read()
     st.markdown(INTRO)
-    st.sidebar.selectbox("Model", available(), key="training_model", help="Whose training run is shown.")
+    st.sidebar.selectbox(
+        "Model",
+        grouped(available()),
+        key="training_model",
+        format_func=label_of,
+        help="Whose training run is shown.",
+    )
     view = SESSION.show(replace(SESSION.current(), model=st.session_state["training_model"]))
     for problem in problems:
         messages.error(problem)
@@ -90,4 +98,4 @@ def _draw(study: TrainingStudy) -> None:
 
 
 def _command(model: str) -> str:
-    return f"recurlens training-dynamics --model {model}"
+    return f"recurlens training-dynamics --model {shlex.quote(written(model))}"

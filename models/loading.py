@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models import storage
+from models import own, storage
 from models.compiled.weights import compiled_config, write_weights
 from models.compiled_names import COMPILED, compiled_name, compiled_operations
 from models.config import RecurrentConfig
@@ -53,12 +53,12 @@ def with_steps() -> list[str]:
 
 
 def config(name: str) -> RecurrentConfig:
-    """The configuration of a bundled checkpoint, without its weights.
+    """The configuration of a bundled checkpoint, or one of one's own (:mod:`models.own`), without its weights.
 
     Raises:
         CheckpointError: no such checkpoint.
     """
-    path = ZOO / name / storage.CONFIG_NAME
+    path = own.folders().get(name, ZOO / name) / storage.CONFIG_NAME
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {name!r}; bundled are {', '.join(available())}")
     return RecurrentConfig.from_json(path.read_text())
@@ -69,7 +69,8 @@ def load(name_or_path: str | Path) -> RecurrentTransformer:
 
     ``"compiled"`` is built in code (see :mod:`models.compiled`), for ADD, SUB and MUL; ``"compiled-max"`` is the same
     for these and MAX, and so with every further operation (:mod:`models.compiled_names`). Other names are bundled
-    checkpoints (:func:`available`), then local folders, then ids on the Hugging Face Hub (``owner/name``).
+    checkpoints (:func:`available`), then those of :mod:`models.own`, then local folders, then ids on the Hugging Face
+    Hub (``owner/name``).
 
     Raises:
         CheckpointError: no such model, a damaged file, or weights that do not fit their configuration.
@@ -109,9 +110,11 @@ def load_unhooked(name_or_path: str | Path) -> UnhookedTransformer:
 
 
 def _path(name: str) -> str | Path:
-    """The folder of a bundled checkpoint; another name as it is."""
+    """The folder of a bundled checkpoint, or of one's own by its name; another name as it is."""
     if (ZOO / name / storage.CONFIG_NAME).is_file():
         return ZOO / name
+    if (folder := own.folders().get(name)) is not None:
+        return folder
     if not Path(name).exists() and "/" not in name:
         raise CheckpointError(
             f"there is no model {name!r}; bundled are {', '.join(available())}; a path or a Hub id works too"

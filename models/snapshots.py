@@ -13,7 +13,7 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
-from models import storage
+from models import own, storage
 from models.bounds import index_of
 from models.config import RecurrentConfig
 from models.files import WriteError, write_atomically, write_text
@@ -32,7 +32,11 @@ def snapshot_files(name_or_path: str | Path) -> list[tuple[int, Path]]:
     Raises:
         CheckpointError: a model that has none, or one of whose files the name has no training step.
     """
-    folder = ZOO / name_or_path if (ZOO / name_or_path).is_dir() else Path(name_or_path)
+    folder = (
+        ZOO / name_or_path
+        if (ZOO / name_or_path).is_dir()
+        else own.folders().get(str(name_or_path), Path(name_or_path))
+    )
     files = sorted((folder / FOLDER).glob(f"{_PREFIX}*.safetensors"))
     if not files:
         kept = sorted(path.parent.name for path in ZOO.glob(f"*/{FOLDER}"))

@@ -1,4 +1,4 @@
-"""The page Open: what was saved is opened again."""
+"""The page Open: what was saved is opened again, and models and graphs of one's own are brought."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from typing import Any, Final
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from analyses import brought
+from analyses.inputs import InputError
+from analyses.run_file import FORMAT as RUN
+from analyses.run_file import RunOfGraph, SavedRun, read_object
 from dashboards import messages
 from dashboards.cached import every_model
 from dashboards.charts import chart
-from dashboards.opening.run_file import FORMAT as RUN
-from dashboards.opening.run_file import RunOfGraph, SavedRun
+from dashboards.opening.graphs import graphs_section
+from dashboards.opening.models import models_section
 from dashboards.runs import readable, run_of
 from dashboards.saving.session_file import FORMAT as SESSION
-from dashboards.saving.session_file import SavedSession, SessionFileError, read_object
+from dashboards.saving.session_file import SavedSession
 from dashboards.saving.share import open_pages
 from dashboards.trajectory.view import View
 from dashboards.trajectory.words import run_sentence
@@ -29,6 +33,16 @@ _LINK: Final = ":material/open_in_new:"
 
 def open_page(pages: Mapping[str, StreamlitPage]) -> None:
     """Draw the page; pages: all others, by their paths."""
+    saved, models, graphs = st.tabs(["A session or a run", "A model of your own", "Graphs of your own"])
+    with saved:
+        _saved_section(pages)
+    with models:
+        models_section(pages)
+    with graphs:
+        graphs_section(pages)
+
+
+def _saved_section(pages: Mapping[str, StreamlitPage]) -> None:
     st.markdown(
         "A session that **Save session** wrote, or a run: of the Trajectory page, of `recurlens solve --json`, or of "
         "`Trajectory.to_json`. Files stay on this machine and are not kept."
@@ -38,6 +52,13 @@ def open_page(pages: Mapping[str, StreamlitPage]) -> None:
     )
     if given is not None:
         st.session_state[_OPENED] = _read(given.name, given.getvalue(), pages)
+    runs = brought.runs()
+    if runs:
+        chosen: str | None = st.selectbox(
+            "A run that the server was started with", list(runs), index=None, key="open_run"
+        )
+        if chosen is not None:
+            st.session_state[_OPENED] = runs[chosen]
     opened: SavedSession | SavedRun | None = st.session_state.get(_OPENED)
     if isinstance(opened, SavedSession):
         _show_session(opened, pages)
@@ -53,12 +74,12 @@ def _read(name: str, content: bytes, pages: Mapping[str, StreamlitPage]) -> Save
         if kind == RUN:
             return SavedRun.from_json(text)
         if kind != SESSION:
-            raise SessionFileError(f"format is {clip(repr(kind))}; {SESSION!r} or {RUN!r} is expected.")
+            raise InputError(f"format is {clip(repr(kind))}; {SESSION!r} or {RUN!r} is expected.")
         session, problems = SavedSession.from_json(text, pages)
     except UnicodeDecodeError:
         messages.error(f"{name} cannot be opened: it is no text.")
         return None
-    except SessionFileError as error:
+    except InputError as error:
         messages.error(f"{name} cannot be opened: {error}")
         return None
     for problem in problems:

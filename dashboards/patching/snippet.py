@@ -7,6 +7,7 @@ from __future__ import annotations
 from analyses.catalogue.patching import PATCHING
 from analyses.patching import TOGETHER
 from dashboards.analysis_page import command_line
+from dashboards.own_models import written
 from dashboards.patching.view import View
 from interp.causal.metric_records import METRICS
 from interp.causal.patching import PatchSweep
@@ -37,7 +38,7 @@ def sweep_snippet(view: View, n_steps: int, nodes: tuple[int, ...] | None) -> st
             "from interp.engine.sites import Site",
             "from models import ComputationGraph, load",
             "",
-            f"model = load({view.model!r})",
+            f"model = load({written(view.model)!r})",
             *_own_metric(settings.metric),
             *_pair(view),
             f"n_steps = {n_steps}",

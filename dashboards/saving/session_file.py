@@ -12,16 +12,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final, cast
 
+from analyses.inputs import InputError
+from analyses.run_file import is_address, read_object
 from models.graph_errors import clip
 
 FORMAT: Final = "recurlens.session.1"
-LARGEST: Final = 8_000_000
-"""Characters of a file that is opened."""
 _OF_A_LOOP: Final = " of a loop"
-
-
-class SessionFileError(ValueError):
-    """A file that is no session; the message says what was given and what is expected."""
 
 
 @dataclass(frozen=True)
@@ -46,43 +42,21 @@ class SavedSession:
     def from_json(cls, text: str, paths: Collection[str]) -> tuple[SavedSession, list[str]]:
         """The session of a file, without pages that are not among `paths`, and a message for each of those.
 
-        Raises SessionFileError for what is no such file.
+        Raises InputError for what is no such file.
         """
         data = read_object(text)
         if data.get("format") != FORMAT:
-            raise SessionFileError(f"format is {clip(repr(data.get('format')))}; {FORMAT!r} is expected.")
+            raise InputError(f"format is {clip(repr(data.get('format')))}; {FORMAT!r} is expected.")
         given = data.get("pages")
         if not isinstance(given, dict) or not all(map(is_address, cast("dict[str, Any]", given).values())):
-            raise SessionFileError(
-                "`pages` has to be an object of query parameters, texts by name, for each page."
-            )
+            raise InputError("`pages` has to be an object of query parameters, texts by name, for each page.")
         pages = cast("dict[str, dict[str, str]]", given)
         unknown = [path for path in pages if path not in paths]
         known = {path: params for path, params in pages.items() if path in paths}
         if not known:
-            raise SessionFileError("it has no page that is here.")
+            raise InputError("it has no page that is here.")
         page = data.get("page")
         opened = page if isinstance(page, str) and page in paths else next(iter(known))
         return cls(opened, known), [
             f"There is no page {clip(path)!r} here; it was left out." for path in unknown
         ]
-
-
-def read_object(text: str) -> dict[str, Any]:
-    """The JSON object of a text. Raises SessionFileError for another text, or one that is too long."""
-    if len(text) > LARGEST:
-        raise SessionFileError(f"it has {len(text):,} characters; {LARGEST:,} are allowed.")
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SessionFileError(f"it is no JSON: {clip(str(error))}.") from error
-    if not isinstance(data, dict):
-        raise SessionFileError("it has to be a JSON object.")
-    return cast("dict[str, Any]", data)
-
-
-def is_address(params: Any) -> bool:
-    """Whether something read from JSON is an object of texts by name."""
-    if not isinstance(params, dict):
-        return False
-    return all(isinstance(value, str) for value in cast("dict[str, Any]", params).values())

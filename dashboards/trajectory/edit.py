@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from analyses.run_file import run_json
 from dashboards import messages
 from dashboards.charts import chart
-from dashboards.opening.run_file import run_json
 from dashboards.player.component import Change
 from dashboards.runs import with_model
 from dashboards.trajectory.session import EDIT_KEYS, SESSION

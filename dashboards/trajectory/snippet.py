@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analyses.catalogue.solve import SOLVE
 from dashboards.analysis_page import command_line
+from dashboards.own_models import written
 from dashboards.trajectory.view import View
 from interp.causal.overwrite import Overwrite
 
@@ -52,4 +53,4 @@ def _run(view: View) -> list[str]:
         graph = f"ComputationGraph.parse({view.text!r})"
     else:
         graph = f"ComputationGraph.sample(n_nodes={view.n}, seed={view.seed}, ops={view.ops})"
-    return [f"model = load({view.model!r})", f"run = model.run({graph})"]
+    return [f"model = load({written(view.model)!r})", f"run = model.run({graph})"]

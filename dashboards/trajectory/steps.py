@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import streamlit as st
 
+from analyses.run_file import run_json
 from dashboards.analysis_page import draw_code
 from dashboards.charts import chart
-from dashboards.opening.run_file import run_json
 from dashboards.player.component import Change, Place, player
 from dashboards.player.standalone import standalone_page
 from dashboards.saving.menu import save_menu

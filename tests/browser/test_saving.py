@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from models.config import RecurrentConfig
+from models.recurrent import RecurrentTransformer
+
 pytestmark = pytest.mark.browser
 
+TINY = {"n_layers": 1, "d_model": 16, "n_heads": 2, "d_head": 8, "d_mlp": 16, "positions": "none"}
 GRAPH = "model=compiled&text=20=a;2=b;a%2Bb=total;total%2Bb=end"
 
 
@@ -95,3 +100,38 @@ def test_a_link_and_a_session_show_the_same_to_someone_else(page, app_address, b
     expect(other.get_by_text("healed it")).to_be_visible(timeout=120_000)
     assert "edit=total" in other.url
     other.close()
+
+
+def test_a_checkpoint_and_graphs_of_ones_own_are_seen(page, app_address, tmp_path):
+    RecurrentTransformer(RecurrentConfig.from_dict({**TINY, "ops": ["ADD"]})).save_pretrained(
+        tmp_path / "mine"
+    )
+    whole = Path(shutil.make_archive(str(tmp_path / "mine"), "zip", tmp_path / "mine"))
+    (tmp_path / "broken.zip").write_bytes(whole.read_bytes()[:-400])
+    (tmp_path / "two.txt").write_text("20 = a; 2 = b; a + b = c\n\n5 = first; first = second")
+    page.goto(f"{app_address}/open")
+    page.get_by_role("tab", name="A model of your own").click(timeout=120_000)
+    given = page.locator("input[type=file]")
+    given.nth(1).set_input_files(tmp_path / "broken.zip")
+    expect(page.get_by_text("broken.zip cannot be unpacked")).to_be_visible(timeout=120_000)
+    page.get_by_role("button", name="Remove broken.zip").or_(
+        page.get_by_label("Remove broken.zip")
+    ).first.click()
+    given.nth(1).set_input_files(whole)
+    expect(page.get_by_text("is in the choice of models of every page: 1 layers")).to_be_visible(
+        timeout=120_000
+    )
+    page.get_by_role("tab", name="Graphs of your own").click()
+    given.nth(2).set_input_files(tmp_path / "two.txt")
+    expect(page.get_by_text("two.txt has 2 graphs.")).to_be_visible(timeout=120_000)
+    page.get_by_role("tab", name="A model of your own").click()
+    page.get_by_role("link", name="See it run").click()
+    expect(page.get_by_text("symbolic oracle")).to_be_visible(timeout=120_000)
+    assert "model=mine-" in page.url
+    page.get_by_role("radio", name="Type").or_(
+        page.get_by_role("button", name="Type", exact=True)
+    ).first.click()
+    page.get_by_role("combobox", name="From a file of yours").click(timeout=120_000)
+    page.get_by_role("option", name="two.txt: graph 2").click()
+    page.wait_for_url("**text=5+%3D+first**", timeout=120_000)
+    expect(page.locator("[data-testid=stException]")).to_have_count(0)

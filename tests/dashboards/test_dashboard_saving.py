@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from dashboards.opening.run_file import SavedRun, run_json
+from analyses.inputs import InputError
+from analyses.run_file import LARGEST, SavedRun, run_json
 from dashboards.player.component import Place
 from dashboards.player.standalone import standalone_page
 from dashboards.saving.menu import css_class
-from dashboards.saving.session_file import FORMAT, LARGEST, SavedSession, SessionFileError
+from dashboards.saving.session_file import FORMAT, SavedSession
 from interp.figures.drawn import drawn_frame
 from interp.figures.scene import scene_of
 from interp.figures.template import make_figure
@@ -62,7 +63,7 @@ def test_pages_that_are_not_there_are_left_out_and_told() -> None:
     ],
 )
 def test_a_file_that_is_no_session_is_refused(text, said) -> None:
-    with pytest.raises(SessionFileError, match=said):
+    with pytest.raises(InputError, match=said):
         SavedSession.from_json(text, PATHS)
 
 
@@ -94,7 +95,7 @@ def test_a_run_opens_as_it_was(run) -> None:
 def test_a_file_that_is_no_run_is_refused(run, change, said) -> None:
     data = json.loads(run_json(run, "compiled", {}))
     change(data)
-    with pytest.raises(SessionFileError, match=said):
+    with pytest.raises(InputError, match=said):
         SavedRun.from_json(json.dumps(data))
 
 
@@ -111,7 +112,7 @@ def test_a_page_that_plays_holds_no_end_of_its_script(run) -> None:
     scene = scene_of(run) | {"note": "</script><b>"}
     page = standalone_page("<b>", scene, Place(1, 0, "original"))
     assert page.count("</script>") == 1 and "<title>&lt;b&gt;" in page
-    assert "function mount(component)" in page and "http://" not in page.replace(
+    assert "function mount (component)" in page and "http://" not in page.replace(
         "http://www.w3.org/2000/svg", ""
     )
 

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 import torch
 
-from dashboards.saving.session_file import SessionFileError, is_address, read_object
+from analyses.inputs import InputError
 from models.graph import ComputationGraph
 from models.graph_errors import clip
 from models.operations import OPERATIONS
@@ -23,6 +23,8 @@ from models.vocabulary import FactoredVocabulary
 
 FORMAT: Final = "recurlens.trajectory.1"
 _MOST_STATES: Final = 4096
+LARGEST: Final = 8_000_000
+"""Characters of a file that is opened."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,13 @@ class SavedRun:
 
     @classmethod
     def from_json(cls, text: str) -> SavedRun:
-        """The run of a file. Raises SessionFileError for what is no such file."""
+        """The run of a file. Raises InputError for what is no such file."""
         data = read_object(text)
         if data.get("format") != FORMAT:
-            raise SessionFileError(f"format is {clip(repr(data.get('format')))}; {FORMAT!r} is expected.")
+            raise InputError(f"format is {clip(repr(data.get('format')))}; {FORMAT!r} is expected.")
         model, view, given = data.get("model"), data.get("view"), data.get("graphs")
         if not isinstance(given, list) or not given:
-            raise SessionFileError("`graphs` has to be a list of at least one graph.")
+            raise InputError("`graphs` has to be a list of at least one graph.")
         graphs = [_graph_of(one, number) for number, one in enumerate(cast("list[Any]", given))]
         return cls(
             tuple(graphs),
@@ -92,8 +94,28 @@ def run_json(run: Trajectory, model: str, view: Mapping[str, str]) -> str:
     return json.dumps({"model": model, "view": dict(view)} | run.to_dict(), indent=2) + "\n"
 
 
+def read_object(text: str) -> dict[str, Any]:
+    """The JSON object of a text. Raises InputError for another text, or one that is too long."""
+    if len(text) > LARGEST:
+        raise InputError(f"it has {len(text):,} characters; {LARGEST:,} are allowed.")
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"it is no JSON: {clip(str(error))}.") from error
+    if not isinstance(data, dict):
+        raise InputError("it has to be a JSON object.")
+    return cast("dict[str, Any]", data)
+
+
+def is_address(params: Any) -> bool:
+    """Whether something read from JSON is an object of texts by name."""
+    if not isinstance(params, dict):
+        return False
+    return all(isinstance(value, str) for value in cast("dict[str, Any]", params).values())
+
+
 def _graph_of(given: Any, number: int) -> RunOfGraph:
-    """One entry of ``graphs``. Raises SessionFileError."""
+    """One entry of ``graphs``. Raises InputError."""
     where = f"graph {number}: "
     try:
         graph = ComputationGraph.parse(given["text"])
@@ -103,19 +125,17 @@ def _graph_of(given: Any, number: int) -> RunOfGraph:
         sure = [[float(share) for share in node["confidence"]] for node in nodes]
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
-        raise SessionFileError(f"{where}{reason}.") from error
+        raise InputError(f"{where}{reason}.") from error
     if names != [node.name for node in graph.nodes]:
-        raise SessionFileError(f"{where}the nodes are not those of its text.")
+        raise InputError(f"{where}the nodes are not those of its text.")
     n_states = len(values[0])
     if not 1 <= n_states <= _MOST_STATES:
-        raise SessionFileError(f"{where}it has {n_states} states; 1 to {_MOST_STATES} are allowed.")
+        raise InputError(f"{where}it has {n_states} states; 1 to {_MOST_STATES} are allowed.")
     if {len(line) for line in values} != {n_states} or {len(line) for line in sure} != {n_states - 1}:
-        raise SessionFileError(
-            f"{where}every node needs a value for each state and a probability for each step."
-        )
+        raise InputError(f"{where}every node needs a value for each state and a probability for each step.")
     allowed = {*map(str, range(graph.modulus)), "EMPTY", "N/A"}
     if strange := sorted({value for line in values for value in line} - allowed):
-        raise SessionFileError(
+        raise InputError(
             f"{where}{clip(repr(strange[0]))} is no value; a number below {graph.modulus} is, or EMPTY."
         )
     return RunOfGraph(graph, tuple(zip(*values, strict=True)), tuple(zip(*sure, strict=True)))
