@@ -18,8 +18,8 @@ from dashboards.saving.share import reopen, share_buttons
 from dashboards.start import start_page, words
 from dashboards.theme import page_style
 
+# The path of the page at `/`, in files and links. (A text below it would be drawn on every page.)
 DEFAULT = "trajectory"
-"""The path of the page at `/`, in files and links."""
 LOADING = "Loading PyTorch and TransformerLens ..."
 
 

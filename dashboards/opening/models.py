@@ -38,6 +38,10 @@ def models_section(pages: Mapping[str, StreamlitPage]) -> None:
 
 
 def _take(files: list[tuple[str, bytes]], page: StreamlitPage) -> None:
+    """Take the files, or of several zips, and what was given before one, the latest."""
+    zips = [index for index, (name, _) in enumerate(files) if name.lower().endswith(".zip")]
+    if zips:
+        files = files[zips[-1] + 1 :] or [files[zips[-1]]]
     try:
         name = take_checkpoint(files)
     except InputError as error:
@@ -45,8 +49,8 @@ def _take(files: list[tuple[str, bytes]], page: StreamlitPage) -> None:
         return
     cfg = shared(name).model.cfg
     messages.info(
-        f"{name} is in the choice of models of every page: {cfg.n_layers} layers, {cfg.n_heads} heads, "
-        f"operations {', '.join(cfg.ops)}."
+        f"{name} is in the choice of models of every page: n_layers {cfg.n_layers}, n_heads {cfg.n_heads}, "
+        f"d_model {cfg.d_model}, operations {', '.join(cfg.ops)}."
     )
     if name in available():
         st.page_link(page, label="See it run", query_params={"model": name}, icon=":material/open_in_new:")

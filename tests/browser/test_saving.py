@@ -118,7 +118,7 @@ def test_a_checkpoint_and_graphs_of_ones_own_are_seen(page, app_address, tmp_pat
         page.get_by_label("Remove broken.zip")
     ).first.click()
     given.nth(1).set_input_files(whole)
-    expect(page.get_by_text("is in the choice of models of every page: 1 layers")).to_be_visible(
+    expect(page.get_by_text("is in the choice of models of every page: n_layers 1")).to_be_visible(
         timeout=120_000
     )
     page.get_by_role("tab", name="Graphs of your own").click()
