@@ -28,12 +28,13 @@ from models.graph_errors import clip
 
 LARGEST_MB: Final = 8
 _OPENED: Final = "opened file"
+_TABS: Final = ("A session or a run", "A model of your own", "Graphs of your own")
 _LINK: Final = ":material/open_in_new:"
 
 
 def open_page(pages: Mapping[str, StreamlitPage]) -> None:
     """Draw the page; pages: all others, by their paths."""
-    saved, models, graphs = st.tabs(["A session or a run", "A model of your own", "Graphs of your own"])
+    saved, models, graphs = st.tabs(_TABS)
     with saved:
         _saved_section(pages)
     with models:
