@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-MOST_MINUTES = 120.0
+MOST_MINUTES = 140.0
 """Of processor time on one thread (`recurlens train --clock processor`), all stages that a method begins with counted
 in: models that were trained for longer are left out."""
 FITS, FIT_AT = 0.95, 8
