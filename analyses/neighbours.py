@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from analyses.inputs import bad_input, load_model
+from analyses.inputs import bad_input, check_fits, load_model
 from analyses.studies import records
 from analyses.tables import table_of_fields
 from models.one_line import one_line
+from models.storage import CheckpointError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,6 +96,94 @@ def study_neurons(
     loaded = stepping(model)
     with bad_input():
         return NeighbourStudy(model, prune_neurons(loaded, draws=draws, seed=seed))
+
+
+def study_modularity(
+    graphs: Sequence[ComputationGraph],
+    model: str = "compiled",
+    clusters: int = 4,
+    shuffles: int = 100,
+    seed: int = 0,
+) -> NeighbourStudy:
+    """Whether MLPs fall into modules (`interp.neighbours.modularity`); graphs are not needed.
+
+    Raises:
+        InputError: a model that cannot be used, or clusters that its weights cannot be parted into.
+    """
+    from interp.neighbours.modularity import modularity
+
+    loaded = stepping(model)
+    with bad_input():
+        return NeighbourStudy(model, modularity(loaded, clusters, shuffles, seed=seed))
+
+
+def study_massive(
+    graphs: Sequence[ComputationGraph], model: str = "compiled", training: bool = True, seed: int = 0
+) -> NeighbourStudy:
+    """Whether there are massive activations (`interp.neighbours.massive`).
+
+    training: whether to look at the snapshots of the model's training too, where there are some.
+
+    Raises:
+        InputError: a model that cannot be used, or graphs that it cannot be given.
+    """
+    from interp.neighbours.massive import massive_activations
+    from models.snapshots import snapshots
+
+    loaded = stepping(model)
+    for graph in graphs:
+        check_fits(graph, loaded)
+    with bad_input(CheckpointError):
+        kept = snapshots(model) if training and has_snapshots(model) else ()
+        return NeighbourStudy(model, massive_activations(loaded, graphs, kept, seed=seed))
+
+
+def study_addition(
+    graphs: Sequence[ComputationGraph], model: str = "compiled", operation: str = "ADD", seed: int = 0
+) -> NeighbourStudy:
+    """How a sum is made and when it fails (`interp.neighbours.addition`); an ideal network is to solve the graphs.
+
+    Raises:
+        InputError: a model or an operation that cannot be used, or graphs that the model cannot be given.
+    """
+    from analyses.reporting.parts import check_operations
+    from interp.neighbours.addition import addition
+
+    loaded = stepping(model)
+    check_operations(loaded, (operation,))
+    for graph in graphs:
+        check_fits(graph, loaded)
+    with bad_input():
+        return NeighbourStudy(model, addition(loaded, graphs, operation, seed))
+
+
+def study_separation(
+    graphs: Sequence[ComputationGraph], model: str = "compiled", seed: int = 0
+) -> NeighbourStudy:
+    """How name and lookup heads separate (`interp.neighbours.separation`), over snapshots where there are some.
+
+    Raises:
+        InputError: a model that cannot be used, or graphs that it cannot be given.
+    """
+    from interp.neighbours.separation import head_separation
+    from models.snapshots import snapshots
+
+    loaded = stepping(model)
+    for graph in graphs:
+        check_fits(graph, loaded)
+    with bad_input(CheckpointError):
+        kept = snapshots(model) if has_snapshots(model) else ()
+        return NeighbourStudy(model, head_separation(loaded, graphs, kept, seed))
+
+
+def has_snapshots(name: str) -> bool:
+    """Whether there are snapshots of the training of a model."""
+    from models.snapshots import snapshot_files
+
+    try:
+        return bool(snapshot_files(name))
+    except CheckpointError:
+        return False
 
 
 def stepping(name: str) -> RecurrentTransformer:

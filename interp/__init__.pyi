@@ -202,9 +202,17 @@ from .mechanism.subspaces import Subspaces as Subspaces
 from .mechanism.subspaces import factor_subspaces as factor_subspaces
 from .mechanism.variances import HeadVariance as HeadVariance
 from .mechanism.variances import head_variance as head_variance
+from .neighbours.addition import Addition as Addition
+from .neighbours.addition import addition as addition
+from .neighbours.massive import MassiveActivations as MassiveActivations
+from .neighbours.massive import massive_activations as massive_activations
+from .neighbours.modularity import Modularity as Modularity
+from .neighbours.modularity import modularity as modularity
 from .neighbours.pruning import NeuronPruning as NeuronPruning
 from .neighbours.pruning import ipr as ipr
 from .neighbours.pruning import prune_neurons as prune_neurons
+from .neighbours.separation import HeadSeparation as HeadSeparation
+from .neighbours.separation import head_separation as head_separation
 from .probing.circular import CircularProbe as CircularProbe
 from .probing.circular import circular_probe as circular_probe
 from .probing.grid import ProbeGrid as ProbeGrid

@@ -36,6 +36,10 @@ CATALOGUE: Final = {
     "training-dynamics": "training_dynamics:TRAINING_DYNAMICS",
     "benchmark-circuits": "benchmark_circuits:BENCHMARK_CIRCUITS",
     "neurons": "neighbours:NEURONS",
+    "modularity": "neighbours:MODULARITY",
+    "massive": "neighbours:MASSIVE",
+    "addition": "neighbours:ADDITION",
+    "separation": "neighbours:SEPARATION",
 }
 """Name of a command -> file in this folder, and record in it; in the order of `recurlens --help` and, where they have a
 page, of the navigation.

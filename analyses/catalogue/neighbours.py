@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from analyses.framework.record import Analysis, Page, Section
-from analyses.framework.settings import count
+from analyses.framework.settings import Setting, count
 from models.compiled_names import fitting_name
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 GROUP: Final = "Neighbours"
 """Of the pages, in the navigation."""
+SHOWN_SHUFFLES: Final = 20
+"""Of a page, and of the report's section."""
 
 
 def weights_alone(context: typer.Context, settings: Mapping[str, Any]) -> tuple[str, list[ComputationGraph]]:
@@ -50,3 +52,120 @@ NEURONS = Analysis(
     loop="an MLP and operands of equations",
 )
 """Functions: `analyses.neighbours`, `interp.neighbours.pruning`."""
+
+MODULARITY = Analysis(
+    name="modularity",
+    about="Cluster the weights of MLPs, and ask what clusters match and cost; graphs are not needed.",
+    study="analyses.neighbours:study_modularity",
+    settings=(
+        Setting("clusters", "How many.", 4, int, least=2, most=64),
+        count("shuffles", "Of weights and of labels.", 100, 1),
+    ),
+    graphs=2,
+    passes=("seed",),
+    source=weights_alone,
+    page=Page(
+        title="Modularity",
+        question="Is the MLP made of modules?",
+        intro="Rows and columns of MLP weights are clustered together. How much of the squared weights lies inside "
+        "clusters, beside shuffled and untrained weights; whether clusters of neurons match operands, frequencies, "
+        "factors or operations; and what is lost without one. After Golechha et al., Modular Training of Neural "
+        "Networks aids Interpretability (2502.02470).",
+        graphs=2,
+        group=GROUP,
+        arguments=lambda model, chosen: {"shuffles": SHOWN_SHUFFLES},
+    ),
+    section=Section(
+        "Modularity",
+        "Clusters of MLP weights, beside shuffled and untrained ones, and answers without a cluster.",
+        {"modularity": "interp/neighbours/modularity_figure.py"},
+        needs="states",
+        arguments={"shuffles": SHOWN_SHUFFLES},
+    ),
+    loop="an MLP and operands of equations",
+)
+"""Functions: `analyses.neighbours`, `interp.neighbours.modularity`."""
+
+MASSIVE = Analysis(
+    name="massive",
+    about="Look for massive activations by step, layer and snapshot of training, and ask what the largest is worth.",
+    study="analyses.neighbours:study_massive",
+    settings=(
+        Setting(
+            "training", "Look at snapshots of its training, where there are some.", True, bool, revocable=True
+        ),
+    ),
+    graphs=8,
+    passes=("seed",),
+    page=Page(
+        title="Massive activations",
+        question="Are there massive activations?",
+        intro="The largest magnitude of the residual stream over the median one, by step and layer, beside untrained "
+        "weights; how it grows in training, where snapshots were kept; and what is still written when the largest "
+        "dimension is set to zero or to its mean. After Gallego-Feliciano et al., Hidden Dynamics of Massive "
+        "Activations in Transformer Training (2508.03616).",
+        graphs=8,
+        group=GROUP,
+    ),
+    section=Section(
+        "Massive activations",
+        "The largest activation over the median one by step and layer, and what the largest dimension is worth.",
+        {"massive": "interp/neighbours/massive_figure.py"},
+        needs="states",
+        arguments={"training": False},
+    ),
+    loop="the algorithm of computation graphs",
+)
+"""Functions: `analyses.neighbours`, `interp.neighbours.massive`."""
+
+ADDITION = Analysis(
+    name="addition",
+    about="Ask how a sum is made: streams, phases, an ideal network in place of the MLP, and which triples fail.",
+    study="analyses.neighbours:study_addition",
+    settings=(Setting("operation", "Between all operands.", "ADD"),),
+    graphs=16,
+    passes=("seed",),
+    page=Page(
+        title="Addition",
+        question="How is a sum made, and when does it fail?",
+        intro="All triples of operands of one equation. Whether operands come side by side to the last MLP; whether "
+        "its neurons have one frequency each, whose phases add; what is answered, and how many graphs are solved, when "
+        "each neuron's input is reduced to one wave an operand; and which triples fail or nearly do. After Quirke and "
+        "Barez, Understanding Addition in Transformers (2310.13121), 2602.16849 and 2603.23784.",
+        graphs=16,
+        group=GROUP,
+    ),
+    section=Section(
+        "How a sum is made",
+        "Streams before the last MLP, one wave an operand in place of its neurons' inputs, and all triples.",
+        {"addition": "interp/neighbours/addition_figure.py"},
+        needs="states",
+    ),
+    loop="an MLP and operands of equations",
+)
+"""Functions: `analyses.neighbours`, `interp.neighbours.addition`."""
+
+SEPARATION = Analysis(
+    name="separation",
+    about="Watch how heads that look at names and heads that look values up separate in training.",
+    study="analyses.neighbours:study_separation",
+    graphs=4,
+    passes=("seed",),
+    page=Page(
+        title="Heads in training",
+        question="How do heads separate in training?",
+        intro="A head is a mark in a plane: how much it looks at an operand's name, and at the place where its value "
+        "stands. Move the slider through the snapshots of training, where there are some; the first moment is an "
+        "untrained model. Beside it the embeddings of the values. After Clustering Head (2410.24050).",
+        graphs=4,
+        group=GROUP,
+    ),
+    section=Section(
+        "Heads in training",
+        "How far heads that look at names and heads that look values up are apart, over snapshots of training.",
+        {"separation": "interp/neighbours/separation_figure.py"},
+        needs="levels",
+    ),
+    loop="the equations of computation graphs",
+)
+"""Functions: `analyses.neighbours`, `interp.neighbours.separation`."""

@@ -10,7 +10,14 @@ import pytest
 from tests.cli.commands import recurlens
 from tests.small_models import save_compiled
 
-COMMANDS: dict[str, tuple[str, ...]] = {"neurons": ("--draws", "1")}
+TEXT = "1 = a; 2 = b; a + b = c"
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "neurons": ("--draws", "1"),
+    "modularity": ("--clusters", "2", "--shuffles", "1"),
+    "massive": (TEXT,),
+    "addition": (TEXT,),
+    "separation": (TEXT,),
+}
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,10 @@ PAGES = {
     "mechanism": f"{FEW}&part=changes",
     "story": ONE,
     "neurons": "model=discrete-corrected",
+    "modularity": "model=discrete-corrected",
+    "massive": FEW,
+    "addition": FEW,
+    "separation": FEW,
     "training": "model=discrete-corrected",
     "generalisation": "",
 }

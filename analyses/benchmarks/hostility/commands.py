@@ -67,6 +67,10 @@ CHEAP: dict[str, dict[str, str | None]] = {
     },
     "training-dynamics": {"--n-nodes": "8", "--graphs": "1", **_MODEL},
     "neurons": {"--draws": "1", **_MODEL},
+    "massive": _ON_TEXT,
+    "addition": _ON_TEXT,
+    "separation": _ON_TEXT,
+    "modularity": {"--clusters": "2", "--shuffles": "1", **_MODEL},
     "dashboard": {},
 }  # fmt: skip
 """Command -> the options that make it quick."""
