@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from analyses.glossary import as_markdown
+from dashboards import messages
 
 INTRO: Final = (
     "A small Transformer solves a graph of equations by applying the same layers again and again. "
@@ -72,15 +73,15 @@ def start_page(pages: Mapping[str, StreamlitPage]) -> None:
     with st.container(horizontal=True):
         for example in EXAMPLES:
             with st.container(border=True, width=250):
-                st.markdown(f"**{example.name}**  \n{example.about}")
+                messages.markdown("**{name}**  \n{about}", name=example.name, about=example.about)
                 st.page_link(pages[example.page], label=example.link, icon=":material/arrow_forward:",
                              query_params=example.query)  # fmt: skip
     st.subheader("What the words mean", anchor=False)
-    st.markdown(as_markdown())
+    messages.markdown(as_markdown())
 
 
 def words() -> None:
     """What the words mean, behind a button in the sidebar of every page."""
     with st.sidebar.popover("Glossary", icon=":material/menu_book:", help="What the words of this page mean.",
                             width="stretch"):  # fmt: skip
-        st.markdown(as_markdown())
+        messages.markdown(as_markdown())

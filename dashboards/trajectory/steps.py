@@ -7,6 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from analyses.run_file import run_json
+from dashboards import messages
 from dashboards.analysis_page import draw_code
 from dashboards.charts import chart
 from dashboards.player.component import Change, Place, player
@@ -35,7 +36,7 @@ def run_fragment(run: Trajectory, graph: ComputationGraph) -> None:
     view = SESSION.update(**_place(SESSION.current(), run))
     with top:
         _play(run, view, edited)
-        st.markdown(f"**{VALUES}**")
+        messages.markdown("**{what}**", what=VALUES)
         chart(trajectory_figure(run), "heatmap", about=VALUES)
         st.download_button(
             "Download the run (JSON)",
