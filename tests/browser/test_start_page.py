@@ -1,4 +1,4 @@
-"""The Start page leads to what it promises, also on a phone, and its words are at hand on every page."""
+"""The Start page leads to what it promises, also on a phone in the dark, and its words are at hand on every page."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from playwright.sync_api import expect
 
 from analyses.glossary import GLOSSARY
 from dashboards.start import EXAMPLES
+from interp.figures.theme import DARK_PAPER
+from tests.browser.watching import kept_out, watched
 
 pytestmark = pytest.mark.browser
 
 
 def test_the_way_in_leads_to_an_edited_run_and_the_words_come_along(browser, app_address):
-    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme="dark")
+    mistakes = watched(page, app_address)
     page.goto(f"{app_address}/start")
     links = page.get_by_test_id("stPageLink-NavLink")
     expect(links).to_have_count(len(EXAMPLES), timeout=60_000)
@@ -23,8 +26,14 @@ def test_the_way_in_leads_to_an_edited_run_and_the_words_come_along(browser, app
     page.get_by_role("link", name="An edited run").click()
     expect(page.get_by_text("healed it")).to_be_visible(timeout=120_000)
     expect(page.locator(".player .said")).to_contain_text("differ from the other run", timeout=60_000)
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_attached(timeout=60_000)
+    assert (
+        page.locator(".js-plotly-plot").first.evaluate("plot => plot._fullLayout.paper_bgcolor") == DARK_PAPER
+    )
+    assert kept_out(page) == []
     page.get_by_test_id("stExpandSidebarButton").click()
     page.get_by_role("button", name="Glossary").click()
     expect(page.get_by_text("Right-hand side", exact=True)).to_be_visible()
     assert page.get_by_test_id("stPopoverBody").locator("li").count() == len(GLOSSARY)
+    assert mistakes == []
     page.close()

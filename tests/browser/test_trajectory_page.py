@@ -7,6 +7,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.watching import watched
+
 pytestmark = pytest.mark.browser
 
 GRAPH = "model=compiled&text=20=a;2=b;a%2Bb=total;total%2Bb=end"
@@ -17,15 +19,9 @@ def opened(browser, app_address):
     """Opens the page at an address, and holds that no script failed and nothing was asked of another machine."""
     pages, mistakes = [], []
 
-    def asked(request) -> None:
-        if not request.url.startswith((app_address, app_address.replace("http", "ws"), "data:", "blob:")):
-            mistakes.append(request.url)
-
     def open_page(address: str, **options):
         page = browser.new_page(**{"viewport": {"width": 1440, "height": 1300}, **options})
-        page.on("pageerror", lambda error: mistakes.append(str(error)))
-        page.on("console", lambda said: said.type == "error" and mistakes.append(said.text))
-        page.on("request", asked)
+        mistakes.append(watched(page, app_address))
         page.goto(address if address.startswith("http") else f"{app_address}/?{address}")
         expect(page.get_by_text("symbolic oracle")).to_be_visible(timeout=60_000)
         expect(page.locator(".player .node").first).to_be_visible(timeout=90_000)
@@ -35,7 +31,7 @@ def opened(browser, app_address):
     yield open_page
     for page in pages:
         page.close()
-    assert mistakes == []
+    assert not any(mistakes), mistakes
 
 
 def values(page) -> str:
