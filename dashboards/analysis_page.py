@@ -23,7 +23,7 @@ from analyses.framework.settings import Choice
 from dashboards import messages
 from dashboards.cached import available, every_model, shared
 from dashboards.charts import chart
-from dashboards.computing import computations, computed
+from dashboards.computing import ASK, computations, computed
 from dashboards.downloads import Download, download_row, figures_html
 from dashboards.graph_inputs import AnalysisView, GraphInputs, default_view
 from dashboards.own_models import written
@@ -231,8 +231,11 @@ def _result(page: AnalysisPage, view: AnalysisView, graphs: Sequence[Computation
             return result
         key = page.key(view, graphs)
         asked = False
-        if nodes > page.at_once and not computations().begun(key):
-            messages.info(f"{_count(len(graphs), 'graph')} with {nodes:,} nodes in all take a while.")
+        expected = computations().expected(page.kind(view), nodes)
+        long = nodes > page.at_once or (expected or 0) > ASK
+        if long and not computations().begun(key):
+            told = "" if expected is None else f", about {expected:.0f} s by the last of this kind"
+            messages.info(f"{_count(len(graphs), 'graph')} with {nodes:,} nodes in all take a while{told}.")
             asked = st.button("Compute", type="primary", key=page.inputs.key("compute"))
             if not asked:
                 return None

@@ -26,6 +26,9 @@ Progress = Callable[[int, int], None]
 PATIENCE = 1.0
 """Seconds for which a page waits for a computation before it shows progress instead."""
 
+ASK = 10.0
+"""Seconds from which a page asks before it starts a computation that is expected to take so long."""
+
 LONG = 3.0
 """Seconds of processor time after which a computation is a long one."""
 
@@ -231,6 +234,10 @@ class _Computations:
         """One that is kept by who asks for it, and shares the places with all others."""
         return Computation(work, self._places)
 
+    def expected(self, kind: object, size: float) -> float | None:
+        """Seconds that one of a kind is likely to take, by the last of its kind; None where there was none."""
+        return self.pace[kind] * size if kind in self.pace else None
+
     def begun(self, key: object) -> bool:
         """Whether the computation of a key is at work, or has ended in a way that no page has shown yet."""
         found = self._known.get(key)
@@ -278,7 +285,7 @@ def computed(
             return None
         del st.session_state[cancelled]
     pace = computations().pace
-    job = computations().of(key, work, pace[kind] * size if kind in pace else None)
+    job = computations().of(key, work, computations().expected(kind, size))
     before: Computation[Any] | None = st.session_state.get(f"{place} computation")
     if before is not None and before is not job:
         before.leave(reader())

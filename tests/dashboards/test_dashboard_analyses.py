@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -11,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from dashboards import precomputed
 from dashboards.analysis_page import AnalysisPage, results, snippet
 from dashboards.cached import available, every_model
+from dashboards.computing import computations
 from dashboards.graph_inputs import default_view
 from dashboards.pages import analysis_pages
 from dashboards.precomputed import Result
@@ -185,6 +187,15 @@ def test_many_graphs_are_probed_when_asked_for():
     app = opened("probing", **(FEW | {"graphs": "200"}), **QUICK)
     assert ["200 graphs with 1,400 nodes in all take a while" in info.value for info in app.info] == [True]
     assert app.button(key="probing_compute").label == "Compute"
+
+
+def test_what_took_long_before_is_asked_for_and_its_time_is_told(monkeypatch):
+    page = analysis_pages()["lens"]
+    view = replace(default_view(page.settings), model="compiled")
+    monkeypatch.setitem(computations().pace, page.kind(view), 12.34 / 6)
+    app = opened("lens", model="compiled", n="6", graphs="1", seed="987")
+    assert ["take a while, about 12 s by the last of this kind" in info.value for info in app.info] == [True]
+    assert app.button(key="lens_compute").label == "Compute" and not figures(app)
 
 
 @pytest.mark.parametrize("page", PAGES)
