@@ -123,7 +123,7 @@ def _targets(view: AnalysisView, graph: ComputationGraph, run: Trajectory) -> At
     """Attention by role at all steps; None until it is there."""
 
     def work(model: RecurrentTransformer) -> AttentionTargets:
-        return attention_targets(model, [graph], run.n_steps)
+        return attention_targets(model, [graph], run.n_steps, detect=False)
 
     return with_model(
         "attention roles", view.model, "targets", (graph,), work, "summing up what heads look at", run.n_steps

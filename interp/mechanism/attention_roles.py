@@ -115,11 +115,15 @@ class AttentionTargets:
 
 @torch.no_grad()
 def attention_targets(
-    model: RecurrentTransformer, graphs: Sequence[ComputationGraph], n_steps: int | None = None
+    model: RecurrentTransformer,
+    graphs: Sequence[ComputationGraph],
+    n_steps: int | None = None,
+    detect: bool = True,
 ) -> AttentionTargets:
     """Attention from all right-hand sides at every step of the runs of ``graphs``.
 
-    n_steps: default the deepest graph's depth and two more, so that every status occurs.
+    n_steps: default the deepest graph's depth and two more, so that every status occurs. detect: whether
+        TransformerLens is asked for its scores of heads, too, which takes over half of the time; else they are NaN.
 
     Raises:
         ValueError: no graphs, n_steps < 1, or a chain-of-thought model, which has no states.
@@ -140,7 +144,7 @@ def attention_targets(
             patterns = cache[f"blocks.{layer}.attn.hook_pattern"].cpu()  # [step, batch, head, node, pos]
             for t, pattern in enumerate(patterns):
                 sums.add(t, layer, pattern, roles, encoded, patterns[t - 1] if t else None)
-    return sums.finished(_detected(model, graphs[0], n_steps))
+    return sums.finished(_detected(model, graphs[0], n_steps, detect))
 
 
 class _Sums:
@@ -233,12 +237,12 @@ def _role_masks(encoded: EncodedGraphs) -> Tensor:
     return masks
 
 
-def _detected(model: RecurrentTransformer, graph: ComputationGraph, n_steps: int) -> Floats:
-    """TransformerLens's own scores, step by step, [pattern, step, layer, head]."""
+def _detected(model: RecurrentTransformer, graph: ComputationGraph, n_steps: int, detect: bool) -> Floats:
+    """TransformerLens's own scores, step by step, [pattern, step, layer, head]; NaN where they are not asked for."""
     shape = (len(DETECTED), n_steps, model.cfg.n_layers, model.cfg.n_heads)
     found = np.full(shape, np.nan)
     encoded = model.to_encoded(graph)
-    if encoded.packed.shape[1] >= model.cfg.n_ctx:
+    if not detect or encoded.packed.shape[1] >= model.cfg.n_ctx:
         return found
     discrete = model.cfg.bottleneck == "discrete"
     states = model.vocabulary.pack(model.run(encoded, n_steps=n_steps).states) if discrete else None

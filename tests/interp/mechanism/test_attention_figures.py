@@ -145,7 +145,8 @@ def test_edges_of_the_graph_are_the_attention_between_nodes(pattern):
 
 
 def test_roles_are_drawn_by_status(model, graph):
-    targets = attention_targets(model, [graph], 3)
+    targets = attention_targets(model, [graph], 3, detect=False)
+    assert np.isnan(targets.detected).all()
     drawn = heatmaps(targets_figure(targets, 1))
     assert len(drawn) == 3
     for trace, values in zip(drawn, targets.mass[:, 1], strict=True):
