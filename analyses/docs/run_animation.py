@@ -1,4 +1,4 @@
-"""Draws `images/run.gif`, the animation in the README: `python -m analyses.docs.run_animation`.
+"""Draws `images/run.gif`, the animation of the documentation: `python -m analyses.docs.run_animation`.
 
 One run of `discrete-corrected`, one frame for each state: the graph above, the values step by step below. It needs the
 extra `png`, and Chrome or Chromium.
