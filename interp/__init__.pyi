@@ -103,6 +103,7 @@ from .engine.interventions import SetFrom as SetFrom
 from .engine.interventions import SetValue as SetValue
 from .engine.interventions import ZeroAblate as ZeroAblate
 from .engine.interventions import record as record
+from .engine.loop_edits import run_edits as run_edits
 from .engine.looped import LoopedModel as LoopedModel
 from .engine.looped import LoopedRun as LoopedRun
 from .engine.looped import as_looped as as_looped
@@ -167,7 +168,6 @@ from .loop.edits import StepEdit as StepEdit
 from .loop.protocol import Loop as Loop
 from .loop.protocol import LoopedError as LoopedError
 from .loop.replaying import EditedRun as EditedRun
-from .loop.replaying import run_edits as run_edits
 from .loop.result import LoopRun as LoopRun
 from .loop.running import run_loop as run_loop
 from .loop.task import GraphTask as GraphTask

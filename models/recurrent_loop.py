@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -14,6 +14,7 @@ from models.vocabulary import FACTORS
 
 if TYPE_CHECKING:
     from models.recurrent import RecurrentTransformer
+    from models.vocabulary import EncodedGraphs
 
 _SITES: Final = (
     "resid_pre attn_out resid_mid mlp_out resid_post attn.q attn.k attn.v attn.z attn.pattern mlp.post"
@@ -22,10 +23,14 @@ _SITES: Final = (
 
 @dataclass(frozen=True)
 class GraphContext:
-    """The text that enters step 0, int [batch, pos, factor], and where no graph is, bool [batch, pos]."""
+    """The text that enters step 0, int [batch, pos, factor], and where no graph is, bool [batch, pos].
+
+    encoded: the graphs, where they were given as graphs, and all rows are there.
+    """
 
     initial: Tensor
     padding: Tensor
+    encoded: EncodedGraphs | None = None
 
 
 class RecurrentLoop:
@@ -61,8 +66,9 @@ class RecurrentLoop:
 
     def begin(self, inputs: Any) -> tuple[dict[str, Tensor], GraphContext]:
         """``inputs``: whatever the model takes."""
-        codes = self.model.entering_state(inputs)
-        context = GraphContext(codes, self.model.is_padding(codes))
+        encoded = None if isinstance(inputs, Tensor) else self.model.to_encoded(inputs)
+        codes = self.model.entering_state(inputs if encoded is None else encoded)
+        context = GraphContext(codes, self.model.is_padding(codes), encoded)
         return {"codes": codes, "hidden": self.model.embed_state(codes)}, context
 
     def step(self, state: Mapping[str, Tensor], step: int, context: GraphContext) -> dict[str, Tensor]:
@@ -84,7 +90,7 @@ class RecurrentLoop:
         return {factor: state["codes"][..., index] for index, factor in enumerate(FACTORS)}
 
     def take(self, context: GraphContext, rows: Tensor) -> GraphContext:
-        return replace(context, initial=context.initial[rows], padding=context.padding[rows])
+        return GraphContext(context.initial[rows], context.padding[rows])
 
     def tokens(self, inputs: Any) -> list[list[str]]:
         return [[*map(str, row)] for row in self._texts(inputs)]

@@ -83,7 +83,11 @@ class TokenAccess:
         """
         if isinstance(input, Tensor) and input.ndim < 2:
             return [self._id_string(int(token)) for token in input.flatten()]
-        rows = [[self._id_string(int(t)) for t in row] for row in self.to_tokens(input, prepend_bos)]
+        ids = self.to_tokens(input, prepend_bos)
+        if bool((ids >= self.vocabulary.d_vocab).all()):
+            rows = self.vocabulary.token_strings(self.vocabulary.unpack(ids))
+        else:
+            rows = [[self._id_string(int(t)) for t in row] for row in ids]
         return rows[0] if len(rows) == 1 else rows
 
     def to_string(self, tokens: Tensor | Sequence[int] | int) -> str | list[str]:

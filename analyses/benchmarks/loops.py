@@ -31,7 +31,7 @@ from interp import (
     run_edits,
     run_loop,
 )
-from interp.causal.loop_sweep import put
+from interp.loop.edits import Put
 from models import ComputationGraph, as_loop, load
 from models.compiled import make
 
@@ -60,7 +60,7 @@ class Case:
             values = whole[name] if name in whole.states else whole.once(name)
             for step in range(steps):
                 value = values[step]
-                self.edits += [StepEdit(name, step, put(value, at)) for at in range(value.shape[1])]
+                self.edits += [StepEdit(name, step, Put(value, at)) for at in range(value.shape[1])]
         self.n_patches = len(self.edits)
         self.edits = self.edits[:: max(1, self.n_patches // n)]
 

@@ -6,7 +6,7 @@ without once. The mean is over rows, positions, steps and calls of the run that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -16,9 +16,9 @@ from torch import Tensor
 
 from interp.causal.loop_metrics import task_accuracy, unchanged
 from interp.causal.loop_sweep import Metric
-from interp.loop.edits import StepEdit
+from interp.engine.loop_edits import run_edits
+from interp.loop.edits import Fill, StepEdit
 from interp.loop.protocol import Loop, steps_of
-from interp.loop.replaying import run_edits
 from interp.loop.running import run_loop
 from interp.loop.task import Task
 from models.one_line import one_line
@@ -86,13 +86,9 @@ def loop_ablate(
     for site in sites:
         called = run.calls[site]
         mean = run[site][called].flatten(0, -2).float().mean(0)
-        off = torch.zeros_like if value == "zero" else _filled(mean)
+        off = torch.zeros_like if value == "zero" else Fill(mean)
         steps = [step for step in range(count) if bool(called[step].any())]
         cells += [(site, step) for step in [*steps, EVERY_STEP]]
         edits += [*(StepEdit(site, step, off) for step in steps), StepEdit(site, "all", off)]
     ablated = [metric(run.read) for run in run_edits(loop, run, edits)]
     return LoopAblation(tuple(cells), torch.stack(ablated), metric(shown))
-
-
-def _filled(mean: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda found: mean.to(found).expand_as(found)

@@ -14,11 +14,11 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from torch import Tensor
 
-from interp.causal.loop_sweep import Metric, put
+from interp.causal.loop_sweep import Metric
 from interp.causal.normalising import normalised_rows
-from interp.loop.edits import StepEdit
+from interp.engine.loop_edits import run_edits
+from interp.loop.edits import Put, StepEdit
 from interp.loop.protocol import STATE, Loop, LoopedError, steps_of
-from interp.loop.replaying import run_edits
 from interp.loop.running import run_loop
 from models.one_line import one_line
 
@@ -91,7 +91,7 @@ def loop_cross_step(
         if bool(called[source, call] and called[target, call])
     ]
     values = whole[site] if is_state else whole[site][:, call]
-    edits = [StepEdit(site, target, put(values[source]), call) for source, target in cells]
+    edits = [StepEdit(site, target, Put(values[source]), call) for source, target in cells]
     for cell, run in zip(cells, run_edits(loop, base, edits), strict=True):
         patched[cell] = metric(run.read)
     return LoopCrossStep(site, call, patched, *ends)

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from interp.causal.normalising import Direction, base_and_source, normalised_rows
-from interp.loop.edits import StepEdit
+from interp.engine.loop_edits import run_edits
+from interp.loop.edits import Put, StepEdit
 from interp.loop.protocol import STATE, Loop, steps_of
-from interp.loop.replaying import run_edits
 from interp.loop.result import LoopRun
 from interp.loop.running import run_loop
 from models.one_line import one_line
@@ -110,7 +110,7 @@ def loop_patch_sweep(
         axis = _DESTINATION if site.rsplit(".", 1)[-1] == "pattern" else 1
         for at in [None] if pos == "all" else range(value.shape[axis]):
             cells.append((site, step, call, -1 if at is None else at))
-            edits.append(StepEdit(site, step, put(value, at, axis), call))
+            edits.append(StepEdit(site, step, Put(value, at, axis), call))
     patched = [metric(run.read) for run in run_edits(loop, base, edits)]
     ends = base_and_source(metric(_last(source)), metric(_last(base)), direction)[::-1]
     return LoopSweep(tuple(cells), torch.stack(patched), *ends)
@@ -128,18 +128,6 @@ def _patches(
             for call in range(whole.calls[site].shape[1]):
                 if bool(whole.calls[site][step, call]):
                     yield site, step, call, whole[site][step, call]
-
-
-def put(value: Tensor, at: int | None = None, axis: int = 1) -> Callable[[Tensor], Tensor]:
-    """An edit to ``value``, all of it or at one place of an axis."""
-    if at is None:
-        return lambda _: value
-
-    def at_place(found: Tensor) -> Tensor:
-        found.select(axis, at).copy_(value.select(axis, at))
-        return found
-
-    return at_place
 
 
 def _last(run: LoopRun) -> dict[str, Tensor]:

@@ -33,13 +33,13 @@ from interp.engine.interventions import (
     sources_of,
     steps_of,
 )
+from interp.engine.loop_edits import run_edits
 from interp.engine.rows import AS_BASE, After, Followed, Row, key_of
 from interp.engine.sites import SiteError
 from interp.engine.sparse.step import PointResult, SparseSteps
 from interp.engine.sparse.tally import Exactness, Tally, check_exactness
 from interp.engine.writing import write_hooks
 from interp.loop.either import also_for_loops
-from interp.loop.replaying import run_edits
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer

@@ -11,6 +11,39 @@ from torch import Tensor
 from interp.loop.protocol import LoopedError
 
 
+@dataclass(frozen=True, eq=False)
+class Put:
+    """An edit to ``value`` [batch, ...], all of it or, with ``at``, at one place of an axis.
+
+    Examples:
+        >>> import torch
+        >>> Put(torch.ones(1, 2), at=1)(torch.zeros(1, 2)).tolist()
+        [[0.0, 1.0]]
+    """
+
+    value: Tensor
+    at: int | None = None
+    axis: int = 1
+
+    def __call__(self, found: Tensor) -> Tensor:
+        """What stands there instead."""
+        if self.at is None:
+            return self.value
+        found.select(self.axis, self.at).copy_(self.value.select(self.axis, self.at))
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Fill:
+    """An edit to ``value`` everywhere: it is repeated over the axes that it does not have."""
+
+    value: Tensor
+
+    def __call__(self, found: Tensor) -> Tensor:
+        """What stands there instead."""
+        return self.value.to(found).expand_as(found)
+
+
 @dataclass(frozen=True)
 class StepEdit:
     """Replace the activation ``name`` by ``edit(activation)``: in one step, in ``"all"``, or where a predicate holds.

@@ -80,13 +80,20 @@ def run_edits(
         >>> [run.as_base.tolist() for run in run_edits(loop, base, off)]  # all but the last is written again
         [[True], [True], [False]]
     """
+    return _streamed(loop, base, checked_edits(loop, base, edits), tokens)
+
+
+def checked_edits(
+    loop: Loop, base: LoopRun, edits: Sequence[StepEdit | Sequence[StepEdit]]
+) -> list[tuple[StepEdit, ...]]:
+    """The edits of every run, of steps and places that there are; raises LoopedError for others."""
     given = [(each,) if isinstance(each, StepEdit) else tuple(each) for each in edits]
     names = tuple(base.states)
     for each in given:
         check_steps(each, base.first, base.first + base.n_steps)
     inside = dict.fromkeys(edit.name for each in given for edit in each if edit.name not in names)
     find_places(loop.module, getattr(loop, "sites", None) or {}, list(inside), names)
-    return _streamed(loop, base, given, tokens)
+    return given
 
 
 def _streamed(

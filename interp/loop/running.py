@@ -209,11 +209,14 @@ def _read_into(
     shown: dict[str, list[Tensor]],
     logits: dict[str, list[Tensor]] | None,
 ) -> None:
-    read = loop.read(state, context)
     codes = getattr(loop, "codes", None)
-    largest = {factor: scores.argmax(-1) for factor, scores in read.items()}
-    for factor, code in (largest if codes is None else codes(state, context)).items():
-        shown.setdefault(factor, []).append(code.detach())
-    if logits is not None:
+    if codes is None or logits is not None:
+        read = loop.read(state, context)
         for factor, scores in read.items():
-            logits.setdefault(factor, []).append(scores)
+            if codes is None:
+                shown.setdefault(factor, []).append(scores.argmax(-1).detach())
+            if logits is not None:
+                logits.setdefault(factor, []).append(scores)
+    if codes is not None:
+        for factor, code in codes(state, context).items():
+            shown.setdefault(factor, []).append(code.detach())

@@ -89,7 +89,11 @@ def head_statistics(
         >>> frame.loc[0, ["previous", "previous_even"]].astype(float).round(2).tolist()  # the head that copies the bit
         [1.0, 0.42]
     """
-    attention = step_attention(model, inputs, n_steps)
+    return statistics_of(step_attention(model, inputs, n_steps), inputs, words)
+
+
+def statistics_of(attention: LoopAttention, inputs: Any, words: Tensor | None = None) -> LoopHeadStatistics:
+    """:func:`head_statistics` of patterns that were recorded."""
     known = _words(attention, inputs) if words is None else words
     for site, pattern in attention.patterns.items():
         shape = pattern.shape[2], *pattern.shape[-2:]

@@ -9,6 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from interp import LoopedError, StepEdit, run_edits, run_loop
+from interp.engine.graph_edits import run_edits_by_engine
+from interp.loop.edits import Fill, Put
+from interp.loop.protocol import parts_of
+from interp.loop.replaying import checked_edits
+from interp.loop.replaying import run_edits as run_edits_by_rows
+from models import as_loop, load
 
 
 class Countdown:
@@ -161,3 +167,34 @@ def test_an_activation_without_a_batch_is_edited_run_by_run() -> None:
     edits = [StepEdit("table", 1, lambda x, by=by: x + by) for by in (1, 2)]
     for run, edit in zip(run_edits(loop, base, edits), edits, strict=True):
         assert torch.equal(run.state, run_loop(loop, inputs, 2, edits=[edit])["state"][-1])  # type: ignore[arg-type]
+
+
+def test_a_graph_model_as_a_loop_goes_through_its_engine_and_comes_out_alike() -> None:
+    """What edits write is known: the engine runs them; where one is a function of what it finds, rows do."""
+    loop = as_loop(load("compiled"))
+    clean, corrupt = "20 = a; 2 = b; a + b = c; c + a = d", "7 = a; 2 = b; a + b = c; c + a = d"
+    base = run_loop(loop, corrupt, 4)
+    source = run_loop(loop, clean, 4, record=["1.resid_pre", "2.z", "1.pattern"])
+    edits: list[StepEdit | list[StepEdit]] = [
+        StepEdit("1.resid_pre", 1, Put(source.once("1.resid_pre")[1], 2)),
+        StepEdit("1.resid_pre", 3, Put(source.once("1.resid_pre")[3])),
+        StepEdit("1.pattern", 1, Put(source.once("1.pattern")[1], 12, axis=2)),
+        StepEdit("state.codes", 1, Put(source["state.codes"][1], 2)),
+        [
+            StepEdit("2.z", "all", torch.zeros_like),
+            StepEdit("state.codes", 3, Put(source["state.codes"][3], 2)),
+        ],
+        StepEdit("2.z", 3, Fill(source.once("2.z").mean((0, 1, 2)))),
+    ]
+    assert run_edits_by_engine(loop, base, checked_edits(loop, base, edits), 4096) is not None
+    by_rows = run_edits_by_rows(loop, base, edits)
+    for run, expected in zip(run_edits(loop, base, edits), by_rows, strict=True):
+        assert run.index == expected.index and torch.equal(run.as_base, expected.as_base)
+        (codes, hidden), (own, others) = (parts_of(each.state).values() for each in (run, expected))
+        assert torch.equal(codes, own) and torch.allclose(hidden, others, atol=1e-4)
+        for factor, logits in expected.read.items():
+            assert torch.allclose(run.read[factor], logits, atol=1e-4)
+    for other in (StepEdit("2.z", 3, torch.neg), StepEdit("2.z", 3, Put(torch.zeros(1, 2)))):
+        assert run_edits_by_engine(loop, base, [(other,)], 4096) is None
+    edited = run_loop(loop, corrupt, 4, edits=[StepEdit("2.z", 3, torch.zeros_like)])
+    assert run_edits_by_engine(loop, edited, [(edits[1],)], 4096) is None  # type: ignore[list-item]
