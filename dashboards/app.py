@@ -109,7 +109,7 @@ def opening() -> None:
 
 def _of_a_loop(record: Analysis, page: str, question: str) -> bool:
     """Draw a page for a looped model that was chosen, if one was; whether it was."""
-    model = chosen_loop(page)
+    model = chosen_loop()
     if model is None:
         return False
     _title(question)

@@ -21,7 +21,7 @@ from dashboards.address import ParamReader
 from dashboards.analysis_page import as_result, draw_code, draw_figures, draw_files
 from dashboards.cached import every_model
 from dashboards.computing import computed
-from dashboards.model_choice import leave_for
+from dashboards.model_choice import keep_loop, leave_for
 from dashboards.own_models import grouped, label_of
 from dashboards.precomputed import Result
 from dashboards.session import PageSession
@@ -99,9 +99,12 @@ def loop_page(record: Analysis, page: str, model: str) -> None:
         lambda: list(offered()),
     )
     _, problems = session.read()
+    if "model" not in st.query_params and session.current().model != model:
+        leave_for(model)
     messages.text(loop.about or record.about)
     view = _sidebar(page, loop, session.current())
     session.show(view)
+    keep_loop(view.model)
     for problem in problems:
         messages.error(problem)
     opened = offered()[view.model]

@@ -6,6 +6,7 @@ Which kind a page shows is told by its address alone, where `model` is the name 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import streamlit as st
 
@@ -13,15 +14,23 @@ from analyses.loops.offered import offered
 from dashboards.cached import every_model
 from dashboards.own_models import grouped, label_of, left_out
 
+KEPT: Final = "looped model"
+"""Where the choice is kept when the page changes."""
 
-def chosen_loop(page: str) -> str | None:
-    """The name of the looped model that this visitor looks at on a page; None for a model of graphs."""
-    kept = f"{page} loop"
+
+def chosen_loop() -> str | None:
+    """The name of the looped model that this visitor looks at, on this page or the one before; None for a model of
+    graphs.
+    """
     asked = st.query_params.get("model")
-    if asked is None:
-        return st.session_state.get(kept)
-    st.session_state[kept] = asked if asked in offered() else None
-    return st.session_state[kept]
+    if asked is not None:
+        keep_loop(asked if asked in offered() else None)
+    return st.session_state.get(KEPT)
+
+
+def keep_loop(model: str | None) -> None:
+    """What pages show next that are come to without a model in their address; None: a model of graphs."""
+    st.session_state[KEPT] = model
 
 
 def choose_model(names: Sequence[str], key: str, help: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -58,6 +59,15 @@ class RecurrentLoop:
                 inner, _, name = site.rpartition(".")
                 hook = f"{inner}.hook_{name}" if inner else f"hook_{name}"
                 self.sites[f"{layer}.{name if inner != 'mlp' else 'mlp_post'}"] = f"blocks.{layer}.{hook}"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RecurrentLoop:
+        """Of a copy of the model: its hook points are made anew."""
+        return RecurrentLoop(copy.deepcopy(self.model, memo))
+
+    @property
+    def weights(self) -> RecurrentTransformer:
+        """What has the parameters; ``module`` has hook points alone."""
+        return self.model
 
     @property
     def key(self) -> Callable[[Mapping[str, Tensor], GraphContext], Tensor] | None:

@@ -69,9 +69,16 @@ ABLATION = Analysis(
     check=check,
     swept=lambda study: isinstance(study, AblationStudy),
     loop=OnLoops(
-        "analyses.loops.intervening:study_ablation",
+        "analyses.loops.ablating:study_ablation",
         takes=("steps", "method"),
-        settings=(LOOP_SITES, LOOP_METRIC, LOOP_FACTOR),
+        settings=(
+            LOOP_SITES,
+            LOOP_METRIC,
+            LOOP_FACTOR,
+            Setting(
+                "heads", "Of a looped model: every head by itself, and every two of a layer.", False, bool
+            ),
+        ),
     ),
 )
 """Functions: `analyses.ablation`, `analyses.head_sets`."""

@@ -1,7 +1,7 @@
 """All patches of a sweep of any looped model, estimated by one gradient and held against the patches themselves."""
 
 from analyses.framework.record import Analysis, OnLoops
-from analyses.framework.settings import CLEAN, CORRUPT, LOOP_FACTOR, LOOP_METRIC, LOOP_SITES, STEPS
+from analyses.framework.settings import CLEAN, CORRUPT, LOOP_FACTOR, LOOP_METRIC, LOOP_SITES, STEPS, Setting
 
 ATTRIBUTION = Analysis(
     name="attribution",
@@ -12,7 +12,16 @@ ATTRIBUTION = Analysis(
     graphs=None,
     loop=OnLoops(
         "analyses.loops.intervening:study_attribution",
-        settings=(CLEAN, CORRUPT, LOOP_SITES, LOOP_METRIC, LOOP_FACTOR),
+        settings=(
+            CLEAN,
+            CORRUPT,
+            LOOP_SITES,
+            LOOP_METRIC,
+            LOOP_FACTOR,
+            Setting(
+                "edges", "What sites give each other, within a step and across steps, instead.", False, bool
+            ),
+        ),
         pair=True,
         alone=True,
     ),

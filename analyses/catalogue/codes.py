@@ -79,6 +79,8 @@ CODES = Analysis(
         figures=figures,
         missing=lambda result: f"There are no code interventions here: {result['no_interventions']}.",
     ),
-    loop=OnLoops("analyses.loops.observing:study_codes", samples=16),
+    loop=OnLoops(
+        "analyses.loops.observing:study_codes", takes=("steps", "edits"), samples=16, passes_seed=True
+    ),
 )
 """Functions: `analyses.codes`."""

@@ -91,6 +91,11 @@ LENS = Analysis(
             "attribution_computing": "interp/lenses/direct_attribution_figure.py",
         },
     ),
-    loop=OnLoops("analyses.loops.observing:study_lens", takes=("steps", "factor"), settings=(ROW,)),
+    loop=OnLoops(
+        "analyses.loops.observing:study_lens",
+        takes=("steps", "factor", "tuned", "kl_steps"),
+        passes_seed=True,
+        settings=(ROW,),
+    ),
 )
 """Functions: `analyses.lens`."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from analyses.inputs import InputError
-from analyses.loops.inputs import LoopPair, Wanted, inputs_of, pair_of, tokens_of
+from analyses.loops.inputs import LoopPair, Wanted, pair_of, tokens_of
 from analyses.loops.metrics import chosen_positions, loop_metric
 from analyses.loops.opening import Opened
 from analyses.loops.study import LoopStudy
@@ -68,8 +68,12 @@ def study_attribution(
     sites: Sequence[str] | None = None,
     metric: str = "logit_diff",
     factor: str | None = None,
+    edges: bool = False,
 ) -> LoopStudy:
-    """All patches of a sweep estimated by one gradient, beside the patches themselves."""
+    """All patches of a sweep estimated by one gradient, beside the patches themselves.
+
+    edges: what sites give each other instead (`analyses.loops.edges`).
+    """
     import numpy as np
 
     from interp import loop_attribution, loop_patch_sweep
@@ -81,6 +85,10 @@ def study_attribution(
             "--metric is 'accuracy': it has no gradient; it must be logit_diff, prob, or FILE.py:FUNCTION."
         )
     measure = _metric(pair, metric, factor, None)
+    if edges:
+        from analyses.loops.edges import study_edges
+
+        return study_edges(model, pair, measure, metric, sites)
     names = [name for name in sites_named(model, pair.clean, sites) if _is_float(model, pair, name)]
     if not names:
         raise InputError(
@@ -170,87 +178,6 @@ def study_cross_step(
     )
 
 
-def study_ablation(
-    model: Opened,
-    wanted: Wanted,
-    n_steps: int | None = None,
-    sites: Sequence[str] | None = None,
-    method: str = "zero",
-    metric: str = "logit_diff",
-    factor: str | None = None,
-) -> LoopStudy:
-    """What is lost when a site is set to zero or to its mean, in one step and in all.
-
-    The metric is of the symbols that the model shows as it is: `logit_diff` is their logits less the largest others.
-    sites: default: what attention and MLPs write, or else all that are no residual stream.
-    """
-    import torch
-
-    from interp import loop_ablate
-    from interp.figures.loop_panels import loop_panels_figure
-    from interp.loop.protocol import steps_of
-    from interp.loop.running import run_loop
-
-    if method not in ("zero", "mean"):
-        raise InputError(f"--method is {clip(method)!r}: of a looped model it must be zero or mean.")
-    inputs = inputs_of(model, wanted)
-    with model.running("ablation"):
-        count = steps_of(model.loop, inputs, n_steps, "ablation")
-        run = run_loop(model.loop, inputs, count, keep_logits=True)
-    if not run.logits:
-        raise InputError(
-            f"Ablation measures what the last state shows, and {type(model.loop).__name__} reads nothing (`read` gives "
-            "no logits): its model has no head."
-        )
-    shown = {name: logits[-1].argmax(-1) for name, logits in run.logits.items()}
-    second = {
-        name: logits[-1].topk(2).indices[..., 1]
-        for name, logits in run.logits.items()
-        if logits.shape[-1] > 1
-    }
-    answers = getattr(model.task, "answers", None)
-    at = None if answers is None else answers(inputs)
-    where = {name: torch.ones_like(shown[name], dtype=torch.bool) if at is None else at for name in second}
-    measure = loop_metric(metric, shown, second, chosen_positions(where, factor, ()))
-    names = _parts(model) if sites is None else sites_named(model, inputs, sites)
-    with model.running("ablation"):
-        found = loop_ablate(model.loop, inputs, names, measure, count, "zero" if method == "zero" else "mean")
-        frame: Any = found.to_frame()
-    wide = frame.assign(step=[str(step) for step in frame["step"]]).pivot(
-        index="site", columns="step", values="change"
-    )
-    columns = [*(str(step) for step in range(count) if str(step) in wide.columns), "all"]
-    figure = loop_panels_figure(
-        {"change of the metric": wide.loc[names, columns].to_numpy()}, columns, "What is lost without a site",
-        f"Set to {'zero' if method == 'zero' else 'its mean'} in one step, or in all: the metric less the whole run's.",
-        "change", rows=names, row_title="", column_title="step",
-    )  # fmt: skip
-    tied = frame[frame["step"] == "all"]
-    worst = tied.loc[tied["change"].abs().idxmax()]
-    alone = frame[frame["step"] != "all"]
-    one = alone.loc[alone["change"].abs().idxmax()]
-    said = (
-        f"Without {worst['site']} in all steps {metric} changes most, by {worst['change']:.3g} from "
-        f"{float(found.plain.mean()):.3g}; in one step alone, by {one['change']:.3g} at most ({one['site']}, step "
-        f"{one['step']})."
-    )
-    summary: Any = tied[["site", "change"]].rename(columns={"change": "in all steps"}).reset_index(drop=True)
-    largest = alone.loc[
-        alone.groupby("site")["change"].apply(lambda change: change.abs().idxmax())
-    ].set_index("site")
-    summary["in one step, at most"] = [largest["change"][name] for name in summary["site"]]
-    summary["which"] = [int(largest["step"][name]) for name in summary["site"]]
-    return LoopStudy(
-        model.name,
-        f"{model.title}: ablation, change of {metric}",
-        frame,
-        summary,
-        said,
-        {"ablation": figure},
-        {"metric": metric, "plain": float(found.plain.mean())},
-    )
-
-
 def sites_named(model: Opened, inputs: Any, names: Sequence[str] | None) -> list[str]:
     """Sites of the loop: a kind (`mlp_out`) stands for all of its sites, `state` for all parts of the state.
 
@@ -275,19 +202,6 @@ def sites_named(model: Opened, inputs: Any, names: Sequence[str] | None) -> list
         else:
             found += [name] if name in there else kinds.get(name, [name])
     return [*dict.fromkeys(found)]
-
-
-def _parts(model: Opened) -> list[str]:
-    there = [*(getattr(model.loop, "sites", None) or {})]
-    kinds = {name: name.rsplit(".", 1)[-1] for name in there}
-    written = [name for name in there if kinds[name] in ("attn_out", "mlp_out")]
-    others = [name for name in there if not kinds[name].startswith(("resid", "pattern"))]
-    if not (written or others):
-        raise InputError(
-            f"Ablation needs --sites: {type(model.loop).__name__} has no sites['attn_out'] or sites['mlp_out'] (the "
-            "name of a module is a site too)."
-        )
-    return written or others
 
 
 def _metric(pair: LoopPair, name: str, factor: str | None, read: Sequence[str] | None) -> Metric:

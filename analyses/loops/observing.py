@@ -6,25 +6,37 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from analyses.inputs import InputError
+from analyses.loops.cones import cones
 from analyses.loops.inputs import Wanted, inputs_of, tokens_of
 from analyses.loops.opening import Opened
 from analyses.loops.running import check_row, symbols_of
 from analyses.loops.study import LoopStudy
+from analyses.loops.translated import tuned_lens
 from interp.loop.protocol import LoopedError
 
 if TYPE_CHECKING:
     from interp.codebook.codes import CodeUsage
+    from interp.mechanism.loop_attention import LoopAttention
 
+SHARES: Final = ("own", "previous", "duplicate", "induction")
 MOST_SYMBOLS: Final = 64
 """Symbols of a factor up to which those are shown, too, that are never used."""
 
 
 def study_lens(
-    model: Opened, wanted: Wanted, n_steps: int | None = None, factor: str | None = None, row: int = 0
+    model: Opened,
+    wanted: Wanted,
+    n_steps: int | None = None,
+    factor: str | None = None,
+    row: int = 0,
+    tuned: bool = False,
+    kl_steps: int = 0,
+    seed: int = 0,
 ) -> LoopStudy:
     """Every residual stream of every step, read as the loop reads its last state.
 
-    factor: default: the one whose symbols change most.
+    factor: default: the one whose symbols change most. tuned: also a tuned lens, fitted on three quarters of the inputs
+    (kl_steps, seed: of the fit) and read on the others.
     """
     import numpy as np
 
@@ -59,9 +71,17 @@ def study_lens(
         "Probability of that symbol where the residual stream is read as the last state is; a panel is a layer point.",
         "probability",
     )
+    drawn, more = {"by_position": figure}, {}
+    if tuned or kl_steps:
+        if not tuned:
+            raise InputError("--kl-steps fits the tuned lens, so it needs --tuned.")
+        drawn["tuned"], more["tuned"], judged = tuned_lens(
+            model, inputs, n_steps, lens.factor, kl_steps, seed
+        )
+        said += judged
     return LoopStudy(
-        model.name, f"{model.title}: {chosen}, read on the way", frame, summary, said, {"by_position": figure},
-        {"factor": chosen, "n_steps": int(np.max(summary["step"])) + 1},
+        model.name, f"{model.title}: {chosen}, read on the way", frame, summary, said, drawn,
+        {"factor": chosen, "n_steps": int(np.max(summary["step"])) + 1}, more,
     )  # fmt: skip
 
 
@@ -72,7 +92,7 @@ def study_dynamics(
 
     n_steps: default: as many as the loop says, and at least 3.
     """
-    from interp import loop_dynamics
+    from interp import fixed_points_of, loop_dynamics
     from interp.figures.loop_panels import loop_panels_figure
     from interp.loop.protocol import has, sites_of, steps_of
 
@@ -89,6 +109,10 @@ def study_dynamics(
             )
         frame, summary = found.to_frame(), found.summary(tolerance)
         motion = {point: found.motion(point).relative for point in found.points}
+        points = fixed_points_of(found, window=min(8, count - 2))
+        kind = points.kind(tolerance)
+        limits: Any = points.summary(tolerance)
+        summary = summary.merge(limits[["point", "rate", "by_input", "by_pos"]], on="point")
     shape = next(iter(motion.values())).shape[1:]
     tokens = tokens_of(model, inputs, (shape[0], shape[1]))
     check_row(row, len(tokens))
@@ -106,11 +130,17 @@ def study_dynamics(
         f"{state['cycle']:.0%} in a longer cycle (tolerance {tolerance:g}); the last step moves it by "
         f"{state['relative']:.2g} of its length."
     )
+    said += {
+        "cyclic": " Layers come to fixed points that are apart: a cyclic one.",
+        "degenerate": " All layers, or all inputs, come to one point: a degenerate fixed point.",
+        "none": "",
+    }[kind]
     if "resid_post" not in kinds:
         said += f" Of layers nothing is known: {type(model.loop).__name__} has no sites['resid_post']."
     return LoopStudy(
-        model.name, f"{model.title}: motion", frame, summary, said, {"motion": figure}, {"n_steps": count}
-    )
+        model.name, f"{model.title}: motion", frame, summary, said, {"motion": figure},
+        {"n_steps": count, "kind": kind},
+    )  # fmt: skip
 
 
 def study_attention(
@@ -126,7 +156,7 @@ def study_attention(
     inputs = inputs_of(model, wanted)
     with model.running("attention"):
         found = loop_attention(model.loop, inputs, n_steps)
-    frame: Any = found.to_frame()
+        frame: Any = _head_statistics(found, inputs)
     first = next(iter(found.patterns.values()))
     count, batch, n_dest = first.shape[0], first.shape[2], first.shape[-2]
     at = count - 1 if step is None else step
@@ -160,7 +190,8 @@ def study_attention(
             row_title="head", column_title="step",
         ),
     }  # fmt: skip
-    summary = frame.groupby(["site", "head"], sort=False)[["entropy", "change"]].mean().reset_index()
+    shares = [name for name in SHARES if name in frame]
+    summary = frame.groupby(["site", "head"], sort=False)[["entropy", "change", *shares]].mean().reset_index()
     late = frame[frame["step"] == frame["step"].max()]
     said = (
         f"{len(summary)} heads over {count} steps; in the last the mean entropy is {late['entropy'].mean():.2f} bits, "
@@ -177,8 +208,23 @@ def study_attention(
     )
 
 
-def study_codes(model: Opened, wanted: Wanted, n_steps: int | None = None) -> LoopStudy:
-    """Which symbols are used, how they follow each other, and, with an oracle, which steps are legal."""
+def _head_statistics(attention: LoopAttention, inputs: Any) -> Any:
+    """A line a site, step, call and head, with shares by what stands at a position, where it is known what does."""
+    from interp.mechanism.loop_head_statistics import statistics_of
+
+    try:
+        return statistics_of(attention, inputs).to_frame()
+    except LoopedError:
+        return attention.to_frame()
+
+
+def study_codes(
+    model: Opened, wanted: Wanted, n_steps: int | None = None, edits: int = 0, seed: int = 0
+) -> LoopStudy:
+    """Which symbols are used, how they follow each other, and, with an oracle, which steps are legal.
+
+    edits: how many states are set to zero at one position, each in a run of its own that is followed to its end.
+    """
     import pandas as pd
 
     from interp import loop_code_usage
@@ -214,7 +260,11 @@ def study_codes(model: Opened, wanted: Wanted, n_steps: int | None = None) -> Lo
         said += f". {illegal} transitions are not what the task's step says."
     else:
         said += ". The task has no `oracle_step`, so that transitions are counted, not judged."
-    return LoopStudy(model.name, f"{model.title}: codes", frame, summary, said, drawn)
+    more = {}
+    if edits:
+        drawn["cones"], more["cones"], spread = cones(model, inputs, n_steps, edits, seed)
+        said += f" {spread}"
+    return LoopStudy(model.name, f"{model.title}: codes", frame, summary, said, drawn, more=more)
 
 
 def _used_alone(model: Opened, usage: CodeUsage) -> CodeUsage:
@@ -247,12 +297,12 @@ def study_probes(
     folds: int = 5,
     seed: int = 0,
 ) -> LoopStudy:
-    """What can be read linearly at every step and site, beside shuffled labels.
+    """What can be read linearly at every step and site, beside shuffled labels, scrambled weights and a control task.
 
     target: a column of the task's labels; default: one that the loop reads too, else the first. sites: kinds of sites.
     """
     from analyses.own_probe import probe_name
-    from interp import collect_loop, fit_probe_grid
+    from interp import fit_loop_probes
     from interp.loop.protocol import need
     from interp.loop.task import OPTIONAL
 
@@ -266,14 +316,17 @@ def study_probes(
         if named not in labels.columns:
             known = ", ".join(name for name in labels.columns if name not in ("row", "pos"))
             raise LoopedError(f"target is {named!r}; allowed are {known}")
-        data = collect_loop(model.loop, inputs, labels, sites or ["resid_post"], n_steps)
-        grid = fit_probe_grid(data, named, kind=chosen, folds=folds, seed=seed)
+        kinds = sites or ["resid_post"]
+        grid = fit_loop_probes(
+            model.loop, inputs, labels, named, kinds, n_steps, seed=seed, kind=chosen, folds=folds
+        )
         frame = grid.to_frame()
         best = grid.by_site()
     read, chance = frame["accuracy"].max(), frame.loc[frame["accuracy"].idxmax()]
     said = (
         f"{named} is read best at step {chance['step']}, {chance['site']}: {read:.1%} of {chance['n_rows']} positions, "
-        f"{chance['shuffled']:.1%} with shuffled labels, {chance['majority']:.1%} by the most frequent class."
+        f"{chance['shuffled']:.1%} with shuffled labels, {chance['untrained']:.1%} with scrambled weights, "
+        f"{chance['majority']:.1%} by the most frequent class."
     )
     return LoopStudy(
         model.name, f"{model.title}: {named}, by probe", frame, best.reset_index(drop=True), said,

@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -142,20 +143,19 @@ def _as_task(name: str, loop: Any, task: Any) -> Any:
 
 
 def _seeded(loop: Any, seed: int) -> Any:
-    """The loop, beginning alike in every run."""
-    import torch
-
-    begin = loop.begin
-
-    def alike(inputs: Any) -> Any:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return begin(inputs)
-
+    """The loop, beginning alike in every run; a copy of it, by its own `begin`."""
     # Of a class with slots it stays as it is: there is nowhere to put another.
     if hasattr(loop, "__dict__"):
-        object.__setattr__(loop, "begin", alike)
+        object.__setattr__(loop, "begin", partial(_begun, loop.begin, seed))
     return loop
+
+
+def _begun(begin: Callable[[Any], Any], seed: int, inputs: Any) -> Any:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return begin(inputs)
 
 
 @contextmanager

@@ -17,11 +17,10 @@ from torch import Tensor
 
 from interp.causal.loop_sweep import LoopSweep, Metric
 from interp.loop.edits import StepEdit
+from interp.loop.places import position_axis
 from interp.loop.protocol import STATE, Loop, LoopedError, steps_of
 from interp.loop.result import LoopRun
 from interp.loop.running import run_loop
-
-_DESTINATION = 2
 
 
 def loop_attribution(
@@ -54,15 +53,15 @@ def loop_attribution(
     leaves: dict[str, list[Tensor]] = {site: [] for site in sites}
     edits = [StepEdit(site, "all", _marking(site, leaves[site])) for site in sites]
     run = run_loop(loop, corrupt, count, edits=edits, keep_logits=True, grad=True)
-    scores = metric({factor: logits[-1] for factor, logits in run.logits.items()})
+    scores = metric(run.last_read)
     cast(Any, scores.sum()).backward()
     cells: list[tuple[str, int, int, int]] = []
     estimates: list[Tensor] = []
-    base = metric({factor: logits[-1] for factor, logits in plain.logits.items()})
+    base = metric(plain.last_read)
     for site in sites:
-        axis = _DESTINATION if site.rsplit(".", 1)[-1] == "pattern" else 1
-        for (step, call), leaf in zip(_calls(run, site, count), leaves[site], strict=True):
-            change = _at(whole, site, step, call) - _at(plain, site, step, call)
+        axis = position_axis(site)
+        for (step, call), leaf in zip(run.places(site), leaves[site], strict=True):
+            change = whole.of(site, step, call) - plain.of(site, step, call)
             gradient = torch.zeros_like(change) if leaf.grad is None else leaf.grad
             by_pos = (change * gradient).movedim(axis, 0).flatten(2).sum(-1)  # [pos, batch]
             found = list(by_pos) if pos == "each" else [by_pos.sum(0)]
@@ -82,17 +81,6 @@ def _marking(site: str, leaves: list[Tensor]) -> Callable[[Tensor], Tensor]:
         return activation + leaves[-1]
 
     return marked
-
-
-def _calls(run: LoopRun, site: str, count: int) -> list[tuple[int, int]]:
-    """Step and call of every leaf, in the order of the run."""
-    if site in run.states:
-        return [(step, 0) for step in range(count)]
-    return [(int(step), int(call)) for step, call in run.calls[site].nonzero()]
-
-
-def _at(run: LoopRun, site: str, step: int, call: int) -> Tensor:
-    return run[site][step] if site in run.states else run[site][step, call]
 
 
 @torch.no_grad()

@@ -83,7 +83,7 @@ def loop_cross_step(
     called = torch.ones(count, 1, dtype=torch.bool) if is_state else whole.calls[site]
     if not 0 <= call < called.shape[1]:
         raise LoopedError(f"call is {call}; allowed are 0..{called.shape[1] - 1}")
-    ends = [metric({factor: logits[-1] for factor, logits in run.logits.items()}) for run in (whole, base)]
+    ends = [metric(run.last_read) for run in (whole, base)]
     patched = torch.full((count, count, len(ends[0])), torch.nan)
     cells = [
         (source, target)

@@ -195,7 +195,7 @@ class _Runs:
 
     def of(self, run: LoopRun, node: LoopNode) -> Tensor:
         """The activation at the node's place, [batch, ...]."""
-        return run[node.site][node.step, node.call]
+        return run.of(node.site, node.step, node.call)
 
     def effect(self, node: LoopNode, change: Tensor) -> Tensor:
         """The change of the metric when ``change`` is added to what a node gives in the corrupt run, float [batch]."""
@@ -274,10 +274,7 @@ class _Runs:
     def _order(self) -> list[tuple[str, int, int]]:
         """The places in the order in which the loop comes to them."""
         order: list[tuple[str, int, int]] = []
-        queues = {
-            site: iter([(int(step), int(call)) for step, call in self.base.calls[site].nonzero()])
-            for site in self.sites
-        }
+        queues = {site: iter(self.base.places(site)) for site in self.sites}
 
         def seen(site: str) -> Any:
             def edit(found: Tensor) -> Tensor:
@@ -299,7 +296,7 @@ class _Runs:
         return self.base[site].shape[_HEADS + 2]
 
     def _last(self, run: LoopRun) -> Tensor:
-        return self.metric({factor: logits[-1] for factor, logits in run.logits.items()})
+        return self.metric(run.last_read)
 
 
 def _only(change: Tensor, head: int) -> Tensor:

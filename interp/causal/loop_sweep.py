@@ -10,9 +10,9 @@ sites of one step, and hold a whole state patched (effect 1 by construction) as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
@@ -21,16 +21,13 @@ from torch import Tensor
 from interp.causal.normalising import Direction, base_and_source, normalised_rows
 from interp.engine.loop_edits import run_edits
 from interp.loop.edits import Put, StepEdit
-from interp.loop.protocol import STATE, Loop, steps_of
-from interp.loop.result import LoopRun
+from interp.loop.places import position_axis
+from interp.loop.protocol import STATE, Loop, LoopedError, steps_of
 from interp.loop.running import run_loop
 from models.one_line import one_line
 
 Metric = Callable[[Mapping[str, Tensor]], Tensor]
 """What ``read`` gives of the last state -> float [batch]."""
-
-_DESTINATION: Final = 2
-"""The position axis of attention, [batch, head, destination, source]."""
 
 
 def logit_difference(factor: str, pos: int, clean: int, corrupt: int) -> Metric:
@@ -104,31 +101,24 @@ def loop_patch_sweep(
     given, taken = base_and_source(clean, corrupt, direction)
     source = run_loop(loop, taken, count, record=modules, keep_logits=True)
     base = run_loop(loop, given, count, keep_logits=True)
+    chosen = range(count) if steps is None else steps
+    beyond = [step for step in chosen if not 0 <= step < count]
+    if beyond:
+        raise LoopedError(f"steps have {beyond[0]}; allowed are 0..{count - 1}")
     cells: list[tuple[str, int, int, int]] = []
     edits: list[StepEdit] = []
-    for site, step, call, value in _patches(source, sites, range(count) if steps is None else steps):
-        axis = _DESTINATION if site.rsplit(".", 1)[-1] == "pattern" else 1
-        for at in [None] if pos == "all" else range(value.shape[axis]):
-            cells.append((site, step, call, -1 if at is None else at))
-            edits.append(StepEdit(site, step, Put(value, at, axis), call))
+    for site in sites:
+        axis = position_axis(site)
+        for step, call in _wanted(source.places(site), chosen):
+            value = source.of(site, step, call)
+            for at in [None] if pos == "all" else range(value.shape[axis]):
+                cells.append((site, step, call, -1 if at is None else at))
+                edits.append(StepEdit(site, step, Put(value, at, axis), call))
     patched = [metric(run.read) for run in run_edits(loop, base, edits)]
-    ends = base_and_source(metric(_last(source)), metric(_last(base)), direction)[::-1]
+    ends = base_and_source(metric(source.last_read), metric(base.last_read), direction)[::-1]
     return LoopSweep(tuple(cells), torch.stack(patched), *ends)
 
 
-def _patches(
-    whole: LoopRun, sites: Collection[str], steps: Collection[int]
-) -> Iterator[tuple[str, int, int, Tensor]]:
-    """Site, step, call and the clean activation [batch, ...]."""
-    for site in sites:
-        for step in steps:
-            if site in whole.states:
-                yield site, step, 0, whole[site][step]
-                continue
-            for call in range(whole.calls[site].shape[1]):
-                if bool(whole.calls[site][step, call]):
-                    yield site, step, call, whole[site][step, call]
-
-
-def _last(run: LoopRun) -> dict[str, Tensor]:
-    return {factor: logits[-1] for factor, logits in run.logits.items()}
+def _wanted(places: Collection[tuple[int, int]], steps: Collection[int]) -> list[tuple[int, int]]:
+    """The places of these steps, in their order."""
+    return [place for step in steps for place in places if place[0] == step]

@@ -21,6 +21,7 @@ from interp.engine.interventions import Recording, SetValue, shape_of
 from interp.engine.replay import run_interventions
 from interp.engine.sites import Site, SiteError, resolve
 from interp.loop.edits import Fill, Put, StepEdit
+from interp.loop.places import position_axis
 from interp.loop.replaying import EditedRun
 from interp.loop.result import LoopRun
 from interp.loop.running import run_loop
@@ -58,8 +59,7 @@ def _recorded(loop: RecurrentLoop, base: LoopRun) -> Recording | None:
 
 def _logits(loop: RecurrentLoop, run: LoopRun) -> Tensor:
     """What the last state shows, float [pos, d_vocab]."""
-    read = {factor: logits[-1] for factor, logits in run.logits.items()}
-    read = read or loop.read(*_last(run))
+    read = run.last_read or loop.read(*_last(run))
     return torch.cat([read[factor] for factor in FACTORS], dim=-1)[0]
 
 
@@ -103,7 +103,7 @@ def _intervention(loop: RecurrentLoop, edit: StepEdit) -> SetValue | None:
     if not isinstance(edit.edit, Put):
         return None
     value, at, axis = edit.edit.value, edit.edit.at, edit.edit.axis
-    if axis != (2 if name.endswith("pattern") else 1):
+    if axis != position_axis(name):
         return None
     part = value[0] if at is None else value.select(axis, at)[0]
     return SetValue(Site(name, edit.step, pos="all" if at is None else at), part)

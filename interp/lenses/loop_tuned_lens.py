@@ -21,7 +21,7 @@ from torch import Tensor
 
 from interp.lenses.loop_lens import factor_of, reader_of
 from interp.lenses.readout import kl_divergence
-from interp.lenses.translators import check_fit, least_squares, lower_kl, split_of
+from interp.lenses.translators import check_fit, fit_translator, split_of, translated
 from interp.loop.protocol import STATE, Loop, LoopedError, sites_of, steps_of
 from interp.loop.running import run_loop
 from models.one_line import one_line
@@ -139,12 +139,10 @@ def fit_loop_tuned_lens(
         last, written = run[ends][aim, -1].float(), shown[aim][test]
         for index, (site, call) in enumerate(points):
             hidden = run[site][step, call].float()
-            fitted = least_squares(hidden[train], last[train], ridge)
-            if kl_steps:
-                fitted = lower_kl(read(train), fitted, hidden[train], last[train], kl_steps)
+            fitted = fit_translator(read(train), hidden[train], last[train], ridge, kl_steps)
             weight[step, index], bias[step, index] = fitted
             plain = hidden[test]
-            for key, at in (("_plain", plain), ("", plain + plain @ fitted[0].T + fitted[1])):
+            for key, at in (("_plain", plain), ("", translated(plain, *fitted))):
                 with torch.no_grad():
                     logits = read(test)(at)
                 found[f"kl{key}"][step, index] = kl_divergence(written, logits).mean()

@@ -43,6 +43,19 @@ def least_squares(hidden: Tensor, last: Tensor, ridge: float) -> tuple[Tensor, T
     return to_tensor(fitted.coef_), to_tensor(fitted.intercept_)
 
 
+def fit_translator(
+    read: Callable[[Tensor], Tensor], hidden: Tensor, last: Tensor, ridge: float, kl_steps: int
+) -> tuple[Tensor, Tensor]:
+    """``A`` and ``b`` by least squares, and ``kl_steps`` steps of :func:`lower_kl` on from there."""
+    fitted = least_squares(hidden, last, ridge)
+    return lower_kl(read, fitted, hidden, last, kl_steps) if kl_steps else fitted
+
+
+def translated(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``hidden + A hidden + b``, rows float [row, d]."""
+    return hidden + hidden @ weight.T + bias
+
+
 def lower_kl(
     read: Callable[[Tensor], Tensor],
     start: tuple[Tensor, Tensor],
@@ -57,7 +70,7 @@ def lower_kl(
     optimiser = cast(Any, torch.optim.Adam([weight, bias], lr=LEARNING_RATE))
     with torch.enable_grad():
         for _ in range(steps):
-            loss = kl_divergence(target, read(hidden + hidden @ weight.T + bias)).mean()
+            loss = kl_divergence(target, read(translated(hidden, weight, bias))).mean()
             weight.grad, bias.grad = torch.autograd.grad(loss, [weight, bias])
             optimiser.step()
     return weight.detach(), bias.detach()

@@ -26,7 +26,7 @@ from torch import Tensor
 from interp.lenses.lens import StepLens, collect_residuals, lens_of
 from interp.lenses.loop_tuned_lens import fit_loop_tuned_lens
 from interp.lenses.readout import check_factor, layer_points, read_factor, to_tensor
-from interp.lenses.translators import check_fit, least_squares, lower_kl, split_of
+from interp.lenses.translators import check_fit, fit_translator, split_of, translated
 from interp.loop.either import also_for_loops
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
@@ -136,13 +136,11 @@ def fit_tuned_lens(
             last = to_tensor(stored[-1][step][train])
             for index, activations in enumerate(stored[:-1]):
                 hidden = to_tensor(activations[step][train])
-                fitted = least_squares(hidden, last, ridge)
-                if kl_steps:
-                    fitted = lower_kl(read, fitted, hidden, last, kl_steps)
+                fitted = fit_translator(read, hidden, last, ridge, kl_steps)
                 weight[step, index], bias[step, index] = (part.numpy() for part in fitted)
 
         def translate(hidden: Tensor, step: int, index: int) -> Tensor:
-            return hidden + hidden @ to_tensor(weight[step, index]).T + to_tensor(bias[step, index])
+            return translated(hidden, to_tensor(weight[step, index]), to_tensor(bias[step, index]))
 
         plain, tuned = (lens_of(model, data, known, factor, how).select(~train) for how in (None, translate))
     return TunedLens(weight, bias, plain, tuned, fitted_on, others, ridge, kl_steps)

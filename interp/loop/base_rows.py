@@ -127,7 +127,6 @@ class BaseRows:
 
     def _base_read(self) -> Mapping[str, Tensor]:
         if self._read is None:
-            kept = {factor: logits[-1] for factor, logits in self.base.logits.items()}
             _, state, context = self.base.at(self.last)
-            self._read = kept or self.loop.read(state, context)
+            self._read = self.base.last_read or self.loop.read(state, context)
         return self._read

@@ -22,6 +22,11 @@ SHOWN: Final = 60
 """Modules that an error message lists."""
 
 
+def position_axis(site: str) -> int:
+    """Which axis of an activation is its position: of attention [batch, head, destination, source] the destination."""
+    return 2 if site.rsplit(".", 1)[-1].rsplit("_", 1)[-1] == "pattern" else 1
+
+
 @dataclass(frozen=True)
 class Place:
     """A module, and what of it.

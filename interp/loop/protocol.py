@@ -27,6 +27,7 @@ OPTIONAL: Final = {
     "key": "key(state, context) -> int [batch, ...], all that the next state depends on besides the context",
     "lens": "lens(hidden, context) -> factor -> logits [batch, pos, size] of what a residual stream holds",
     "take": "take(context, rows) -> the context of these rows of the batch",
+    "weights": "the module that has the parameters, where `module` does not",
     "n_steps": "how many steps a run takes: a number, or n_steps(inputs) -> a number",
     "tokens": "tokens(inputs) -> the text at every position, a list for every row",
 }

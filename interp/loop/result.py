@@ -87,6 +87,21 @@ class LoopRun:
             )
         return activation[:, 0]
 
+    @property
+    def last_read(self) -> dict[str, Tensor]:
+        """Factor -> logits [batch, pos, size] of the last state, where logits were kept."""
+        return {factor: logits[-1] for factor, logits in self.logits.items()}
+
+    def places(self, name: str) -> list[tuple[int, int]]:
+        """Step, counted from the first of this run, and call of every activation of a module; of a state call 0."""
+        if name in self.states:
+            return [(step, 0) for step in range(self.n_steps)]
+        return [(int(step), int(call)) for step, call in self.calls[name].nonzero()]
+
+    def of(self, name: str, step: int, call: int = 0) -> Tensor:
+        """A state or an activation at one of its :meth:`places`, [batch, ...]."""
+        return self[name][step] if name in self.states else self[name][step, call]
+
     def at(self, step: int) -> tuple[int, State, Any]:
         """What ``run_loop(..., start=...)`` resumes from: the step, the state that enters it, the context.
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
+from torch import nn
 
 from interp.data.loop_collecting import collect_loop
 from interp.loop.protocol import Loop
@@ -28,7 +29,8 @@ def scrambled_twin(loop: Loop, seed: int = 0) -> Loop:
     twin = copy.deepcopy(loop)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for weights in twin.module.parameters():
+        owner: nn.Module = getattr(twin, "weights", None) or twin.module
+        for weights in owner.parameters():
             if weights.is_floating_point():
                 order = torch.randperm(weights.numel(), generator=generator).to(weights.device)
                 weights.copy_(weights.flatten()[order].reshape(weights.shape))

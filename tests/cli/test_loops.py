@@ -6,6 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -16,7 +17,7 @@ from analyses.framework.record import OnLoops
 from analyses.loops.inputs import Wanted, pair_of
 from analyses.loops.intervening import study_patches
 from analyses.loops.opening import open_loop
-from interp import logit_difference, loop_patch_sweep
+from interp import logit_difference, loop_patch_sweep, scrambled_twin
 from models.compiled import loops
 from tests.cli.commands import recurlens
 from tests.foreign import FILE, IDS
@@ -128,6 +129,49 @@ def test_a_sweep_of_the_command_is_that_of_python() -> None:
     sweep = loop_patch_sweep(model.loop, *ids, ["0.mlp_out"], metric, pair.runs[0].n_steps, pos="each")
     assert study.frame["effect"].tolist() == pytest.approx(sweep.to_frame()["effect"].tolist(), abs=1e-5)
     assert study.frame["effect"].abs().max() > 0.01
+
+
+def test_what_commands_have_for_looped_models_besides(tmp_path: Path) -> None:
+    """Heads and pairs of them, edges, the tuned lens, cones, head statistics, fixed points, controls of probes."""
+    parity = ("--model", "parity", "--inputs", "110100", "-q")
+    reaching = ("--model", "reachability", "--seed", 0, "-q")
+    said = recurlens("ablate", *parity, "--heads").out
+    assert "of two heads 0.z 1, 0.z 2 lose most beyond what each loses, -30." in said  # the twins
+    pair = ("--clean", "1101", "--corrupt", "1001", "--steps", 3, "--sites", "0.z,0.mlp_out")
+    said = recurlens("attribution", "--model", "parity", *pair, "--edges", "--out", tmp_path, "-q").out
+    assert "the strongest is 0.mlp_out, step 2 to output, 30 of 60" in said
+    frame = pd.read_csv(tmp_path / "attribution.csv").set_index(
+        ["writer", "writer_step", "reader", "reader_head"]
+    )
+    assert frame.loc[("0.mlp_out", 1, "0.z", 1), "exact"].max() == pytest.approx(
+        15
+    )  # a twin reads the step before
+    tuned = ("--samples", 8, "--steps", 2, "--factor", "reached", "--tuned")
+    assert "(2 held-out inputs)" in recurlens("lens", *reaching, *tuned).out
+    said = recurlens("codes", *parity, "--edits", 3, "--json", tmp_path / "codes.json").out
+    assert "Of 3 states set to zero at a position 2 heal before the run ends." in said
+    assert "a cyclic one" in recurlens("dynamics", *reaching, "--samples", 2, "--steps", 12).out
+    recurlens("attention", *parity, "--steps", 1, "--json", tmp_path / "heads.json")
+    rows = json.loads((tmp_path / "heads.json").read_text())["rows"]
+    assert [row["previous"] for row in rows] == pytest.approx([1, 1 / 24, 1 / 24, 0.25])
+    said = recurlens("probe", *reaching, "--samples", 6, "--folds", 2, "--steps", 1).out
+    assert "with shuffled labels" in said and "with scrambled weights" in said
+    for wrong, message in (
+        (("lens", *parity, "--kl-steps", 3), "--kl-steps fits the tuned lens, so it needs --tuned."),
+        (
+            ("ablate", *parity, "--heads", "--sites", "0.z"),
+            "--heads are all attention heads, so leave out --sites.",
+        ),
+    ):
+        assert message in " ".join(recurlens(*wrong, code=2).err.split())
+
+
+def test_a_copy_of_a_loop_begins_with_its_own_weights() -> None:
+    loop = open_loop(f"{FILE}:albert").loop
+    twin = scrambled_twin(loop)
+    first, other = (each.begin(torch.tensor([[3, 1]]))[0] for each in (loop, twin))
+    assert not torch.equal(first, other)
+    assert torch.equal(first, loop.begin(torch.tensor([[3, 1]]))[0])
 
 
 def test_a_state_that_begins_at_random_begins_alike() -> None:

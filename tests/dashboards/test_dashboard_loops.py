@@ -84,7 +84,7 @@ def test_an_address_names_no_file(tmp_path: Path) -> None:
 
         from dashboards.model_choice import chosen_loop
 
-        st.write(repr(chosen_loop("page")))
+        st.write(repr(chosen_loop()))
 
     app = AppTest.from_function(choose)
     app.query_params["model"] = f"{file}:make"
@@ -96,11 +96,20 @@ def test_an_address_names_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_chosen_model_is_kept_on_a_page_that_has_shown_none_or_another() -> None:
+    """The address of a page that is come to from the navigation is bare; the first that is offered is parity."""
+    app = checked(
+        AppTest.from_function(draw, default_timeout=120, args=("attention", "foreign.py:Mixer")).run()
+    )
+    assert address(app)["model"] == "foreign.py:Mixer"
+    assert "pattern" in app.warning[0].value
+
+
 def test_the_choice_of_models_has_what_is_offered() -> None:
     def page() -> None:
         from dashboards.model_choice import choose_model, chosen_loop
 
-        if chosen_loop("page") is None:
+        if chosen_loop() is None:
             choose_model(["compiled", "discrete"], "model", "")
 
     app = checked(AppTest.from_function(page).run())

@@ -158,6 +158,28 @@ def test_a_metric_is_what_the_task_says_else_what_changes() -> None:
         interp.task_accuracy(ParityTask(), BITS, "value")({"parity": torch.zeros(2, 6, 3)})
 
 
+def test_resampled_is_what_the_next_row_has_at_positions_that_are_drawn() -> None:
+    loop = ParityLoop()
+    found = interp.ablate(loop, BITS, ["z"], METRIC, n_steps=3, value="resample", seed=1)
+    drawn = torch.randint(6, (6,), generator=torch.Generator().manual_seed(1))
+    taken = interp.run_loop(loop, BITS, 3, record=["z"]).once("z").flip(1)[:, :, drawn]
+    for cell, steps in enumerate(([0], [1], [2], [0, 1, 2])):
+        edits = [StepEdit("z", step, lambda _, step=step: taken[step]) for step in steps]
+        run = interp.run_loop(loop, BITS, 3, edits=edits, keep_logits=True)
+        assert torch.equal(found.ablated[cell], METRIC(run.last_read))
+    with pytest.raises(ValueError, match="value is 'noise'; allowed are mean, zero, resample"):
+        interp.ablate(loop, BITS, ["z"], METRIC, value="noise")
+
+
+def test_a_scrambled_graph_model_is_another_one() -> None:
+    loop = as_loop(load("compiled"))
+    text = "20 = a; 2 = b; a + b = c"
+    codes = [
+        interp.run_loop(each, text, 2).codes["value"] for each in (loop, interp.scrambled_twin(loop), loop)
+    ]
+    assert not torch.equal(codes[0], codes[1]) and torch.equal(codes[0], codes[2])
+
+
 def test_equal_ends_have_no_effect() -> None:
     sweep = interp.patch_sweep(ParityLoop(), BITS, BITS, ["z"], METRIC)
     assert np.isnan(sweep.effect.numpy()).all()
