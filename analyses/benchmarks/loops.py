@@ -1,14 +1,14 @@
 """Looped models: many edited runs that leave out what is known, and the graph model as a loop beside its own ways.
 
-    python -m analyses.benchmarks.loops [--json FILE] [--n-nodes 12] [--steps 8] [--patches 160]
+    python -m analyses.benchmarks.loops [--json FILE] [--n-nodes 12] [--steps 8] [--patches 160] [--no-merging]
 
 Patches of one pair, evenly spaced over those of a residual stream, a layer of heads, and the state, at every step and
 position. Three ways, whose seconds are for one patch: `interp.run_edits`; the same where the loop's `key` is hidden, so
 that rows go through steps together and nothing merges; and with `take` hidden too, one run from the edited step on for
 each patch (of an eighth of the patches). A continuous model has no key: there nothing merges, and nothing may be lost.
 
-`as a loop`: a whole run by `interp.run_loop` beside `model.run`, and a sweep by `patch_sweep` of the loop beside that
-of the graph model, which has an engine of its own (below 1: what the general way costs)."""
+`as a loop`, and alone with `--no-merging`: a whole run by `interp.run_loop` beside `model.run`, and a sweep by
+`patch_sweep` of the loop, which goes through the graph model's engine, beside its own; the other analyses likewise."""
 
 from __future__ import annotations
 
@@ -23,13 +23,18 @@ import typer
 from analyses.benchmarks.harness import Ratio, compare, report
 from analyses.options import writable
 from interp import (
+    GraphTask,
     Site,
     StepEdit,
+    code_usage,
+    collect,
+    dynamics,
     logit_difference,
     make_pair,
     patch_sweep,
     run_edits,
     run_loop,
+    step_lens,
 )
 from interp.loop.edits import Put
 from models import ComputationGraph, as_loop, load
@@ -108,6 +113,39 @@ def as_a_loop(name: str, n_nodes: int, steps: int, repeats: int) -> dict[str, Ra
     return {
         f"{name}: run_loop / run": compare(run, lambda: model.run(clean, steps), repeats),
         f"{name}: sweep / engine": compare(sweep, own, repeats, warmup=1),
+        **_observed(model, n_nodes, steps, repeats),
+    }
+
+
+def _observed(model: Any, n_nodes: int, steps: int, repeats: int) -> dict[str, Ratio]:
+    """Analyses of a graph model on 8 graphs, as a loop beside its own; prints what either keeps of `resid_post`."""
+    loop, task = as_loop(model), GraphTask(model.vocabulary, n_nodes)
+    graphs = task.sample(8)
+    labels = task.labels(graphs)
+    kept = sum(
+        array.nbytes for array in collect(model, graphs, "resid_post", n_steps=steps).activations.values()
+    )
+    sites = [site for site in loop.sites if site.endswith("resid_post")]
+    run = run_loop(loop, graphs, steps, record=sites, read=False)
+    whole = sum(tensor.nbytes for tensor in (*run.activations.values(), *run.states.values()))
+    print(f"collected: {kept / 1e6:.2f} MB; a run of the loop: {whole / 1e6:.2f} MB")
+    both: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+        "collect": (
+            lambda: collect(loop, graphs, labels, n_steps=steps),
+            lambda: collect(model, graphs, n_steps=steps),
+        ),
+        "step_lens": (
+            lambda: step_lens(loop, graphs, steps, factor="value"),
+            lambda: step_lens(model, graphs, steps),
+        ),
+        "code_usage": (
+            lambda: code_usage(loop, graphs, steps, task=task),
+            lambda: code_usage(model, graphs, steps),
+        ),
+        "dynamics": (lambda: dynamics(loop, graphs, steps), lambda: dynamics(model, graphs, steps)),
+    }
+    return {
+        f"{name} / own": compare(ours, theirs, repeats, warmup=1) for name, (ours, theirs) in both.items()
     }
 
 
@@ -117,6 +155,7 @@ def main(
     steps: Annotated[int, typer.Option(min=2, help="Length of all runs.")] = 8,
     repeats: Annotated[int, typer.Option(min=5, help="Interleaved repeats.")] = 5,
     patches: Annotated[int, typer.Option(min=8, help="Patches of a pair, about.")] = 160,
+    merging: Annotated[bool, typer.Option(help="Also edited runs, with and without merging.")] = True,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
 ) -> None:
     """Measure and print; see the module's text."""
@@ -128,7 +167,7 @@ def main(
         for name in ("compiled", "discrete-corrected", "continuous")
     }
     cases["parity"] = partial(_parity, steps, patches)
-    for name, made in cases.items():
+    for name, made in cases.items() if merging else ():
         case = made()
         found, apart = merged(case, repeats)
         ratios |= {f"{name}, {way}": ratio for way, ratio in found.items()}

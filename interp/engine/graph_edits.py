@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from interp.engine.interventions import Recording, SetValue, shape_of
-from interp.engine.replay import run_interventions
+from interp.engine.replay import Replay, run_interventions
 from interp.engine.sites import Site, SiteError, resolve
 from interp.loop.edits import Fill, Put, StepEdit
 from interp.loop.places import position_axis
@@ -27,7 +27,7 @@ from interp.loop.result import LoopRun
 from interp.loop.running import run_loop
 from models.recurrent_loop import GraphContext, RecurrentLoop
 from models.running import is_random
-from models.vocabulary import FACTORS
+from models.vocabulary import FACTORS, FactoredVocabulary
 
 _CODES = "state.codes"
 
@@ -119,21 +119,25 @@ def _streamed(
 ) -> Iterator[EditedRun]:
     model, count = loop.model, base.n_steps
     shown = recording.activation("hook_logits", count - 1)
-    read = {factor: shown[None, :, model.vocabulary.slice(factor)] for factor in FACTORS}
+    read = _by_factor(shown, model.vocabulary)
     replays = run_interventions(model, recording, written, count, range(len(shown)), tokens)
     for replay, edits in zip(replays, given, strict=True):
         logits = shown if replay.logits is None else replay.logits
         as_base = count not in replay.differing and torch.equal(logits, shown)
-        found = {factor: logits[None, :, model.vocabulary.slice(factor)] for factor in FACTORS}
-        state = _Ended(loop, base, replay.states[-2:][:, None], edits)
-        yield EditedRun(replay.index, state, read if as_base else found, torch.tensor([as_base]))
+        found = read if as_base else _by_factor(logits, model.vocabulary)
+        yield EditedRun(replay.index, _Ended(loop, base, replay, edits), found, torch.tensor([as_base]))
+
+
+def _by_factor(logits: Tensor, vocabulary: FactoredVocabulary) -> dict[str, Tensor]:
+    """Factor -> float [1, pos, size] of logits [pos, d_vocab]."""
+    return {factor: logits[None, :, vocabulary.slice(factor)] for factor in FACTORS}
 
 
 class _Ended(Mapping[str, Tensor]):
     """The state that an edited run ends in; its hidden part is computed when it is asked for, in one step."""
 
-    def __init__(self, loop: RecurrentLoop, base: LoopRun, codes: Tensor, edits: Sequence[StepEdit]) -> None:
-        self._loop, self._base, self._codes, self._edits = loop, base, codes, edits
+    def __init__(self, loop: RecurrentLoop, base: LoopRun, replay: Replay, edits: Sequence[StepEdit]) -> None:
+        self._loop, self._base, self._replay, self._edits = loop, base, replay, edits
         self._hidden: Tensor | None = None
 
     def __iter__(self) -> Iterator[str]:
@@ -144,10 +148,10 @@ class _Ended(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         if name == "codes":
-            return self._codes[1]
+            return self._replay.final[None]
         if self._hidden is None:
             last, context = self._base.n_steps - 1, self._base.context
-            codes = self._codes[0].to(context.initial.device)
+            codes = self._replay.states[last][None].to(context.initial.device)
             entering = {"codes": codes, "hidden": self._base["state.hidden"][last]}
             acting = [edit for edit in self._edits if edit.acts_in(last)]
             run = run_loop(

@@ -86,7 +86,7 @@ def test_an_address_names_no_file(tmp_path: Path) -> None:
 
         st.write(repr(chosen_loop()))
 
-    app = AppTest.from_function(choose)
+    app = AppTest.from_function(choose, default_timeout=120)
     app.query_params["model"] = f"{file}:make"
     assert sentences(checked(app.run())) == "None"
     app.query_params["model"] = "parity"
@@ -102,7 +102,7 @@ def test_a_chosen_model_is_kept_on_a_page_that_has_shown_none_or_another() -> No
         AppTest.from_function(draw, default_timeout=120, args=("attention", "foreign.py:Mixer")).run()
     )
     assert address(app)["model"] == "foreign.py:Mixer"
-    assert "pattern" in app.warning[0].value
+    assert "Mixer needs --inputs" in app.warning[0].value
 
 
 def test_the_choice_of_models_has_what_is_offered() -> None:
@@ -112,7 +112,7 @@ def test_the_choice_of_models_has_what_is_offered() -> None:
         if chosen_loop() is None:
             choose_model(["compiled", "discrete"], "model", "")
 
-    app = checked(AppTest.from_function(page).run())
+    app = checked(AppTest.from_function(page, default_timeout=120).run())
     looped = ["parity  ·  looped", "foreign.py:Mixer  ·  looped"]
     assert app.selectbox[0].options == ["compiled", "discrete", *looped]
     checked(app.selectbox[0].select_index(2).run())
