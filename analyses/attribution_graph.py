@@ -7,6 +7,7 @@ holds the graph in the schema of circuit-tracer and Neuronpedia under `graph`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +46,14 @@ class GraphStudy(StudyOf):
 
     @property
     def changed_at_random(self) -> float:
-        """Share of random paths, over all runs, without which it does."""
+        """Share of random paths anywhere, over all runs, without which it does."""
         return sum(one.changed_at_random for one in self.deletions) / len(self.deletions)
+
+    @property
+    def changed_apart(self) -> float:
+        """The same of those apart from what the value is computed from, over all runs that have any; else nan."""
+        shares = [one.changed_apart for one in self.deletions if not math.isnan(one.changed_apart)]
+        return sum(shares) / len(shares) if shares else math.nan
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -63,17 +70,20 @@ class GraphStudy(StudyOf):
             "links": len(found.links),
             "unpruned": list(found.unpruned),
             "completeness": plain({"between": found.between, "inside": found.inside}),
+            "additive": plain({"text": found.additive, "syntax_too": found.additive_syntax}),
             "top_path": [self._named(node) for node in found.top_path],
             "deletion": {
                 "components": len(self.deletion.components),
                 "changed": self.deletion.changed,
                 "changed_at_random": self.deletion.changed_at_random,
+                "changed_apart": plain(self.deletion.changed_apart),
                 "draws": self.deletion.draws,
             },
             "runs": {
                 "n": len(self.deletions),
                 "changed": self.changed,
                 "changed_at_random": self.changed_at_random,
+                "changed_apart": plain(self.changed_apart),
             },
             "rows": records(self.to_frame()),
             "graph": plain(found.to_json()),
@@ -102,19 +112,28 @@ class GraphStudy(StudyOf):
         """How complete the graph is, and whether its top path is needed."""
         found = self.result
         name = found.run.graph.nodes[found.target.equation].name
+        one = self.deletion
         return (
             f"{name} = {found.symbol(found.target)} in state {found.target.step}: {len(found.nodes)} of "
             f"{found.unpruned[0]} nodes are left. Completeness {found.between:.3f} between steps, {found.inside:.2f} "
-            f"inside. Without the {len(self.deletion.components)} heads and MLPs of the top path the value "
-            + ("changes" if self.deletion.changed else "stays")
-            + f"; without random ones it changes in {self.deletion.changed_at_random:.1%} of "
-            f"{self.deletion.draws} draws."
+            f"inside. With all names, operations and values replaced that no edge leads from {found.additive:.1%} of "
+            f"codes stay, with syntax too {found.additive_syntax:.1%}. "
+            f"Without the {len(one.components)} heads and MLPs of the top path the value "
+            f"{'changes' if one.changed else 'stays'}; without random ones "
+            + _at_random(one.changed_apart, one.changed_at_random)
+            + f", of {one.draws} draws each."
             + (
-                f" Over {len(self.deletions)} runs: {self.changed:.1%} and {self.changed_at_random:.1%}."
+                f" Over {len(self.deletions)} runs: {self.changed:.1%}; "
+                f"{_at_random(self.changed_apart, self.changed_at_random)}."
                 if self.further
                 else ""
             )
         )
+
+
+def _at_random(apart: float, anywhere: float) -> str:
+    control = "(none is apart from what it is computed from)" if math.isnan(apart) else f"{apart:.1%}"
+    return f"apart from what it is computed from in {control}, anywhere in {anywhere:.1%}"
 
 
 def study_attribution_graph(

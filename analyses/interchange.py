@@ -148,11 +148,13 @@ def study_interchange(
     rank: int | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    start: str = "random",
 ) -> InterchangeStudy:
     """Fit and ask; of a compiled model also in its slots.
 
     graphs: not used, states are drawn. last_step: steps 1 to this. pairs: of every step that are fitted to; half as
-    many are asked about. rank: of every subspace; default: that of the slot, or by factor.
+    many are asked about. rank: of every subspace; default: that of the slot, or by factor. start: where fits begin,
+    `random` or `probe` (`interp.interchange.starts`).
 
     Raises:
         InputError: a model that is not entered by discrete states, an unknown variable, a number out of range.
@@ -170,7 +172,7 @@ def study_interchange(
             dict.fromkeys(variables, rank) if rank else {name: span.shape[1] for name, span in spans.items()}
         )
         found = align(
-            loaded, variables, steps, pairs, max(1, pairs // 2), ranks, None, epochs, seed, progress
+            loaded, variables, steps, pairs, max(1, pairs // 2), ranks, None, epochs, seed, progress, start
         )
         heads = head_interchange(loaded, variables, steps, max(1, pairs // 4), seed=seed)
         slots = (

@@ -44,6 +44,7 @@ INTERCHANGE = Analysis(
             least=1,
             most=MOST_RANK,
         ),
+        Setting("start", "Where fits begin: random, or probe, in what a probe reads.", "random"),
     ),
     graphs=None,
     takes=("seed", "model"),

@@ -8,8 +8,9 @@ before directly. What reads the embedding inside a step reads the codes that wer
 share the edges into the value.
 
 The graph is pruned by influence on the target (:mod:`influence`); its top path stays. Between steps nothing is missing,
-since a state holds all that a step is given: :attr:`AttributionGraph.between` checks that. Inside a step edges need not
-add up: :attr:`AttributionGraph.inside` says how far they do.
+since a state holds all that a step is given: :attr:`AttributionGraph.between` checks that. Effects of single codes need
+not add up all the same (:attr:`AttributionGraph.additive`), nor those of edges inside a step
+(:attr:`AttributionGraph.inside`).
 """
 
 from __future__ import annotations
@@ -91,6 +92,8 @@ class AttributionGraph:
         unpruned: numbers of nodes and links before.
         between: completeness between steps, see :meth:`StateLinks.complete`.
         inside: completeness inside steps, mean over values weighted by their influence; nan where there is none.
+        additive, additive_syntax: share of codes that stay when all names, operations and values that no edge leads
+            from are replaced at once, and syntax too: see :meth:`StateLinks.additive`.
     """
 
     run: Recording
@@ -103,6 +106,8 @@ class AttributionGraph:
     unpruned: tuple[int, int]
     between: float
     inside: float
+    additive: float
+    additive_syntax: float
 
     @cached_property
     def nodes(self) -> tuple[GraphNode, ...]:
@@ -192,10 +197,10 @@ def attribution_graph(
     looked_into = {one: completeness[one] for one in completeness if one in influence}
     weights = np.array([influence[one] for one in looked_into])
     inside = float((weights * list(looked_into.values())).sum() / weights.sum()) if len(weights) else math.nan
-    of_codes = [
+    of_codes = sorted(
         (one.step, one.equation * len(FACTORS) + FACTORS.index(one.factor))
         for one in {end for _, end in codes}
-    ]
+    )
     return AttributionGraph(
         run=links.run,
         target=target,
@@ -205,8 +210,10 @@ def attribution_graph(
         node_share=node_share,
         edge_share=edge_share,
         unpruned=(len(influence), len(whole)),
-        between=links.complete(sorted(of_codes)),
+        between=links.complete(of_codes),
         inside=inside,
+        additive=links.additive(of_codes, FACTORS[1:]),
+        additive_syntax=links.additive(of_codes),
     )
 
 

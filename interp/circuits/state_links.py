@@ -9,9 +9,11 @@ another symbol depends on it. The weight of an edge is the share of draws in whi
     operation   operations: any other operation of the model; none where there is but one
     syntax      any other of the five symbols that are no padding
 
-A state holds all that a step is given, so there is no error term: what no edge comes from cannot matter. How far the
-measured edges are all there are says :meth:`StateLinks.complete`: the share of nodes that stay as they are when
-everything they have no edge from is replaced at once.
+A state holds all that a step is given, so there is no error term: the codes that an edge leads from, replaced together,
+have as much effect on a code as the whole state has. :meth:`StateLinks.complete` measures how far they do.
+
+Effects need not add up: codes without an effect of their own may have one together. :meth:`StateLinks.additive` says of
+how many codes that is not so, when everything that no edge leads from is replaced at once.
 """
 
 from __future__ import annotations
@@ -70,22 +72,60 @@ class StateLinks:
         return after
 
     def complete(self, nodes: Sequence[tuple[int, int]]) -> float:
-        """Of (state, node) pairs, state 1 or later, the share that keeps its symbols when all that it has no edge from
-        is replaced at once, in :attr:`draws` draws.
+        """Of the effect that the whole state has on (state, node) pairs, state 1 or later, the share that the nodes
+        with an edge into each have when they are replaced together.
+
+        An effect is the share of draws, :attr:`draws` for every pair, in which a symbol of the node changes; shares are
+        those of sums over pairs, and at most 1.
         """
-        kept, rng = 0, np.random.default_rng(self.seed)
-        states = self.run.trajectory.states[:, 0]
-        for state, node in nodes:
-            others = [int(one) for one in np.flatnonzero(self.weights[state - 1, node] == 0)]
-            given = [
-                [code for one in others for code in _replaced(self.run, state - 1, one, rng)]
+        rng = np.random.default_rng(self.seed)
+        own = whole = 0
+        for state, chosen in _by_state(nodes):
+            drawn = [
+                [_replaced(self.run, state - 1, one, rng) for one in range(self.weights.shape[2])]
                 for _ in range(self.draws)
             ]
-            at, factor = self.positions(node), node % len(FACTORS)
-            for replay in run_interventions(self.run.model, self.run, given, state, None):
-                after = replay.states[state][at, factor]
-                kept += int(torch.equal(after, states[state, at, factor]))
-        return kept / (len(nodes) * self.draws) if nodes else float("nan")
+            sources = [np.flatnonzero(self.weights[state - 1, node]) for node in chosen]
+            given = [
+                [code for one in into for code in codes[one]]
+                for into in (range(self.weights.shape[2]), *sources)
+                for codes in drawn
+            ]
+            changed = self._changed(state, given, chosen)
+            whole += int(changed[: self.draws].sum())
+            own += sum(
+                int(changed[self.draws * (place + 1) : self.draws * (place + 2), place].sum())
+                for place in range(len(chosen))
+            )
+        return min(1.0, own / whole) if whole else float("nan")
+
+    def additive(self, nodes: Sequence[tuple[int, int]], factors: Sequence[str] = FACTORS) -> float:
+        """Of (state, node) pairs, state 1 or later, the share that keeps its symbols when all codes of ``factors`` that
+        it has no edge from are replaced at once, in one draw each.
+        """
+        kept, rng = 0, np.random.default_rng(self.seed)
+        for state, chosen in _by_state(nodes):
+            given = [
+                [
+                    code
+                    for one in np.flatnonzero(self.weights[state - 1, node] == 0).tolist()
+                    if FACTORS[one % len(FACTORS)] in factors
+                    for code in _replaced(self.run, state - 1, one, rng)
+                ]
+                for node in chosen
+            ]
+            kept += int((~self._changed(state, given, chosen).diagonal()).sum())
+        return kept / len(nodes) if nodes else float("nan")
+
+    def _changed(self, state: int, given: list[list[SetCode]], nodes: Sequence[int]) -> NDArray[np.bool_]:
+        """Bool [given, node]: whether a node of a state shows other symbols after codes of the one before are set."""
+        where = [(self.positions(node), node % len(FACTORS)) for node in nodes]
+        before = self.run.trajectory.states[state, 0]
+        found: list[list[bool]] = []
+        for replay in run_interventions(self.run.model, self.run, given, state, None):
+            after = replay.states[state]
+            found.append([not torch.equal(after[at], before[at]) for at in where])
+        return np.array(found)
 
 
 def state_links(
@@ -151,6 +191,10 @@ def _links_of_step(
         changed = run.model.vocabulary.unpack(packed) != before
         found[list(_nodes_of(changed, where)), owner] += 1 / draws
     return found
+
+
+def _by_state(nodes: Sequence[tuple[int, int]]) -> list[tuple[int, list[int]]]:
+    return [(state, [node for at, node in nodes if at == state]) for state in sorted({at for at, _ in nodes})]
 
 
 def _nodes_of(changed: Tensor, where: Sequence[list[int]]) -> Iterator[int]:

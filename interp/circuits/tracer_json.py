@@ -33,6 +33,8 @@ def tracer_json(graph: AttributionGraph) -> dict[str, Any]:
             "edge_threshold": graph.edge_share,
             "schema_version": 1,
             "completeness_between": graph.between,
+            "additive": graph.additive,
+            "additive_syntax": graph.additive_syntax,
             "completeness_inside": graph.inside if graph.inside == graph.inside else None,
         },
         "qParams": {

@@ -12,6 +12,8 @@ A number alone says little, so these stand beside the tied basis, of the same ra
     placebo       a random subspace, moved along as far as the fitted basis moves
     random        a random subspace
 
+A fit begins at random or, with them its controls, where a probe reads the variable (:mod:`interp.interchange.starts`).
+
 A variable is READ where a linear probe tells it better than its commonest value, and USED where the tied basis moves
 the model better than every control; a variable that is read and that no interchange moves is READ, NOT USED.
 """
@@ -29,6 +31,7 @@ from transformer_lens.tools.analysis.interchange import (
     NormMatchedPlacebo,
     SubspaceInterchange,
     arbitrary_targets,
+    collect_activations,
     fit_das,
     random_basis,
 )
@@ -44,6 +47,16 @@ from interp.interchange.pairs import StatePairs, draw_pairs
 from interp.interchange.reading import activations_at, read_variable
 from interp.interchange.rows import StateRows, head_place, layer_of_place, places_of
 from interp.interchange.shapes import HELD_OUT, TRAINED
+from interp.interchange.starts import (
+    PROBE_START,
+    RANDOM_START,
+    RATES,
+    STARTS,
+    TurnedView,
+    probe_start,
+    softened,
+    turn_onto,
+)
 from interp.interchange.variables import FACTOR_OF, NAMES, VARIABLES
 from interp.statistics.shares import Share
 from models.compiled.graphs import CompiledTransformer
@@ -161,6 +174,7 @@ def align(
     epochs: int = 60,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    start: str = RANDOM_START,
 ) -> Alignment:
     """Fit a basis for every variable, per step and tied, with its controls, and ask about held-out graphs.
 
@@ -169,11 +183,14 @@ def align(
         ranks: variable -> dimensions (default: :data:`RANK`).
         places: variable -> hook name (default: :func:`default_places`).
         progress: called with (variables done, variables in all).
+        start: where every fit begins, one of :data:`interp.interchange.starts.STARTS`.
 
     Raises:
-        ValueError: an unknown variable, a model without a discrete state, one that cannot be resumed.
+        ValueError: an unknown variable or start, a model without a discrete state, one that cannot be resumed.
     """
     check_interchangeable(model, variables)
+    if start not in STARTS:
+        raise ValueError(f"start is {start!r}; allowed: {', '.join(STARTS)}")
     fit = draw_pairs(model.vocabulary, TRAINED, steps, per_step, seed)
     asked = draw_pairs(model.vocabulary, HELD_OUT, steps, held_out, seed + 1)
     where = default_places(model, variables, fit) | dict(places or {})
@@ -182,7 +199,7 @@ def align(
     bases: dict[str, Tensor] = {}
     untrained = model.untrained(seed + 1)
     for done, variable in enumerate(variables):
-        search = _Search(variable, where[variable], width[variable], steps, epochs, seed, fit, asked)
+        search = _Search(variable, where[variable], width[variable], steps, epochs, seed, fit, asked, start)
         found = search.on(model)
         bases[variable] = search.tied(found)
         rows += search.rows(found, untrained)
@@ -245,6 +262,7 @@ class _Search:
     seed: int
     fit: StatePairs
     asked: StatePairs
+    start: str
 
     def on(self, model: RecurrentTransformer, per_step: bool = True) -> _Fitted:
         """Bases of a model: the tied one, and one a step."""
@@ -304,12 +322,24 @@ class _Search:
         index = chosen.nonzero().flatten()
         at = torch.zeros(len(index), dtype=torch.int64)
         view, name = rows.view(step or 0, self.place)
-        result = fit_das(
-            view, name, index, index + len(self.fit), due[index], rows.value_logits(step or 0),
-            rank=self.rank, base_positions=at, source_positions=at, epochs=self.epochs, batch_size=_BATCH,
-            seed=self.seed,
-        )  # fmt: skip
-        return result.basis
+        logits = rows.value_logits(step or 0)
+        if self.start == PROBE_START:
+            logits = softened(logits, index)
+
+        def fitted(view: Any, epochs: int) -> Tensor:
+            return fit_das(
+                view, name, index, index + len(self.fit), due[index], logits, rank=self.rank, base_positions=at,
+                source_positions=at, epochs=epochs, batch_size=_BATCH, lr=RATES[self.start], seed=self.seed,
+            ).basis  # fmt: skip
+
+        if self.start == RANDOM_START:
+            return fitted(view, self.epochs)
+        bases = collect_activations(view, name, index, logits, positions=at)
+        first = probe_start(bases, self.fit.labels[self.variable][index], self.rank, self.seed)
+        if first is None:
+            return fitted(view, self.epochs)
+        turn = turn_onto(fitted(view, 0), first)
+        return turn @ fitted(TurnedView(view, turn), self.epochs)
 
     def _hits(self, rows: StateRows, basis: Any, due: Tensor) -> Tensor:
         sources = source_activations(rows, self.place, len(self.asked))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
 
 from interp.circuits.attribution_graph import AttributionGraph, attribution_graph
 from interp.circuits.influence import influences, prune
-from interp.circuits.path_deletion import delete_top_path
+from interp.circuits.path_deletion import computed_from, delete_top_path
 from interp.circuits.state_links import state_links
 from models import ComputationGraph
 from models.compiled import compile_model
@@ -46,9 +47,11 @@ def test_values_depend_on_the_operands_values_and_on_no_other(model: RecurrentTr
         before = np.flatnonzero(links.weights[-1, 4 * node + VALUE])
         assert {int(one) // 4 for one in before if one % 4 == VALUE} == operands
     every = [(state, node) for state in (1, 2) for node in range(4 * len(GRAPH))]
-    assert links.complete(every) > 0.9
+    assert links.complete(every) > 0.95 and links.additive(every) > 0.9
+    value = 2, 4 * 3 + VALUE
+    assert links.complete([value]) == links.additive([value], FACTORS[1:]) == 1
     links.weights[:, 4 * 3 + VALUE] = 0
-    assert links.complete([(2, 4 * 3 + VALUE)]) < 0.5
+    assert links.complete([value]) == links.additive([value], FACTORS[1:]) == 0
 
 
 def test_the_graph_leads_from_the_text_over_planted_heads(found: AttributionGraph) -> None:
@@ -60,9 +63,20 @@ def test_the_graph_leads_from_the_text_over_planted_heads(found: AttributionGrap
     assert {node.equation for node in found.nodes if node.factor == "value"} <= {0, 1, 3, 5}
 
 
-def test_the_top_path_is_needed_and_random_ones_seldom(found: AttributionGraph) -> None:
+def test_the_top_path_is_needed_and_none_apart_from_what_the_target_is_computed_from(
+    found: AttributionGraph,
+) -> None:
+    assert computed_from(GRAPH, 5, 3) == [{0, 1}, {0, 1, 3}, {3, 5}]
     deleted = delete_top_path(found, draws=40)
-    assert deleted.changed and deleted.changed_at_random < 0.5
+    assert deleted.changed and deleted.changed_apart == 0 < deleted.changed_at_random < 0.5
+
+
+def test_where_the_target_is_computed_from_all_equations_there_is_no_control(
+    model: RecurrentTransformer,
+) -> None:
+    graph = ComputationGraph.parse("3 = a; a = b", modulus=5, n_variables=16)
+    deleted = delete_top_path(attribution_graph(model, graph, draws=1), draws=2)
+    assert deleted.changed and math.isnan(deleted.changed_apart)
 
 
 def test_the_schema_of_viewers(found: AttributionGraph) -> None:

@@ -143,6 +143,11 @@ def test_a_curve_begins_and_ends_where_it_must(corrupt: PairRuns) -> None:
     assert (curve.ranked[0], curve.ranked[-1]) == (0.0, 1.0)
 
 
+def test_pairs_of_the_benchmark_put_every_edge_to_work() -> None:
+    (row,) = benchmark_methods(["EAP"], ["compiled"], seeds=(1,), n_pairs=1).to_frame().to_dict("records")
+    assert row["auroc"] == row["precision"] == 1
+
+
 def test_bad_input(corrupt: PairRuns) -> None:
     with pytest.raises(ValueError, match=f"allowed are {', '.join(SCORE_METHODS)}"):
         discover(corrupt, method="guess")

@@ -19,6 +19,7 @@ from interp import (
 from interp.interchange.pairs import draw_pairs
 from interp.interchange.rows import StateRows, places_of
 from interp.interchange.shapes import HELD_OUT, TRAINED, graph_of_shape
+from interp.interchange.starts import turn_onto
 from interp.interchange.variables import VARIABLES, NodeReading
 from interp.statistics.chance import random_basis
 from models import RecurrentTransformer
@@ -144,6 +145,24 @@ def test_das_finds_the_slot_and_its_controls_do_not(model, alignment: Alignment)
     overlap = subspace_overlap(alignment.bases["value:first"], symbol_spans(model)["value:first"])
     drawn = torch.as_tensor(random_basis(model.cfg.d_model, 5, np.random.default_rng(0))).float()
     assert overlap > 0.3 > subspace_overlap(drawn, symbol_spans(model)["value:first"])
+
+
+def test_from_where_a_probe_reads_das_is_at_the_slot_and_its_controls_are_not(model):
+    values = {"value:first": MODULUS - 1}  # dimensions that tell numbers apart
+    found = align(model, ("value:first",), (2,), 100, 100, values, epochs=2, seed=1, start="probe")
+    assert found.share("value:first").value == 1
+    assert subspace_overlap(found.bases["value:first"], slot_bases(model)["value:first"]) > 0.95
+    for control in ("arbitrary", "untrained", "placebo", "random"):
+        assert found.share("value:first", control).value <= 0.7
+    with pytest.raises(ValueError, match="start is 'zero'; allowed: random, probe"):
+        align(model, ("value:first",), start="zero")
+
+
+def test_a_turn_takes_one_subspace_to_the_other():
+    one, other = (torch.linalg.qr(torch.randn(9, 3)).Q for _ in range(2))
+    turn = turn_onto(one, other)
+    assert torch.allclose(turn @ one, other, atol=1e-5)
+    assert torch.allclose(turn @ turn.T, torch.eye(9), atol=1e-5)
 
 
 def test_what_stands_at_the_node_is_read_and_not_used(model):
