@@ -17,7 +17,7 @@ not from what was measured (:func:`computed_from`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,7 +96,7 @@ def delete_top_path(graph: AttributionGraph, draws: int = 20, seed: int = 0) -> 
 def _moved(
     graph: AttributionGraph,
     path: Sequence[GraphNode],
-    equations: dict[int, Sequence[int]],
+    equations: Mapping[int, Sequence[int]],
     rng: np.random.Generator,
 ) -> list[GraphNode]:
     """A random path of the same size, over ``equations`` (step -> those allowed)."""

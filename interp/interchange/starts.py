@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,14 +35,14 @@ def probe_start(activations: Tensor, labels: Tensor, rank: int, seed: int) -> Te
     """Orthonormal columns [d_model, rank]: what a probe reads ``labels``, int [row], in; the strongest directions
     where it reads more, random ones beside them where fewer. None where there is but one label.
     """
-    classes = labels.unique()
+    classes: Any = cast(Any, labels).unique()
     if len(classes) < 2:
         return None
     rows = activations - activations.mean(0)
-    wanted = (labels[:, None] == classes).float()
+    wanted: Any = (labels[:, None] == classes).float()
     square = rows.T @ rows
     damped = square + _RIDGE * square.diagonal().sum() / len(rows) * torch.eye(len(square))
-    weights = torch.linalg.solve(damped, rows.T @ (wanted - wanted.mean(0)))
+    weights: Tensor = cast(Any, torch).linalg.solve(damped, rows.T @ (wanted - wanted.mean(0)))
     read = probe_basis(weights.T)[:, :rank]
     drawn = torch.randn(len(square), rank, generator=torch.Generator().manual_seed(seed))
     return _completed(torch.cat([read, drawn[:, : rank - read.shape[1]]], 1))[:, :rank]
@@ -86,7 +86,8 @@ class TurnedView(nn.Module):
 
 def _completed(basis: Tensor) -> Tensor:
     """Orthonormal columns [d_model, d_model] that begin with those of ``basis``."""
-    whole, scale = torch.linalg.qr(basis, mode="complete")
+    parts: Any = cast(Any, torch).linalg.qr(basis, mode="complete")
+    whole: Tensor = parts[0]
     signs = torch.ones(len(whole))
-    signs[: basis.shape[1]] = scale.diagonal().sign()
+    signs[: basis.shape[1]] = parts[1].diagonal().sign()
     return whole * signs
