@@ -56,15 +56,16 @@ def study_edges(
         )
     )
     labels = [_named(node) for node in nodes]
+    short = [label.replace(", step ", " t").replace(", call ", " c") for label in labels]
     panels: dict[str, Any] = {}
     for column in [name for name in ("estimate", "exact") if name in frame]:
         panels[column] = np.full((len(nodes), len(nodes)), np.nan)
         for (writer, reader), score in zip(found.edges, frame[column], strict=True):
             panels[column][nodes.index(writer), nodes.index(reader)] = score
     figure = loop_panels_figure(
-        panels, labels, "What sites give each other",
-        f"From a site and step (row) straight to another (column), in units of {metric}; nothing in between moves.",
-        "score", rows=labels, row_title="from", column_title="to",
+        panels, short, "What sites give each other",
+        f"From a site (row; t: its step) straight to another (column), in units of {metric}; nothing in between moves.",
+        "score", rows=short, row_title="", column_title="to",
     )  # fmt: skip
     order = frame[by].abs().sort_values(ascending=False).index[:SHOWN]
     ends = [[labels[nodes.index(edge[end])] for edge in found.edges] for end in (0, 1)]

@@ -27,11 +27,11 @@ def tuned_lens(
     calls = dict(lens.points)
     names = [f"{site} {call}" if calls[site] else site for site, call in lens.points]
     figure = loop_panels_figure(
-        {"plain": lens.kl_plain.T.numpy(), "tuned": lens.kl.T.numpy()},
-        [str(step) for step in range(len(lens.kl))],
+        {"plain": lens.kl_plain.numpy(), "tuned": lens.kl.numpy()},
+        names,
         f"{factor}: how far is the lens from what the step shows?",
         f"KL(the step's readout || lens) in nats, on {len(lens.held_out)} inputs that translators were not fitted on.",
-        "nats", rows=names, row_title="point", column_title="step",
+        "nats", column_title="point",
     )  # fmt: skip
     tuned, plain = float(lens.kl.mean()), float(lens.kl_plain.mean())
     said = f" A tuned lens is {tuned:.3g} nats away where the plain one is {plain:.3g}"
