@@ -65,13 +65,19 @@ class Address(Generic[V]):
         view: V = st.session_state[self._view]
         return view
 
-    def news(self, held: bool = False) -> dict[str, str] | None:
+    @property
+    def known(self) -> bool:
+        """Whether there is a view that was shown."""
+        return self._view in st.session_state
+
+    def news(self, held: bool = False, entered: bool = False) -> dict[str, str] | None:
         """The query parameters if they are new (first visit, or edited by hand), else None.
 
-        held: where they are not, keep what was :meth:`asked` for when they were.
+        held: where they are not, keep what was :meth:`asked` for when they were. entered: from another page, so that
+        they are new whatever they are.
         """
         given = st.query_params.to_dict()
-        is_new = self._view not in st.session_state or (bool(given) and not self._is_ours(given))
+        is_new = entered or not self.known or (bool(given) and not self._is_ours(given))
         if is_new or not held:
             st.session_state[self._asked] = given if is_new else {}
         return given if is_new else None
@@ -86,10 +92,10 @@ class Address(Generic[V]):
         st.session_state[self._view] = view
         st.session_state[self._written] = [(time.monotonic(), given)]
 
-    def show(self, view: V) -> V:
-        """Make this the view, and write it into the address."""
+    def show(self, view: V, more: Mapping[str, str] | None = None) -> V:
+        """Make this the view, and write it into the address; more: parameters behind its own."""
         st.session_state[self._view] = view
-        params = view.to_params()
+        params = {**view.to_params(), **(more or {})}
         visited().pop(self._page, None)
         visited()[self._page] = params
         if st.query_params.to_dict() != params:

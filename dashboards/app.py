@@ -12,6 +12,7 @@ from analyses.catalogue.patching import PATCHING
 from analyses.catalogue.solve import SOLVE
 from analyses.framework.record import Analysis, Page
 from dashboards import messages
+from dashboards.links import remember
 from dashboards.model_choice import chosen_loop
 from dashboards.paths import with_spellings
 from dashboards.saving.share import reopen, share_buttons
@@ -147,6 +148,7 @@ PAGES = [
     st.Page(generalisation, title="Generalisation", url_path="generalisation"),
     st.Page(opening, title="Open", url_path="open"),
 ]
+remember({page.url_path or "home": page for page in PAGES})
 GROUPS = {record.page.name or record.name: record.page.group for record in every_record() if record.page}
 in_groups: dict[str, list[StreamlitPage]] = {"": []}
 for page in with_spellings(PAGES, default=DEFAULT):

@@ -21,9 +21,10 @@ from dashboards.address import ParamReader, not_there, spans_of
 from dashboards.cached import available, operations, shared
 from dashboards.model_choice import choose_model
 from dashboards.own_graphs import choose_from_file
+from dashboards.selection import Selection, selection
 from dashboards.session import PageSession, default_model
 from models.compiled_names import fitting_name
-from models.graph import ComputationGraph
+from models.graph import ComputationGraph, GraphError
 from models.operations import OPERATIONS
 from models.recurrent import RecurrentTransformer
 
@@ -48,6 +49,11 @@ class GraphView:
     ops: tuple[str, ...] = ("ADD",)
     graphs: int = 1
 
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Parts of the selection that the page keeps for others."""
+        return ()
+
     def texts(self) -> list[str]:
         """What was typed, graph by graph."""
         return [] if self.text is None else [self.text]
@@ -62,6 +68,31 @@ class GraphView:
             return texts[0] if len(texts) == 1 else " ".join(f"--graph {text}" for text in texts)
         count = "" if one else f" --graphs {self.graphs}"
         return f"--n-nodes {self.n}{count} --seed {self.seed} --ops {','.join(self.ops)}"
+
+    def editable_text(self) -> str:
+        """What was typed; else the equations of the graph that was sampled (the first of several), a line each."""
+        if self.text is not None:
+            return self.text
+        try:
+            return ComputationGraph.sample(self.n, ops=self.ops, seed=self.seed).to_text("\n")
+        except GraphError:
+            return EXAMPLE
+
+    def selected(self) -> Selection:
+        """The model and the graph."""
+        if self.text is not None:
+            return Selection(self.model, self.text)
+        return Selection(self.model, n=self.n, seed=self.seed, ops=self.ops)
+
+    def with_selection(self, chosen: Selection) -> Self:
+        """The same of what is chosen: a model, and the first graph of the chosen text, or the sampled one."""
+        view = replace(self, model=chosen.model or self.model)
+        if chosen.text is not None:
+            return replace(view, text=first_text(chosen.text))
+        if chosen.n is None:
+            return view
+        seed = self.seed if chosen.seed is None else chosen.seed
+        return replace(view, text=None, n=chosen.n, seed=seed, ops=chosen.ops or self.ops)
 
     def fitted(self) -> Self:
         """The same with the model that knows the operations of the graphs, where the model is a compiled one."""
@@ -106,13 +137,35 @@ class AnalysisView(GraphView):
         """The value of a setting."""
         return dict(self.settings)[name]
 
-    def with_settings(self, **values: str) -> AnalysisView:
+    def with_settings(self, **values: str) -> Self:
         """The same with other values of some settings."""
         return replace(self, settings=tuple({**dict(self.settings), **values}.items()))
 
     def texts(self) -> list[str]:
         """What was typed, graph by graph, which stand between blank lines."""
         return split_texts(self.text or "")
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """The step and the node, where they are no settings of the page."""
+        return tuple(name for name in ("step", "node") if name not in dict(self.settings))
+
+    def selected(self) -> Selection:
+        """The model, the graph, and the step and node that settings name by numbers."""
+        settings = dict(self.settings)
+        step, node = (
+            int(settings[name]) if settings.get(name, "").isdecimal() else None for name in ("step", "node")
+        )
+        return replace(super().selected(), step=step, node=node)
+
+    def with_selection(self, chosen: Selection) -> Self:
+        """The same of what is chosen; a step and a node where the page has them."""
+        view = super().with_selection(chosen)
+        if chosen.text is not None:
+            view = replace(view, text=chosen.text)
+        settings = dict(self.settings)
+        told = {name: str(max(0, value)) for name, value in chosen.numbers() if name in settings}
+        return view.with_settings(**told)
 
     def drawn_graphs(self, model: RecurrentTransformer) -> list[ComputationGraph]:
         """The graphs, in the vocabulary of ``model``. Raises `InputError` for those it cannot be given."""
@@ -162,6 +215,11 @@ def split_texts(text: str) -> list[str]:
     return [part.strip() for part in re.split(r"\n[ \t]*\n", text.strip()) if part.strip()]
 
 
+def first_text(text: str) -> str:
+    """The text of the first of several graphs."""
+    return next(iter(split_texts(text)), text)
+
+
 def _one_line(text: str) -> str:
     """The same equations, separated by `;` where they stood on lines of their own."""
     return "; ".join(line.strip() for line in text.splitlines() if line.strip())
@@ -192,7 +250,7 @@ class GraphInputs:
         self._one = graphs == 1
         self._page = page
         self.session: PageSession[AnalysisView] = PageSession(
-            page, self._parse, self._fill, self.key("model"), models
+            page, self._parse, self._fill, self.key("model"), models, self._adopt
         )
         self._models = models
 
@@ -259,6 +317,11 @@ class GraphInputs:
         view, problems = AnalysisView.from_params(given, self.settings, self.default.graphs)
         return (replace(view, graphs=1) if self._one else view), problems
 
+    def _adopt(self, view: AnalysisView, chosen: Selection) -> AnalysisView:
+        """The view of what other pages chose; of settings that this page does not offer its own stay."""
+        view = view.with_selection(chosen)
+        return replace(view, text=first_text(view.text)) if self._one and view.text is not None else view
+
     def _fill(self, view: AnalysisView) -> None:
         fill_graph(view, TYPE, self.key)
         for widget, value in {"graphs": view.graphs, **dict(view.settings)}.items():
@@ -278,7 +341,10 @@ def graph_sidebar(
     look: Any = {"required": True, "width": "stretch", "label_visibility": "collapsed"}
     side.segmented_control("Graphs", [SAMPLE, typing], key=key("source"), **look)
     view = replace(view, model=state[key("model")])
+    _tell_kept(view)
     if state[key("source")] == typing:
+        if view.text is None:
+            state[key("text")] = view.editable_text()
         more = (
             "A blank line begins another graph."
             if several
@@ -300,12 +366,19 @@ def graph_sidebar(
     return replace(view, text=None, n=state[key("n")], seed=state[key("seed")], ops=ops).fitted()
 
 
+def _tell_kept(view: GraphView) -> None:
+    """What was chosen on other pages and means nothing to this one."""
+    kept = [f"{name} {value}" for name, value in selection().numbers() if name in view.carried]
+    if kept:
+        messages.caption(f"Kept for other pages: {', '.join(kept)}.", st.sidebar)
+
+
 def fill_graph(view: GraphView, typing: str, key: Callable[[str], str] = str) -> None:
     """Copy a view into the widgets of `graph_sidebar`."""
     filled = {
         "model": view.model,
         "source": SAMPLE if view.text is None else typing,
-        "text": EXAMPLE if view.text is None else view.text,
+        "text": view.editable_text(),
         "n": view.n,
         "seed": view.seed,
         "ops": list(view.ops),

@@ -24,6 +24,7 @@ from dashboards.computing import computed
 from dashboards.model_choice import keep_loop, leave_for
 from dashboards.own_models import grouped, label_of
 from dashboards.precomputed import Result
+from dashboards.selection import Selection
 from dashboards.session import PageSession
 
 SAMPLE, TYPE = "Sample", "My own"
@@ -44,6 +45,21 @@ class LoopView:
     row: int = 0
     factor: str = ""
     sites: str = ""
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    def selected(self) -> Selection:
+        """The model, and its inputs where they were typed."""
+        return Selection(self.model, inputs=self.text)
+
+    def with_selection(self, chosen: Selection) -> LoopView:
+        """The same of what is chosen: a model with inputs that were typed for it."""
+        model = chosen.model or self.model
+        text = chosen.inputs if chosen.inputs is not None or model != self.model else self.text
+        return replace(self, model=model, text=text)
 
     def to_params(self) -> dict[str, str]:
         """As query parameters."""

@@ -13,24 +13,25 @@ import streamlit as st
 from analyses.loops.offered import offered
 from dashboards.cached import every_model
 from dashboards.own_models import grouped, label_of, left_out
+from dashboards.selection import GRAPH, select, selection
 
 KEPT: Final = "looped model"
 """Where the choice is kept when the page changes."""
 
-
 def chosen_loop() -> str | None:
-    """The name of the looped model that this visitor looks at, on this page or the one before; None for a model of
-    graphs.
-    """
+    """The name of the looped model that this visitor looks at, on every page; None for a model of graphs."""
     asked = st.query_params.get("model")
-    if asked is not None:
-        keep_loop(asked if asked in offered() else None)
-    return st.session_state.get(KEPT)
+    if asked is None:
+        asked = selection().model
+    elif asked in offered():
+        select(model=asked)
+    return asked if asked in offered() else None
 
 
 def keep_loop(model: str | None) -> None:
     """What pages show next that are come to without a model in their address; None: a model of graphs."""
-    st.session_state[KEPT] = model
+    if model is not None or selection().model in offered():
+        select(model=model)
 
 
 def choose_model(names: Sequence[str], key: str, help: str) -> str:
@@ -50,6 +51,7 @@ def choose_model(names: Sequence[str], key: str, help: str) -> str:
 
 
 def leave_for(model: str) -> None:
-    """Show the page of another kind of model."""
-    st.query_params.from_dict({"model": model})
+    """Show the page of another kind of model; one of graphs with the graph, the step and the node that were chosen."""
+    kept = {} if model in offered() else selection().to_params((*GRAPH, "step", "node"))
+    st.query_params.from_dict({"model": model, **kept})
     st.rerun()

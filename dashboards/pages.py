@@ -6,11 +6,12 @@ from functools import cache
 
 from analyses.catalogue import every_record
 from dashboards.analysis_page import AnalysisPage, page_of
+from dashboards.explain import EXPLAIN
 from dashboards.mechanism import MECHANISM
 from dashboards.probing import PROBING
 from dashboards.story import STORY
 
-SPECIAL = {page.name: page for page in (MECHANISM, PROBING, STORY)}
+SPECIAL = {page.name: page for page in (EXPLAIN, MECHANISM, PROBING, STORY)}
 
 
 @cache

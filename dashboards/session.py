@@ -1,15 +1,20 @@
-"""The view of one page for one visitor: kept in the session, mirrored in the address bar, copied into the widgets."""
+"""The view of one page for one visitor: kept in the session, mirrored in the address bar, copied into the widgets.
+
+What pages share (`dashboards.selection`) is taken over when a page is entered without an address of its own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import Field, replace
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import streamlit as st
 
+from dashboards import messages
 from dashboards.address import Address
 from dashboards.cached import available
+from dashboards.selection import Selection, follow, selection, take
 
 
 class PageView(Protocol):
@@ -20,7 +25,20 @@ class PageView(Protocol):
     @property
     def model(self) -> str: ...
 
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Parts of the selection, by name, that mean nothing to the page, and that its address keeps for others."""
+        ...
+
     def to_params(self) -> dict[str, str]: ...
+
+    def selected(self) -> Selection:
+        """What it shows of what pages share."""
+        ...
+
+    def with_selection(self, chosen: Selection) -> Self:
+        """The same of what is chosen; what is not, or means nothing to the page, stays."""
+        ...
 
 
 V = TypeVar("V", bound=PageView)
@@ -36,8 +54,8 @@ class PageSession(Generic[V]):
     """The view of the page of a name.
 
     parse: the view of query parameters, and a message for every one that could not be read. fill: copies a view into
-    the widgets. widget: key of one of them, by whose absence is seen that they have to be filled. models: names of
-    those that the page offers.
+    the widgets. widget: key of one of them, by whose absence is seen that the page is entered. models: names of
+    those that the page offers. adopt: of a view and what other pages chose, the view of that.
     """
 
     def __init__(
@@ -47,37 +65,57 @@ class PageSession(Generic[V]):
         fill: Callable[[V], None],
         widget: str,
         models: Callable[[], list[str]] = available,
+        adopt: Callable[[V, Selection], V] = lambda view, chosen: view.with_selection(chosen),
     ) -> None:
         self._address: Address[V] = Address(page)
-        self._read, self._held = f"{page} read", f"{page} held"
+        self._read, self._held, self._settling = f"{page} read", f"{page} held", f"{page} settling"
         self._parse, self._fill, self._widget, self._models = parse, fill, widget, models
+        self._adopt = adopt
 
     def current(self) -> V:
         """The view last shown."""
         return self._address.current
 
     def read(self) -> tuple[bool, list[str]]:
-        """Take over an address that is new (first visit, or edited by hand): whether it was, and what it got wrong.
+        """Take over an address that is new (edited by hand, or on entering the page), or what other pages chose where
+        the page is entered without one: whether there was either, and what the address got wrong.
 
         Widgets are set to the view whenever they are not there yet. After :meth:`hold` an address is new once more.
         """
         problems: list[str] = []
         held = st.session_state.pop(self._held, False)
-        given = self._address.news(held)
+        entered = self._widget not in st.session_state
+        given = self._address.news(held, entered)
         if given is not None:
-            view, problems = self._parse(given)
-            if view.model not in self._models():
-                problems.append(f"There is no model {view.model!r}; there are {', '.join(self._models())}.")
-                view = replace(view, model=default_model())
+            view, problems = self._entered(given)
             self._address.take_over(view, given)
             self._fill(view)
-        elif self._widget not in st.session_state:
-            self._fill(self.current())
         elif held:
             is_new, problems = st.session_state[self._read]
+            st.session_state[self._settling] = is_new
             return is_new, [*problems]
+        st.session_state[self._settling] = given is not None
         st.session_state[self._read] = (given is not None, tuple(problems))
         return given is not None, problems
+
+    def _entered(self, given: dict[str, str]) -> tuple[V, list[str]]:
+        """The view of a page that is entered, with or without an address, and what is wrong with that."""
+        problems: list[str] = []
+        if given or not self._address.known:
+            view, problems = self._parse(given)
+        else:
+            view = self.current()
+        if not given:
+            view = self._adopt(view, selection())
+        if view.model not in self._models():
+            if given:
+                problems.append(f"There is no model {view.model!r}; there are {', '.join(self._models())}.")
+            else:
+                messages.warning(f"This page is not for {view.model}; it shows {default_model()}.")
+            view = replace(view, model=default_model())
+        if given:
+            take(view.selected(), given, view.carried)
+        return view, problems
 
     def hold(self) -> None:
         """The page is run again as soon as there is something to draw: tell then, too, what its address got wrong."""
@@ -91,6 +129,15 @@ class PageSession(Generic[V]):
         """Change some fields of the view, and the address with it."""
         return self.show(replace(self.current(), **changes))
 
+    def settle(self, **changes: Any) -> V:
+        """The same of what the view leaves open: nobody has chosen it."""
+        view = replace(self.current(), **changes)
+        return self._address.show(view, selection().to_params(view.carried))
+
     def show(self, view: V) -> V:
-        """Make this the view, and write it into the address."""
-        return self._address.show(view)
+        """Make this the view, and write it into the address; what differs from the last one is chosen for all pages,
+        unless the page has just been entered.
+        """
+        if not st.session_state.pop(self._settling, False):
+            follow(self.current().selected(), view.selected())
+        return self._address.show(view, selection().to_params(view.carried))

@@ -11,6 +11,7 @@ from analyses.catalogue.story import STORY as RECORD
 from dashboards import messages
 from dashboards.analysis_page import page_of
 from dashboards.graph_inputs import AnalysisView, GraphInputs
+from dashboards.links import node_links
 from dashboards.precomputed import Result
 from models.graph import ComputationGraph
 
@@ -37,6 +38,9 @@ def row(inputs: GraphInputs, view: AnalysisView, graphs: Sequence[ComputationGra
 def more(view: AnalysisView, result: Result) -> None:
     """The story in words, a paragraph a step; the last, the verdict, stands above already."""
     (story,) = result.data["stories"]
+    graph = ComputationGraph.parse(story["graph"])
+    node = [one.name for one in graph.nodes].index(story["node"])
+    node_links("story", view.selected(), graph, node)
     paragraphs = str(story["text"]).split("\n\n")[:-1]
     with st.expander("The story, step by step", expanded=True):
         for paragraph in paragraphs:

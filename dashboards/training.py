@@ -14,6 +14,7 @@ from dashboards import messages
 from dashboards.analysis_page import as_result, draw_code, draw_figures, draw_files
 from dashboards.cached import available
 from dashboards.own_models import grouped, label_of, written
+from dashboards.selection import Selection
 from dashboards.session import PageSession, default_model
 from models.snapshots import snapshot_files
 from models.storage import CheckpointError
@@ -29,6 +30,19 @@ class TrainingView:
     """What the page shows."""
 
     model: str
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    def selected(self) -> Selection:
+        """Its model."""
+        return Selection(self.model)
+
+    def with_selection(self, chosen: Selection) -> TrainingView:
+        """The same of a model that is chosen."""
+        return TrainingView(chosen.model or self.model)
 
     def to_params(self) -> dict[str, str]:
         """As query parameters."""

@@ -34,6 +34,8 @@ def chosen_view() -> View:
 
 
 def _typed(view: View) -> View:
+    if view.clean is None:
+        st.session_state["patch_clean"], st.session_state["patch_corrupt"] = view.texts()
     for name in ("clean", "corrupt"):
         st.sidebar.text_area(
             f"{name.capitalize()} equations",

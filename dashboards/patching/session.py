@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboards.patching.view import CLEAN_EXAMPLE, CORRUPT_EXAMPLE, View
+from dashboards.patching.view import View
 from dashboards.session import PageSession, default_model
 
 MAKE, TYPE = "Make a pair", "Type both"
@@ -20,8 +20,7 @@ def _fill_widgets(view: View) -> None:
         del st.session_state[key]
     st.session_state["patch_model"] = view.model
     st.session_state["patch_source"] = MAKE if view.clean is None else TYPE
-    st.session_state["patch_clean"] = CLEAN_EXAMPLE if view.clean is None else view.clean
-    st.session_state["patch_corrupt"] = CORRUPT_EXAMPLE if view.corrupt is None else view.corrupt
+    st.session_state["patch_clean"], st.session_state["patch_corrupt"] = view.texts()
     st.session_state["patch_n"] = view.n
     st.session_state["patch_seed"] = view.seed
     st.session_state["patch_ops"] = list(view.ops)

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from dashboards.address import ParamReader
+from dashboards.selection import Selection
 from interp.causal.metric_records import METRICS
 from interp.causal.normalising import Direction
 from interp.causal.pairs import KINDS, Pair, PairError, make_pair
 from interp.engine.sites import OUTSIDE_BLOCKS, PER_HEAD, Site
 from models import hook_points
-from models.graph import ComputationGraph
+from models.graph import ComputationGraph, GraphError
 from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
 
@@ -175,6 +176,44 @@ class View:
             graph = ComputationGraph.sample(self.n, ops=self.ops, seed=self.seed)
             return make_pair(graph, self.kind, self.seed, node=self.node, ops=self.ops)
         return typed_pair(self.clean, self.corrupt)
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    def selected(self) -> Selection:
+        """The model, and the graph of the clean run."""
+        if self.clean is not None:
+            return Selection(self.model, self.clean)
+        return Selection(self.model, n=self.n, seed=self.seed, ops=self.ops)
+
+    def with_selection(self, chosen: Selection) -> View:
+        """The same of what is chosen; of a typed graph the corrupt one is made, and where none can be made the pair
+        stays.
+        """
+        view = replace(self, model=chosen.model or self.model)
+        if chosen.graph in (None, self.selected().graph):
+            return view
+        view = replace(view, node=None, settings=replace(view.settings, read=(), pos="all"), cell=None)
+        if chosen.text is None:
+            n, seed, ops = max(SIZES[0], chosen.n or self.n), chosen.seed or 0, chosen.ops or self.ops
+            return replace(view, clean=None, corrupt=None, n=n, seed=seed, ops=ops)
+        try:
+            pair = make_pair(ComputationGraph.parse(chosen.text), self.kind, self.seed)
+        except (GraphError, PairError):
+            return replace(self, model=view.model)
+        return replace(view, clean=chosen.text, corrupt=pair.corrupt.to_text("\n"))
+
+    def texts(self) -> tuple[str, str]:
+        """What was typed; else the equations of the pair that is made, a line each."""
+        if self.clean is not None and self.corrupt is not None:
+            return self.clean, self.corrupt
+        try:
+            pair = self.pair()
+        except (GraphError, PairError):
+            return CLEAN_EXAMPLE, CORRUPT_EXAMPLE
+        return pair.clean.to_text("\n"), pair.corrupt.to_text("\n")
 
     def same_pair(self, other: View) -> bool:
         """Whether both show the same pair and model."""

@@ -59,7 +59,7 @@ def _graph(wanted: View, is_new: bool, problems: list[str]) -> tuple[View, Compu
         )
         return view, readable(good.model, good.graph_text())
     if not is_new and not wanted.same_graph(good):
-        wanted = replace(wanted, state=None, at=None, edit=None)
+        wanted = replace(wanted, state=None, at=None, node=None, edit=None)
         for key in EDIT_KEYS:
             st.session_state.pop(key, None)
         st.session_state["overwriting"] = False
@@ -70,15 +70,20 @@ def _graph(wanted: View, is_new: bool, problems: list[str]) -> tuple[View, Compu
 def _within(view: View, run: Trajectory, is_new: bool) -> View:
     """The view, with a step and a position that the run has; a notice where a new address asked for others."""
     last, last_at = len(run.states) - 1, run.states.shape[2] - 1
+    rhs: list[int] = run.encoded.rhs[0].tolist()
     notices: list[str] = []
     if view.state is not None and view.state > last and view.edit is None:
         there = f"this run has steps start, 0 to {last - 1}"
         notices.append(not_there("step", state_label(view.state), there, state_label(last)))
         view = replace(view, state=last)
     if view.at is not None and view.at > last_at:
-        shown = int(run.encoded.rhs[0, -1])
-        notices.append(not_there("position", view.at, f"this graph has positions 0 to {last_at}", shown))
-        view = replace(view, at=shown)
+        notices.append(not_there("position", view.at, f"this graph has positions 0 to {last_at}", rhs[-1]))
+        view = replace(view, at=rhs[-1])
+    if view.at is None and view.node is not None:
+        if view.node >= len(rhs):
+            there = f"this graph has nodes 0 to {len(rhs) - 1}"
+            notices.append(not_there("node", view.node, there, len(rhs) - 1))
+        view = replace(view, at=rhs[min(view.node, len(rhs) - 1)])
     for notice in notices if is_new else ():
         messages.warning(notice)
     return view

@@ -10,6 +10,7 @@ from analyses.run_file import run_json
 from dashboards import messages
 from dashboards.analysis_page import draw_code
 from dashboards.charts import chart
+from dashboards.links import node_links
 from dashboards.player.component import Change, Place, player
 from dashboards.player.standalone import standalone_page
 from dashboards.saving.menu import save_menu
@@ -33,9 +34,10 @@ def run_fragment(run: Trajectory, graph: ComputationGraph) -> None:
     top, below = st.container(), st.container()
     with below:
         edited = chosen_edit(run, graph)
-    view = SESSION.update(**_place(SESSION.current(), run))
+    view = SESSION.settle(**_place(SESSION.current(), run))
     with top:
         _play(run, view, edited)
+        node_links("home", view.selected(), graph, view.node or 0)
         messages.markdown("**{what}**", what=VALUES)
         chart(trajectory_figure(run), "heatmap", about=VALUES)
         st.download_button(
@@ -54,15 +56,19 @@ def run_fragment(run: Trajectory, graph: ComputationGraph) -> None:
 def _place(view: View, run: Trajectory) -> dict[str, int]:
     """State and position of a view; the last ones where it has none."""
     last, last_at = len(run.states) - 1, int(run.encoded.rhs[0, -1])
-    return {
-        "state": last if view.state is None else view.state,
-        "at": last_at if view.at is None or view.at >= run.states.shape[2] else view.at,
-    }
+    at = last_at if view.at is None or view.at >= run.states.shape[2] else view.at
+    return {"state": last if view.state is None else view.state, "at": at, "node": _node_at(run, at)}
+
+
+def _node_at(run: Trajectory, position: int) -> int:
+    """The node in whose equation a position is; a separator is of the equation before it."""
+    return min(int((run.encoded.rhs[0] < position).sum()), len(run.encoded.graphs[0]) - 1)
 
 
 def _play(run: Trajectory, view: View, edited: OverwrittenRun | None) -> None:
     def moved(place: Place) -> None:
-        SESSION.update(state=place.step, at=place.at, shown=place.shown if edited is not None else view.shown)
+        shown = place.shown if edited is not None else view.shown
+        SESSION.update(state=place.step, at=place.at, node=_node_at(run, place.at), shown=shown)
 
     def changed(change: Change | None) -> None:
         if change is None:
