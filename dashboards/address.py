@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import streamlit as st
 
+from models.graph_errors import clip
 from models.operations import OPERATIONS
 
 _IN_FLIGHT = 3.0
@@ -136,6 +137,14 @@ class ParamReader:
             self.ignored(name, spans_of(allowed))
             return otherwise
         return given
+
+    def typed(self, name: str, pattern: str, otherwise: str) -> str:
+        """A text of a pattern."""
+        given = self.params.get(name, otherwise)
+        if re.fullmatch(pattern, given):
+            return given
+        self.problems.append(f"{name} in the address was ignored: it cannot be {clip(given)!r}.")
+        return otherwise
 
     def ops(self, otherwise: tuple[str, ...]) -> tuple[str, ...]:
         """The parameter ``ops``: operations between commas, in any case."""

@@ -179,7 +179,7 @@ class AnalysisView(GraphView):
     def to_params(self) -> dict[str, str]:
         """As query parameters."""
         count = {"graphs": str(self.graphs)} if self.text is None else {}
-        return {**super().to_params(), **count, **dict(self.settings)}
+        return {**super().to_params(), **count, **{name: value for name, value in self.settings if value}}
 
     @classmethod
     def from_params(
@@ -192,7 +192,12 @@ class AnalysisView(GraphView):
         reader = ParamReader(params)
         view = default_view(settings, graphs).read_from(reader, several=True)
         chosen = [
-            (setting.name, reader.choice(setting.name, list(setting.options), setting.default))
+            (
+                setting.name,
+                reader.choice(setting.name, list(setting.options), setting.default)
+                if setting.typed is None
+                else reader.typed(setting.name, setting.typed, setting.default),
+            )
             for setting in settings
         ]
         return replace(view, settings=tuple(chosen)), reader.problems
@@ -285,7 +290,15 @@ class GraphInputs:
         return view.with_settings(**chosen)
 
     def box(self, setting: Choice, offered: Mapping[str, str] | None = None) -> str:
-        """A select box; offered: value -> label, where it is not all that the setting has."""
+        """A select box, or one to type in; offered: value -> label, where it is not all that the setting has."""
+        if setting.typed is not None:
+            return st.text_input(
+                setting.label,
+                key=self.key(setting.name),
+                placeholder=setting.options[setting.default],
+                help=setting.help,
+                width=220,
+            ).strip()
         labels = setting.options if offered is None else offered
         width = box_width([setting.label, *labels.values()])
         look: Any = {"format_func": labels.__getitem__, "help": setting.help, "width": width}

@@ -6,7 +6,6 @@ Which kind a page shows is told by its address alone, where `model` is the name 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import streamlit as st
 
@@ -15,8 +14,6 @@ from dashboards.cached import every_model
 from dashboards.own_models import grouped, label_of, left_out
 from dashboards.selection import GRAPH, select, selection
 
-KEPT: Final = "looped model"
-"""Where the choice is kept when the page changes."""
 
 def chosen_loop() -> str | None:
     """The name of the looped model that this visitor looks at, on every page; None for a model of graphs."""

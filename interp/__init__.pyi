@@ -16,6 +16,9 @@ from .causal.edges import Edge as Edge
 from .causal.edges import EdgeScores as EdgeScores
 from .causal.edges import edge_attribution as edge_attribution
 from .causal.edges import exact_edges as exact_edges
+from .causal.head_off import HeadOff as HeadOff
+from .causal.head_off import HeadOffRun as HeadOffRun
+from .causal.head_off import head_off as head_off
 from .causal.loop_ablation import LoopAblation as LoopAblation
 from .causal.loop_ablation import loop_ablate as loop_ablate
 from .causal.loop_attribution import loop_attribution as loop_attribution
@@ -51,6 +54,8 @@ from .causal.paths import Mediation as Mediation
 from .causal.paths import Mediator as Mediator
 from .causal.paths import direct_paths as direct_paths
 from .causal.paths import mediate as mediate
+from .causal.run_difference import RunDifference as RunDifference
+from .causal.run_difference import run_difference as run_difference
 from .causal.sufficiency import Sufficiency as Sufficiency
 from .causal.sufficiency import keep_only as keep_only
 from .causal.sufficiency import needed_heads as needed_heads

@@ -85,8 +85,8 @@ class StepTree(HookedRootModule):
         return [split_step(name)[1] for name in self.hook_dict if name.startswith("steps.0.")]
 
     def is_watched(self) -> bool:
-        """Whether any hook is attached at any step."""
-        return any(is_watched(point) for point in self.hook_dict.values())
+        """Whether any hook is attached at any step, or may be at a step yet to come."""
+        return bool(self._patterns) or any(is_watched(point) for point in self.hook_dict.values())
 
     def awaits_gradients(self) -> bool:
         """Whether any hook of the backward pass is attached, or will be at a step yet to come."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CATALOGUE: Final = {
     "solve": "solve:SOLVE",
+    "compare": "compare:COMPARE",
     "evaluate": "evaluate:EVALUATE",
     "patch": "patching:PATCHING",
     "cross-step": "cross_step:CROSS_STEP",

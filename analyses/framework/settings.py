@@ -118,6 +118,8 @@ class Choice:
         help: beside its box.
         computed: whether results depend on it, not only which figures are shown.
         gives: of a value, the arguments of the study that it stands for; None: the setting of the choice's name.
+        typed: a pattern of what may be typed, where that is not one of `offers`, whose first is then no more than what
+            stands in the empty box.
     """
 
     name: str
@@ -126,6 +128,7 @@ class Choice:
     help: str | None = None
     computed: bool = True
     gives: Callable[[str], Mapping[str, Any]] | None = None
+    typed: str | None = None
 
     @cached_property
     def options(self) -> Mapping[str, str]:

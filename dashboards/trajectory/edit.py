@@ -7,14 +7,15 @@ import streamlit as st
 
 from analyses.run_file import run_json
 from dashboards import messages
+from dashboards.cached import shared
 from dashboards.charts import chart
 from dashboards.player.component import Change
 from dashboards.runs import with_model
-from dashboards.trajectory.session import EDIT_KEYS, SESSION
-from dashboards.trajectory.snippet import edit_snippet
-from dashboards.trajectory.view import EDITED, Edit
-from dashboards.trajectory.words import control_sentence, overwrite_sentence, spans
-from interp.causal.overwrite import Overwrite, OverwrittenRun, overwrite_value
+from dashboards.trajectory.session import EDIT_KEYS, SESSION, fill_edit
+from dashboards.trajectory.snippet import edit_command, edit_snippet
+from dashboards.trajectory.view import EDITED, AnyEdit, Edit, HeadEdit
+from dashboards.trajectory.words import edit_sentences, spans
+from interp.causal.beside_control import BesideControl
 from interp.figures.template import state_label
 from interp.figures.trajectory import trajectory_figure
 from models.graph import ComputationGraph
@@ -22,19 +23,37 @@ from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
 
 
-def chosen_edit(run: Trajectory, graph: ComputationGraph) -> OverwrittenRun | None:
-    """Boxes to overwrite the value of a node after a step, and the run that follows; None until it is there.
+def chosen_edit(run: Trajectory, graph: ComputationGraph) -> BesideControl | None:
+    """Boxes to overwrite the value of a node after a step, or to take a head off, and the run that follows; None until
+    it is there.
 
     A symbol that was changed in the player is kept as it is.
     """
-    st.toggle("Overwrite a value and let the run go on", key="overwriting")
-    if not st.session_state["overwriting"]:
+    with st.container(horizontal=True):
+        st.toggle(
+            "Overwrite a value and let the run go on",
+            key="overwriting",
+            on_change=_other_off,
+            args=("head off",),
+        )
+        st.toggle("Take a head off", key="head off", on_change=_other_off, args=("overwriting",))
+    given = SESSION.current().edit
+    if st.session_state["head off"]:
+        edit: AnyEdit = _choose_head(run)
+    elif not st.session_state["overwriting"]:
         SESSION.update(edit=None, shown=EDITED)
         return None
-    given = SESSION.current().edit
-    edit = _choose_edit(run) if given is None or given.node_of(run) is not None else given
+    elif isinstance(given, Edit) and given.node_of(run) is None:
+        edit = given
+    else:
+        edit = _choose_edit(run)
     SESSION.update(edit=edit)
-    return _follow(run, graph, edit.resolved(run))
+    return _follow(run, graph, edit)
+
+
+def _other_off(other: str) -> None:
+    """There is one edit at a time."""
+    st.session_state[other] = False
 
 
 def take_edit(run: Trajectory, change: Change) -> None:
@@ -50,26 +69,23 @@ def forget_edit() -> None:
 
 
 def _fill(edit: Edit | None, **changes: int) -> None:
-    SESSION.update(edit=edit, shown=EDITED, **changes)
-    st.session_state["overwriting"] = edit is not None
-    for key in EDIT_KEYS:
-        st.session_state.pop(key, None)
+    fill_edit(SESSION.update(edit=edit, shown=EDITED, **changes))
 
 
-def shown_frame(run: Trajectory, edited: OverwrittenRun | None) -> pd.DataFrame:
+def shown_frame(run: Trajectory, edited: BesideControl | None) -> pd.DataFrame:
     """The run by position and step (`Trajectory.to_frame`), and an edited one below it."""
     frames = [run.to_frame(per="position").assign(run="original")]
     if edited is not None:
         after = edited.run.to_frame(per="position").assign(run="edited")
-        frames.append(after.assign(step=after["step"] + edited.edit.step))
+        frames.append(after.assign(step=after["step"] + edited.since))
     return pd.concat(frames, ignore_index=True)
 
 
-def show_edit(result: OverwrittenRun) -> None:
+def show_edit(result: BesideControl) -> None:
     """What an edit did: in words, step by step, and node by node."""
-    messages.markdown(overwrite_sentence(result))
-    messages.markdown(control_sentence(result), box="caption")
-    figure = trajectory_figure(result.run, first_state=result.edit.step, changed=result.changed)
+    for box, sentence in zip(("markdown", "caption"), edit_sentences(result), strict=True):
+        messages.markdown(sentence, box=box)
+    figure = trajectory_figure(result.run, first_state=result.since, changed=result.changed)
     chart(figure, "edited heatmap", about="What every node of the edited run shows after every step")
     if result.nodes:
         st.dataframe(_differences(result), hide_index=True, height="content")
@@ -82,17 +98,43 @@ def show_edit(result: OverwrittenRun) -> None:
         on_click="ignore",
     )
     with st.expander("View the code that draws the edited run"):
-        st.code(edit_snippet(view, result.edit), language="python")
+        st.code(edit_snippet(view, result), language="python")
+        messages.markdown("The edited run beside the original, as a command:")
+        st.code(edit_command(view), language="bash")
 
 
-def _follow(run: Trajectory, graph: ComputationGraph, edit: Overwrite) -> OverwrittenRun | None:
+def _follow(run: Trajectory, graph: ComputationGraph, edit: AnyEdit) -> BesideControl | None:
     """What an edit changes in the run; None until it is there."""
 
-    def work(model: RecurrentTransformer) -> OverwrittenRun:
-        return overwrite_value(model, run, edit)
+    def work(model: RecurrentTransformer) -> BesideControl:
+        return edit.applied(model, run)
 
-    about = "running the model from the new value on"
-    return with_model("trajectory edit", SESSION.current().model, "overwrite", (graph,), work, about, edit)
+    about = "running the model with the edit"
+    return with_model("trajectory edit", SESSION.current().model, "edit", (graph,), work, about, edit)
+
+
+def _choose_head(run: Trajectory) -> HeadEdit:
+    """Boxes of a layer, a head, and a step or all of them; at first the step whose result is shown."""
+    cfg = shared(SESSION.current().model).model.cfg
+    steps: list[int | None] = [None, *range(run.n_steps)]
+    view = SESSION.current()
+    now = min(max(0, (view.state or 0) - 1), run.n_steps - 1)
+    wanted = view.edit if isinstance(view.edit, HeadEdit) else HeadEdit(0, 0, now)
+    boxes = (
+        ("Layer", "off_layer", list(range(cfg.n_layers)), wanted.layer),
+        ("Head", "off_head", list(range(cfg.n_heads)), wanted.head),
+        ("Off in", "off_step", steps, wanted.step),
+    )
+    for place, (label, key, offered, value) in zip(st.columns(3), boxes, strict=True):
+        if key not in st.session_state or st.session_state[key] not in offered:
+            st.session_state[key] = value
+        words = _step_words if key == "off_step" else str
+        place.selectbox(label, offered, key=key, format_func=words)
+    return HeadEdit(*(st.session_state[key] for _, key, *_ in boxes))
+
+
+def _step_words(step: int | None) -> str:
+    return "every step" if step is None else f"step {step}"
 
 
 def _choose_edit(run: Trajectory) -> Edit:
@@ -101,7 +143,8 @@ def _choose_edit(run: Trajectory) -> Edit:
     symbols = run.vocabulary.symbols("value")
     values = [*symbols[: run.vocabulary.modulus], symbols[run.vocabulary.empty]]
     last = len(run.states) - 1
-    wanted = SESSION.current().edit or _suggestion(run)
+    given = SESSION.current().edit
+    wanted = given if isinstance(given, Edit) else _suggestion(run)
     known = dict(zip(EDIT_KEYS, (names, range(last + 1), values), strict=True))
     for key, value in zip(known, (wanted.where, wanted.state, wanted.symbol), strict=True):
         if st.session_state.get(key) not in known[key]:
@@ -123,7 +166,7 @@ def _suggestion(run: Trajectory) -> Edit:
     return Edit(graph.nodes[index].name, state, str(value))
 
 
-def _differences(result: OverwrittenRun) -> pd.DataFrame:
+def _differences(result: BesideControl) -> pd.DataFrame:
     """One row per node that differs: when, and how it ends in both runs."""
     graph = result.original.encoded.graphs[0]
     symbols = result.original.vocabulary.symbols("value")
@@ -132,7 +175,7 @@ def _differences(result: OverwrittenRun) -> pd.DataFrame:
         {
             "node": graph.nodes[index].name,
             "equation": graph.equation(index),
-            "differs after steps": spans(result.changed[:, index].tolist(), result.edit.step),
+            "differs after steps": spans(result.changed[:, index].tolist(), result.since),
             "original end": symbols[int(ends[0][index])],
             "edited end": symbols[int(ends[1][index])],
         }

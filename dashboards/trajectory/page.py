@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboards import messages
 from dashboards.address import not_there
-from dashboards.cached import available
+from dashboards.cached import available, shared
 from dashboards.graph_inputs import graph_sidebar
 from dashboards.runs import readable, run_of
 from dashboards.trajectory.session import EDIT_KEYS, SESSION, TYPE, default_view
@@ -62,7 +62,7 @@ def _graph(wanted: View, is_new: bool, problems: list[str]) -> tuple[View, Compu
         wanted = replace(wanted, state=None, at=None, node=None, edit=None)
         for key in EDIT_KEYS:
             st.session_state.pop(key, None)
-        st.session_state["overwriting"] = False
+        st.session_state["overwriting"] = st.session_state["head off"] = False
     st.session_state[GOOD] = wanted
     return wanted, graph
 
@@ -93,9 +93,9 @@ def _checked_edit(view: View, run: Trajectory) -> View:
     """The view, without an edit that the run has no place for (a message says so)."""
     if view.edit is not None:
         try:
-            view.edit.resolved(run)
+            view.edit.check(shared(view.model).model, run)
         except ValueError as error:
             messages.error(str(error))
-            st.session_state["overwriting"] = False
+            st.session_state["overwriting"] = st.session_state["head off"] = False
             return replace(view, edit=None)
     return view

@@ -6,11 +6,11 @@ import streamlit as st
 
 from dashboards.graph_inputs import fill_graph
 from dashboards.session import PageSession, default_model
-from dashboards.trajectory.view import View
+from dashboards.trajectory.view import Edit, HeadEdit, View
 
 TYPE = "Type"
-EDIT_KEYS = ("edit_node", "edit_state", "edit_value")
-"""The widgets that say which value is overwritten."""
+EDIT_KEYS = ("edit_node", "edit_state", "edit_value", "off_layer", "off_head", "off_step")
+"""The widgets that say which value is overwritten, or which head is off."""
 
 
 def default_view() -> View:
@@ -20,7 +20,13 @@ def default_view() -> View:
 
 def _fill_widgets(view: View) -> None:
     fill_graph(view, TYPE)
-    st.session_state["overwriting"] = view.edit is not None
+    fill_edit(view)
+
+
+def fill_edit(view: View) -> None:
+    """Copy the edit of a view into the widgets."""
+    st.session_state["overwriting"] = isinstance(view.edit, Edit)
+    st.session_state["head off"] = isinstance(view.edit, HeadEdit)
     for key in EDIT_KEYS:
         st.session_state.pop(key, None)
 

@@ -18,7 +18,8 @@ from dashboards.trajectory.edit import chosen_edit, forget_edit, show_edit, show
 from dashboards.trajectory.session import SESSION
 from dashboards.trajectory.snippet import run_command, run_snippet
 from dashboards.trajectory.view import ORIGINAL, View
-from interp.causal.overwrite import OverwrittenRun
+from interp.causal.beside_control import BesideControl
+from interp.figures.cells import with_cells
 from interp.figures.scene import scene_of
 from interp.figures.trajectory import trajectory_figure
 from models.graph import ComputationGraph
@@ -39,7 +40,9 @@ def run_fragment(run: Trajectory, graph: ComputationGraph) -> None:
         _play(run, view, edited)
         node_links("home", view.selected(), graph, view.node or 0)
         messages.markdown("**{what}**", what=VALUES)
-        chart(trajectory_figure(run), "heatmap", about=VALUES)
+        figure = with_cells(trajectory_figure(run))
+        chart(figure, "heatmap", about=VALUES, on_select=lambda: _go_to_cell(run), selection_mode="points")
+        st.caption("Click a cell to go to its step and node.")
         st.download_button(
             "Download the run (JSON)",
             lambda: run_json(run, view.model, replace(view, edit=None).to_params()),
@@ -60,12 +63,20 @@ def _place(view: View, run: Trajectory) -> dict[str, int]:
     return {"state": last if view.state is None else view.state, "at": at, "node": _node_at(run, at)}
 
 
+def _go_to_cell(run: Trajectory) -> None:
+    """Go to the step and the node of the cell of the heatmap that was clicked."""
+    points = st.session_state["heatmap"]["selection"]["points"]
+    if points:
+        node, state = int(points[0]["x"]), int(points[0]["y"])
+        SESSION.update(state=state, node=node, at=int(run.encoded.rhs[0, node]))
+
+
 def _node_at(run: Trajectory, position: int) -> int:
     """The node in whose equation a position is; a separator is of the equation before it."""
     return min(int((run.encoded.rhs[0] < position).sum()), len(run.encoded.graphs[0]) - 1)
 
 
-def _play(run: Trajectory, view: View, edited: OverwrittenRun | None) -> None:
+def _play(run: Trajectory, view: View, edited: BesideControl | None) -> None:
     def moved(place: Place) -> None:
         shown = place.shown if edited is not None else view.shown
         SESSION.update(state=place.step, at=place.at, node=_node_at(run, place.at), shown=shown)
@@ -81,7 +92,7 @@ def _play(run: Trajectory, view: View, edited: OverwrittenRun | None) -> None:
     scene = (
         scene_of(run)
         if edited is None
-        else scene_of(run, edited_at=edited.edit.step, control=edited.control, edited=edited.run)
+        else scene_of(run, edited_at=edited.since, control=edited.control, edited=edited.run)
     )
     player(scene, place, "player", FACTORS, moved, changed)
     save_menu(

@@ -2,88 +2,30 @@
 
 Query parameters: `model`; `text`, or `n`, `seed` and `ops` of a sampled graph; `step` (`start`, or the step whose
 result is shown); `at` (the position inspected), or `node` (its index in the text); `edit` (`x_7@3=12`: after step 3 the
-value of x_7 is overwritten with 12; `17.variable@3=x_9`: the variable at position 17 with x_9); `shown` (`original`,
-where an edit is there and the original run is shown).
+value of x_7 is overwritten with 12; `17.variable@3=x_9`: the variable at position 17 with x_9; `2.0@3=off`: head 0 of
+layer 2 is off in step 3, with `all` in every step); `shown` (`original`, where an edit is there and the original run is
+shown).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from analyses.edits import ALLOWED, AnyEdit, Edit, HeadEdit, parse_edit
+from analyses.inputs import InputError
 from dashboards.address import ParamReader
 from dashboards.graph_inputs import GraphView
 from dashboards.selection import Selection
-from interp.causal.overwrite import Overwrite
-from interp.figures.scene import symbols_of
 from interp.figures.template import state_label
-from models.factors import FACTORS
 from models.graph import ComputationGraph
-from models.trajectory import Trajectory
+
+__all__ = ["EDITED", "ORIGINAL", "AnyEdit", "Edit", "HeadEdit", "View"]
 
 START = "start"
 
 EDITED, ORIGINAL = "edited", "original"
-
-_EDIT = re.compile(r"(?P<where>[^@=]+)@(?P<step>start|\d{1,6})=(?P<symbol>[^@]+)")
-_PLACE = re.compile(rf"(?P<at>\d{{1,6}})\.(?P<factor>{'|'.join(FACTORS)})")
-
-
-@dataclass(frozen=True)
-class Edit:
-    """A symbol to be overwritten in the state of an index: the value at a node's right-hand side, or a factor's symbol
-    at a position.
-
-    where: the node's own name, or position and factor: `17.variable`. symbol: a variable by the name that the graph
-    gives it.
-    """
-
-    where: str
-    state: int
-    symbol: str
-
-    def __str__(self) -> str:
-        return f"{self.where}@{state_label(self.state)}={self.symbol}"
-
-    @classmethod
-    def of(cls, run: Trajectory, at: int, state: int, factor: str, symbol: int) -> Edit:
-        """The edit that puts a symbol id of a factor at a position; values at right-hand sides by the node's name."""
-        graph = run.encoded.graphs[0]
-        rhs = run.encoded.rhs[0].tolist()
-        is_value = factor == "value" and at in rhs
-        where = graph.nodes[rhs.index(at)].name if is_value else f"{at}.{factor}"
-        return cls(where, state, symbols_of(run, factor)[symbol])
-
-    def node_of(self, run: Trajectory) -> str | None:
-        """The node whose value it is about, by name; None of another symbol."""
-        return self.where if self.where in [node.name for node in run.encoded.graphs[0].nodes] else None
-
-    def resolved(self, run: Trajectory) -> Overwrite:
-        """The same by ids. Raises `ValueError` for a node, position, step or symbol the run does not have."""
-        names = [node.name for node in run.encoded.graphs[0].nodes]
-        place = _PLACE.fullmatch(self.where)
-        if self.where not in names and place is None:
-            raise ValueError(f"The graph has no node {self.where!r} to overwrite.")
-        if self.state >= len(run.states):
-            last = state_label(len(run.states) - 1)
-            raise ValueError(
-                f"There is no step {state_label(self.state)} to overwrite a value at; the last is {last}."
-            )
-        if self.where in names or place is None:
-            node, at, factor = names.index(self.where), None, "value"
-        else:
-            at, factor = int(place["at"]), place["factor"]
-            rhs = run.encoded.rhs[0].tolist()
-            if at > rhs[-1]:
-                raise ValueError(f"There is no position {at} to overwrite; this graph has 0 to {rhs[-1]}.")
-            node = next(index for index, last in enumerate(rhs) if at <= last)
-        symbols = symbols_of(run, factor)
-        if self.symbol not in symbols:
-            allowed = f"0 to {run.vocabulary.modulus - 1}" if factor == "value" else ", ".join(symbols[:12])
-            raise ValueError(f"There is no {factor} {self.symbol}; allowed are {allowed}.")
-        return Overwrite(node, self.state, symbols.index(self.symbol), factor, at)
 
 
 @dataclass(frozen=True)
@@ -93,7 +35,7 @@ class View(GraphView):
     state: int | None = None
     at: int | None = None
     node: int | None = None
-    edit: Edit | None = None
+    edit: AnyEdit | None = None
     shown: str = EDITED
 
     def graph_text(self) -> str:
@@ -150,12 +92,10 @@ class View(GraphView):
         elif (step := reader.number("step", 0, 10**6, None)) is not None:
             view = replace(view, state=step + 1)
         if "edit" in params:
-            match = _EDIT.fullmatch(params["edit"])
-            if match is None:
-                reader.ignored("edit", "for example x_7@3=12, or 17.variable@3=x_9")
-            else:
-                state = 0 if match["step"] == START else int(match["step"]) + 1
-                view = replace(view, edit=Edit(match["where"], state, match["symbol"]))
+            try:
+                view = replace(view, edit=parse_edit(params["edit"]))
+            except InputError:
+                reader.ignored("edit", f"for example {ALLOWED}")
         if "shown" in params:
             view = replace(view, shown=reader.choice("shown", (ORIGINAL, EDITED), EDITED))
         return view, reader.problems

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dashboards.messages import code
+from interp.causal.beside_control import BesideControl
+from interp.causal.head_off import HeadOffRun
 from interp.causal.overwrite import OverwrittenRun
 from interp.figures.scene import symbols_of
 from interp.figures.template import state_label
@@ -35,6 +37,39 @@ def run_sentence(model: str, run: Trajectory) -> str:
         end = f"It ran for {_count(run.n_steps, 'step')}."
     did = "runs on" if n_wrong else "solves"
     return f"{code(model)} {did} a graph of depth {depth}: {verdict}. {end}"
+
+
+def edit_sentences(result: BesideControl) -> tuple[str, str]:
+    """What an edit did, and what is known of its control."""
+    if isinstance(result, HeadOffRun):
+        return head_off_sentence(result), HEAD_CONTROL
+    if isinstance(result, OverwrittenRun):
+        return overwrite_sentence(result), control_sentence(result)
+    raise TypeError(f"no words for {type(result).__name__}")
+
+
+HEAD_CONTROL = (
+    "What the head adds to the residual stream was replaced by zeros, at every position, and nothing else. It is "
+    "compared with the same run with the head."
+)
+
+
+def head_off_sentence(result: HeadOffRun) -> str:
+    """Which head was off when, how far it spread, and from which step on the run is the original's again."""
+    off, healed = result.off, result.healed_at
+    when = "every step" if off.step is None else f"step {off.step}"
+    begin = f"Without head {off.layer}.{off.head} in {when}"
+    if healed == -1:
+        return f"{begin} nothing changes."
+    told = f"{begin} {_count(len(result.nodes), 'node')} showed another value than in the original run"
+    if healed is not None:
+        return f"{told}, and **step {healed} healed it**."
+    still = int(result.changed[-1].sum())
+    if not still:
+        return f"{told}; at the end all nodes show the original's values, but the text does not."
+    return (
+        f"{told}; **it never healed**: at the end {_count(still, 'node')} still differ{'s' * (still == 1)}."
+    )
 
 
 def overwrite_sentence(result: OverwrittenRun) -> str:

@@ -23,9 +23,9 @@ import warnings
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool
 from torch import Tensor
 
+from interp.causal.beside_control import BesideControl
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
@@ -91,7 +91,7 @@ class Overwrite:
 
 @one_line
 @dataclass(frozen=True)
-class OverwrittenRun:
+class OverwrittenRun(BesideControl):
     """A run resumed from an edited state, beside the original.
 
     Attributes:
@@ -109,36 +109,9 @@ class OverwrittenRun:
     hidden: bool
 
     @property
-    def changed(self) -> Bool[Tensor, "state node"]:
-        """Where a value of ``run`` is not the control's of the same step."""
-        return (self.run.values != self.control.values)[:, 0]
-
-    @property
-    def control_changed(self) -> Bool[Tensor, "state node"]:
-        """Where a value of ``control`` is not the original's of the same step, as far as that was run: nowhere, or the
-        edit is not all that differs.
-        """
-        known = self.original.values[self.edit.step :]
-        return (self.control.values[: len(known)] != known)[:, 0]
-
-    @property
-    def healed_at(self) -> int | None:
-        """The step from which on the state is the control's for good; None if it never is, -1 if it never differed.
-
-        Steps are counted as in the original run, so a value restored by the first step after the edit has healed at
-        ``edit.step``.
-        """
-        differs = (self.run.states != self.control.states).flatten(1).any(1)
-        where = differs.nonzero().flatten()
-        if not len(where):
-            return -1
-        last = int(where[-1])
-        return None if last == len(differs) - 1 else self.edit.step + last
-
-    @property
-    def nodes(self) -> list[int]:
-        """Nodes that show another value than the control at some step, in text order."""
-        return [int(node) for node in self.changed.any(0).nonzero().flatten()]
+    def since(self) -> int:
+        """The step that the edited state enters."""
+        return self.edit.step
 
 
 @torch.no_grad()

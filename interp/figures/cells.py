@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
+
 from interp.figures.resolution import NARROWEST
 from interp.figures.template import text_colour
 
@@ -68,3 +70,29 @@ def frame_traces(
     line = {"color": colour, "width": 2}
     frame = {"type": "scatter", "name": name, "x": x, "y": y, "mode": "lines", "line": line}
     return [frame | {"hoverinfo": "skip"}]
+
+
+def with_cells(figure: go.Figure, size: int = 18) -> go.Figure:
+    """The figure of a heatmap with a transparent point in every cell, which can be selected; a heatmap's own cells
+    cannot. It has the hover of the cell.
+
+    size: of a point, in pixels.
+    """
+    drawn: Any = figure
+    heatmap: Any = next(drawn.select_traces(selector={"type": "heatmap"}))
+    rows, columns = len(heatmap.z), len(heatmap.z[0])
+    clear = {"marker": {"opacity": 0}}
+    points: dict[str, Any] = {
+        "type": "scatter" if rows * columns < 1500 else "scattergl",
+        "name": "cells",
+        "mode": "markers",
+        "x": list(range(columns)) * rows,
+        "y": [row for row in range(rows) for _ in range(columns)],
+        "marker": {"symbol": "square", "size": size, "opacity": 0},
+        "selected": clear,
+        "unselected": clear,
+        "hovertext": [text for line in heatmap.text for text in line],
+        "hoverinfo": "text",
+        "showlegend": False,
+    }
+    return drawn.add_trace(points)

@@ -25,6 +25,7 @@ ONE = "model=discrete-corrected&n=7&seed=3"
 PAGES = {
     "trajectory": ONE,
     "patching": "model=discrete-corrected&clean=20=a;2=b;a%2Bb=total&corrupt=20=a;9=b;a%2Bb=total",
+    "compare": f"{ONE}&other=discrete&other_edit=0.0%40all=off",
     "probing": f"{FEW}&kind=ridge&across=no",
     "codes": FEW,
     "lens": FEW,

@@ -34,6 +34,7 @@ _TWO: dict[str, str | None] = {"--n-nodes": "3", "--graphs": "2", **_MODEL}
 _ON_LOOP: dict[str, str | None] = {"--inputs": TEXT, "--steps": "1", **_MODEL}
 CHEAP: dict[str, dict[str, str | None]] = {
     "solve": _ON_TEXT,
+    "compare": {**_ON_TEXT, "--other-edit": "a@0=3"},
     "evaluate": {"--sizes": "3", "--graphs": "1", **_MODEL},
     "train": {
         "--method": "discrete", "--preset": "smoke", "--steps": "1", "--minutes": "0.001", "--out": "run",
