@@ -50,6 +50,21 @@ def node_links(here: str, shown: Selection, graph: ComputationGraph, node: int, 
                 )
 
 
+def edit_links(here: str, shown: Selection, node: int, step: int, edits: Mapping[str, str]) -> None:
+    """A line of links to the Trajectory page: the run with an edit, at a step and a node.
+
+    edits: label -> edit as the address has it.
+    """
+    page = st.session_state.get(_PAGES, {}).get("home")
+    if page is None or not edits:
+        return
+    common = shown.to_params(("model", *GRAPH)) | {"step": str(step), "node": str(node)}
+    with st.container(horizontal=True, gap="small", key=f"edit-links-{here}"):
+        messages.caption(f"Take off in step {step}:", st.container(width="content"))
+        for label, edit in edits.items():
+            st.page_link(page, label=label, query_params={**common, "edit": edit}, width="content")
+
+
 def address_of(path: str, shown: Selection, graph: ComputationGraph, node: int) -> dict[str, str]:
     """Query parameters that show a node of a graph on the page of a path."""
     common = shown.to_params(("model", *GRAPH))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -11,7 +12,7 @@ from analyses.catalogue.story import STORY as RECORD
 from dashboards import messages
 from dashboards.analysis_page import page_of
 from dashboards.graph_inputs import AnalysisView, GraphInputs
-from dashboards.links import node_links
+from dashboards.links import edit_links, node_links
 from dashboards.precomputed import Result
 from models.graph import ComputationGraph
 
@@ -41,6 +42,7 @@ def more(view: AnalysisView, result: Result) -> None:
     graph = ComputationGraph.parse(story["graph"])
     node = [one.name for one in graph.nodes].index(story["node"])
     node_links("story", view.selected(), graph, node)
+    heads_off(view, story, node)
     paragraphs = str(story["text"]).split("\n\n")[:-1]
     with st.expander("The story, step by step", expanded=True):
         for paragraph in paragraphs:
@@ -48,6 +50,21 @@ def more(view: AnalysisView, result: Result) -> None:
             messages.text(first)
             if sentences:
                 messages.bullets(one.strip().removeprefix("- ") for one in sentences)
+
+
+def heads_off(view: AnalysisView, story: Mapping[str, Any], node: int) -> None:
+    """Links that take off the heads whose claims are backed at the step that is shown."""
+    asked = view.setting("step")
+    step = min(story["depth"], len(story["steps"]) - 1) if asked == COMPUTING else int(asked)
+    parts = {
+        part
+        for claim in story["claims"]
+        if claim["step"] == step and claim["backed"]
+        for part in claim["parts"]
+        if part.startswith("head ")
+    }
+    edits = {part: f"{part.removeprefix('head ')}@{step}=off" for part in sorted(parts)}
+    edit_links("story", view.selected(), node, step, edits)
 
 
 STORY = page_of(RECORD, row=row, more=more)

@@ -20,15 +20,22 @@ def further(study: Any) -> Mapping[str, go.Figure]:
 
 
 def by_step(study: Any) -> Mapping[str, go.Figure]:
-    """The story's figure, with the arrows of each step."""
+    """The story's figure, with the arrows of each step, and the circuit of each step."""
     (story,) = study.stories
-    return {COMPUTING: study.figure()} | {str(step): story.figure(step) for step in range(len(story.steps))}
+    steps = range(len(story.steps))
+    arrows = {COMPUTING: study.figure()} | {str(step): story.figure(step) for step in steps}
+    circuits = {COMPUTING: story.circuit_figure()} | {str(step): story.circuit_figure(step) for step in steps}
+    return arrows | {f"circuit_{step}": figure for step, figure in circuits.items()}
 
 
 def shown(chosen: Chosen) -> dict[str, str]:
-    """The figure of a view, and its code."""
+    """The figures of a view, and their code."""
     step = chosen["step"]
-    return {step: "study.figure()" if step == COMPUTING else f"study.stories[0].figure({step})"}
+    given = "" if step == COMPUTING else step
+    return {
+        step: "study.figure()" if step == COMPUTING else f"study.stories[0].figure({step})",
+        f"circuit_{step}": f"study.stories[0].circuit_figure({given})",
+    }
 
 
 STORY = Analysis(
@@ -79,9 +86,9 @@ STORY = Analysis(
             ),
             Choice(
                 "step",
-                "Arrows of step",
+                "Step",
                 {COMPUTING: "that computes it", **{str(step): str(step) for step in range(130)}},
-                "What heads fetched at this step is drawn as arrows.",
+                "What heads fetched at this step is drawn as arrows, and as a circuit.",
                 computed=False,
             ),
         ),

@@ -11,7 +11,7 @@ from dashboards.address import not_there
 from dashboards.cached import available, shared
 from dashboards.graph_inputs import graph_sidebar
 from dashboards.runs import readable, run_of
-from dashboards.trajectory.session import EDIT_KEYS, SESSION, TYPE, default_view
+from dashboards.trajectory.session import SESSION, TYPE, default_view, fill_edit
 from dashboards.trajectory.steps import run_fragment
 from dashboards.trajectory.view import View
 from dashboards.trajectory.words import run_sentence
@@ -60,9 +60,7 @@ def _graph(wanted: View, is_new: bool, problems: list[str]) -> tuple[View, Compu
         return view, readable(good.model, good.graph_text())
     if not is_new and not wanted.same_graph(good):
         wanted = replace(wanted, state=None, at=None, node=None, edit=None)
-        for key in EDIT_KEYS:
-            st.session_state.pop(key, None)
-        st.session_state["overwriting"] = st.session_state["head off"] = False
+        fill_edit(wanted)
     st.session_state[GOOD] = wanted
     return wanted, graph
 

@@ -9,8 +9,10 @@ from dashboards.session import PageSession, default_model
 from dashboards.trajectory.view import Edit, HeadEdit, View
 
 TYPE = "Type"
-EDIT_KEYS = ("edit_node", "edit_state", "edit_value", "off_layer", "off_head", "off_step")
-"""The widgets that say which value is overwritten, or which head is off."""
+EDIT_KEYS = ("edit_node", "edit_state", "edit_value")
+"""The widgets that say which value is overwritten."""
+OFF_KEYS = ("off_layer", "off_head", "off_step")
+"""The widgets that say which head is off."""
 
 
 def default_view() -> View:
@@ -27,7 +29,7 @@ def fill_edit(view: View) -> None:
     """Copy the edit of a view into the widgets."""
     st.session_state["overwriting"] = isinstance(view.edit, Edit)
     st.session_state["head off"] = isinstance(view.edit, HeadEdit)
-    for key in EDIT_KEYS:
+    for key in (*EDIT_KEYS, *OFF_KEYS):
         st.session_state.pop(key, None)
 
 

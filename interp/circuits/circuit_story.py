@@ -223,6 +223,12 @@ class Story:
 
         return story_figure(self, step, width)
 
+    def circuit_figure(self, step: int | None = None, width: int = 1000) -> go.Figure:
+        """:func:`interp.circuits.step_circuit_figure.step_circuit_figure`: the circuit of a step."""
+        from interp.circuits.step_circuit_figure import step_circuit_figure
+
+        return step_circuit_figure(self, step, width)
+
 
 def story(
     model: RecurrentTransformer,
