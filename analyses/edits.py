@@ -44,6 +44,11 @@ class Edit:
     def __str__(self) -> str:
         return f"{self.where}@{_label(self.state)}={self.symbol}"
 
+    @property
+    def since(self) -> int:
+        """Index of the state from which on the edited run is one of its own."""
+        return self.state
+
     @classmethod
     def of(cls, run: Trajectory, at: int, state: int, factor: str, symbol: int) -> Edit:
         """The edit that puts a symbol id of a factor at a position; values at right-hand sides by the node's name."""
@@ -108,6 +113,11 @@ class HeadEdit:
 
     def __str__(self) -> str:
         return f"{self.layer}.{self.head}@{EVERY if self.step is None else self.step}={OFF}"
+
+    @property
+    def since(self) -> int:
+        """Index of the state from which on the edited run is one of its own."""
+        return self.step or 0
 
     @property
     def off(self) -> HeadOff:

@@ -17,7 +17,9 @@ from dashboards.charts import chart
 from dashboards.downloads import Download, download_row, figures_html
 from dashboards.graph_inputs import SIZES, AnalysisView, GraphInputs
 from dashboards.own_models import written
+from dashboards.links import node_links
 from dashboards.runs import readable, run_of, with_model
+from dashboards.selection import selection
 from interp.data.rhs_patterns import RhsPattern, rhs_pattern
 from interp.mechanism.attention_figure import all_heads_figure, pattern_figure, targets_figure
 from interp.mechanism.attention_graph_figure import attention_graph_figure
@@ -46,11 +48,18 @@ HEAD = Choice(
     "Of all heads small heat maps are drawn, and on the graph the strongest of the layer.",
     computed=False,
 )
+NODES = Choice(
+    "nodes",
+    "Edges to",
+    {"computing": "nodes that compute", "all": "all nodes"},
+    "On the graph; where no node computes, all are drawn.",
+    computed=False,
+)
 INTRO = (
     "Where heads look from the right-hand sides, where a step writes a node's value. Attention says where a head "
     "looks; whether that has an effect is told by the pages Patching and Story."
 )
-INPUTS = GraphInputs("attention", (STEP, LAYER, HEAD), graphs=1)
+INPUTS = GraphInputs("attention", (STEP, LAYER, HEAD, NODES), graphs=1)
 
 
 def attention_page() -> None:
@@ -91,6 +100,7 @@ def _choices(view: AnalysisView, run: Trajectory) -> AnalysisView:
         (STEP, [str(step) for step in range(run.n_steps)], "this run"),
         (LAYER, [str(layer) for layer in range(cfg.n_layers)], "this model"),
         (HEAD, [ALL, *(str(head) for head in range(cfg.n_heads))], "this model"),
+        (NODES, list(NODES.options), "this page"),
     ]
     for setting, options, owner in offered:
         # While the run was not there the widgets were not, and Streamlit has forgotten them.
@@ -138,11 +148,14 @@ def _draw(view: AnalysisView, graph: ComputationGraph, run: Trajectory) -> None:
         return
     figures: dict[str, go.Figure] = {
         "tokens": all_heads_figure(pattern) if head is None else pattern_figure(pattern, layer, head),
-        "graph": attention_graph_figure(pattern, layer, head),
+        "graph": attention_graph_figure(pattern, layer, head, computing=_computing(view, pattern)),
     }
     messages.text(_sentence(pattern, layer, head))
     for name, figure in figures.items():
         chart(figure, f"attention {name}")
+    node = selection().node
+    if node is not None and node < len(graph):
+        node_links("attention", view.selected(), graph, node)
     targets = _targets(view, graph, run)
     if targets is None:
         return
@@ -164,6 +177,11 @@ def _draw(view: AnalysisView, graph: ComputationGraph, run: Trajectory) -> None:
     )
     about = "How sharp each head is at this step, and how it changes, as a command:"
     draw_code(snippet(view), line(view, graph, run.n_steps), about)
+
+
+def _computing(view: AnalysisView, pattern: RhsPattern) -> bool:
+    """Whether only nodes that the step computes have edges."""
+    return view.setting("nodes") == "computing" and "computing" in pattern.status
 
 
 def _sentence(pattern: RhsPattern, layer: int, head: int | None) -> str:
@@ -188,6 +206,7 @@ def line(view: AnalysisView, graph: ComputationGraph, n_steps: int) -> str:
 def snippet(view: AnalysisView) -> str:
     """Lines of Python that draw what the page shows."""
     step, layer, head = (view.setting(name) for name in ("step", "layer", "head"))
+    only = ', computing="computing" in pattern.status' if view.setting("nodes") == "computing" else ""
     first = "all_heads_figure(pattern)" if head == ALL else f"pattern_figure(pattern, {layer}, {head})"
     return "\n".join(
         [
@@ -201,7 +220,7 @@ def snippet(view: AnalysisView) -> str:
             "run = model.run(graphs[0])",
             f"pattern = rhs_pattern(model, run, {step})",
             f"{first}.show()",
-            f"attention_graph_figure(pattern, {layer}, {None if head == ALL else head}).show()",
+            f"attention_graph_figure(pattern, {layer}, {None if head == ALL else head}{only}).show()",
             f"targets_figure(attention_targets(model, graphs, run.n_steps), {step}).show()",
         ]
     )

@@ -108,7 +108,7 @@ def _show_run(saved: SavedRun, page: StreamlitPage) -> None:
     st.subheader("The run, as the file has it", anchor=False)
     messages.markdown(run_sentence(name, one.trajectory))
     edit = View.from_params(saved.view or {}, View())[0].edit
-    first_state = 0 if edit is None else edit.state
+    first_state = 0 if edit is None else edit.since
     chart(trajectory_figure(one.trajectory, first_state=first_state), "opened run")
     if saved.model is None:
         messages.info("The file does not say which model it was, so the run cannot be made again.")

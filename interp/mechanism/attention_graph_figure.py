@@ -32,16 +32,23 @@ _NAME: Final = 10
 """Size of a name in pixels."""
 _LETTER: Final = 0.6
 """Width of a letter of a name, as a share of its size."""
+HEAD_COLOURS: Final = ("#1f36a0", "#c2571a", "#1e8769", "#8e3fb5", "#b8860b", "#0f7c9c", "#b0355f", "#6b7080")
+"""Of the heads with the most attention, in this order; the last for all that follow."""
 _FILL: Final = {"waiting": "#ffffff", "computing": "#f0b42d", "done": "#eceef3"}
 
 
 def attention_graph_figure(
-    pattern: RhsPattern, block: int | None = None, head: int | None = None, width: int = 1000
+    pattern: RhsPattern,
+    block: int | None = None,
+    head: int | None = None,
+    width: int = 1000,
+    computing: bool = False,
 ) -> go.Figure:
     """The graph, an edge from operand to node as strong as the node's attention to the operand's right-hand side.
 
-    block, head: whose attention; None: the largest of all layers, of all heads. Of one head also edges to nodes
-    that are no operands are drawn, in another colour and dotted.
+    block, head: whose attention; None: the largest of all layers, of all heads, each in its own colour. Of one head
+    also edges to nodes that are no operands are drawn, in another colour and dotted. The hover of a node says where
+    every head looks from there, on whatever token. computing: only edges to nodes that the step computes.
 
     Raises:
         ValueError: a layer or head that the model does not have.
@@ -62,26 +69,32 @@ def attention_graph_figure(
     diameter = 21 if n_rows > _CROWDED else 26
     longest = max(len(node.name) for node in graph.nodes)
     pitch = max(diameter, _LETTER * _NAME * longest) + 14
-    plain = [(node, operand) for node in range(len(graph)) for operand in graph.nodes[node].operands]
+    shown = [node for node in range(len(graph)) if not computing or pattern.status[node] == "computing"]
+    links = [(node, operand) for node in range(len(graph)) for operand in graph.nodes[node].operands]
+    plain = [(node, operand) for node, operand in links if node in shown]
     others = [
         (node, other)
-        for node, other in product(range(len(graph)), repeat=2)
+        for node, other in product(shown, range(len(graph)))
         if len(names) == 1 and node != other and weight[node, other] >= CLASSES[0][0]
         if other not in graph.nodes[node].operands
     ]
-    traces = [_edges(places, plain, EDGE_COLOUR, 1.0) | {"showlegend": False}]
-    traces += _weighted(places, plain, weight)
+    traces = [_edges(places, links, EDGE_COLOUR, 1.0) | {"showlegend": False}]
+    traces += (
+        _weighted(places, plain, weight) if len(names) == 1 else _by_head(places, plain, weight, best, names)
+    )
     traces += _weighted(places, others, weight, other=True)
     spots = [(node, o) for node, o in [*plain, *others] if weight[node, o] >= CLASSES[0][0]]
     traces.append(_midpoints(pattern, places, spots, weight, best, names))
-    traces += _nodes(pattern, places, diameter)
+    traces += _nodes(pattern, places, diameter, looks_at(pattern, blocks, heads))
     whose = f"head {names[0]}" if len(names) == 1 else f"the strongest of {len(names)} heads"
     whose += f" of layer {block}" if head is None and block is not None else ""
     layout = captioned(
         f"Attention on the graph at step {pattern.step}, {whose}",
         "An edge from operand to node is as strong as the attention from the node's right-hand side to the operand's "
-        "right-hand side, where its value is; faint where there is none. A node's number is what it shows as the step "
-        "is entered, its filling says whether it waits, is computed in this step, or is done.",
+        "right-hand side, where its value is; faint where there is none"
+        + (", or to a node that the step does not compute" if computing else "")
+        + ". A node's number is what it shows as the step is entered, its filling says whether it waits, is computed "
+        "in this step, or is done; its hover, where heads look from there.",
         width,
         int((diameter + _NAME + 8) * n_rows) + 20,
         left=12,
@@ -140,6 +153,51 @@ def _weighted(
     return traces
 
 
+def _by_head(
+    places: Sequence[tuple[float, float]],
+    pairs: Sequence[tuple[int, int]],
+    weight: Floats32,
+    best: NDArray[np.int64],
+    names: Sequence[str],
+) -> list[dict[str, Any]]:
+    """A trace a head and class of attention, the strongest first, with a legend entry a head."""
+    strong = [pair for pair in pairs if weight[pair] >= CLASSES[0][0]]
+    strength: dict[int, float] = {}
+    for pair in strong:
+        strength[int(best[pair])] = strength.get(int(best[pair]), 0) + float(weight[pair])
+    order = sorted(strength, key=lambda number: -strength[number])
+    bounds = [*(low for low, _, _ in CLASSES), np.inf]
+    traces: list[dict[str, Any]] = []
+    for place, number in enumerate(order):
+        colour = HEAD_COLOURS[min(place, len(HEAD_COLOURS) - 1)]
+        own: list[dict[str, Any]] = []
+        for low, high, (_, width, _) in zip(bounds, bounds[1:], CLASSES, strict=False):
+            mine = [pair for pair in strong if best[pair] == number and low <= weight[pair] < high]
+            if mine:
+                own.append(_edges(places, mine, colour, width) | {"opacity": 0.85})
+        traces += [
+            trace
+            | {"name": f"head {names[number]}", "legendgroup": names[number], "showlegend": trace is own[-1]}
+            for trace in own
+        ]
+    return traces
+
+
+def looks_at(
+    pattern: RhsPattern, blocks: Sequence[int], heads: Sequence[int], least: float = 0.25
+) -> list[list[tuple[str, str, float]]]:
+    """For every node where some heads look from its right-hand side: (head, token with its position, attention) of at
+    least so much, the strongest first.
+    """
+    values = pattern.pattern[np.ix_(blocks, heads)]
+    found: list[list[tuple[str, str, float]]] = [[] for _ in range(values.shape[2])]
+    for block, head, node, pos in np.argwhere(values >= least).tolist():
+        name = f"{blocks[block]}.{heads[head]}"
+        token = f"{pattern.tokens[pos]} ({pos})"
+        found[node].append((name, token, float(values[block, head, node, pos])))
+    return [sorted(one, key=lambda look: -look[2]) for one in found]
+
+
 def _midpoints(
     pattern: RhsPattern,
     places: Sequence[tuple[float, float]],
@@ -174,7 +232,18 @@ def _midpoints(
     }
 
 
-def _nodes(pattern: RhsPattern, places: Sequence[tuple[float, float]], diameter: int) -> list[dict[str, Any]]:
+def _told(looks: Sequence[tuple[str, str, float]], most: int = 12) -> str:
+    """Lines of a hover: which head looks at what."""
+    lines = [f"<br>{head} looks at {token}: {attention:.2f}" for head, token, attention in looks[:most]]
+    return "".join(lines) + (f"<br>and {len(looks) - most} more" if len(looks) > most else "")
+
+
+def _nodes(
+    pattern: RhsPattern,
+    places: Sequence[tuple[float, float]],
+    diameter: int,
+    looks: Sequence[Sequence[tuple[str, str, float]]],
+) -> list[dict[str, Any]]:
     """A trace a status, with what the nodes show inside, and the names."""
     status = pattern.status
     common: dict[str, Any] = {"type": "scatter", "mode": "markers+text"}
@@ -190,7 +259,10 @@ def _nodes(pattern: RhsPattern, places: Sequence[tuple[float, float]], diameter:
                     "y": [places[node][1] for node in mine],
                     "text": [pattern.shown[node] if pattern.shown[node].isdigit() else "•" for node in mine],
                     "textfont": {"size": 12, "color": INK},
-                    "hovertext": [f"<b>{pattern.graph.equation(node)}</b><br>{name}" for node in mine],
+                    "hovertext": [
+                        f"<b>{pattern.graph.equation(node)}</b><br>{name}{_told(looks[node])}"
+                        for node in mine
+                    ],
                     "hoverinfo": "text",
                     "marker": {
                         "size": diameter,

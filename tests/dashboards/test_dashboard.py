@@ -32,6 +32,10 @@ def page(root: Path):
     return open_page
 
 
+def captions(app: AppTest) -> str:
+    return "\n".join(one.value for one in app.caption)
+
+
 def names(app: AppTest) -> list[str]:
     return [node["name"] for node in played(app)["scene"]["nodes"]]
 
@@ -117,9 +121,7 @@ def test_overwriting_changes_the_rest_of_the_run(page):
     assert address(app)["edit"] == "x_42@0=5"
     assert "is 5 instead of 2. 2 other nodes showed another value" in sentences(app)
     assert "**step 3 healed it**" in sentences(app)
-    assert (
-        "Control, the same edit with the value that `x_42` shows anyway (2): no node" in app.caption[0].value
-    )
+    assert "Control, the same edit with the value that `x_42` shows anyway (2): no node" in captions(app)
     assert [run["label"] for run in played(app)["scene"]["runs"]] == ["original", "edited"]
     edited = figure(app, "edited heatmap")
     assert trace(edited, "values")["z"][1] == [20, 2, 2, 24]
@@ -141,11 +143,30 @@ def test_an_edit_of_a_hidden_state_says_what_was_done_and_shows_its_control(page
     said = {}
     for value in (shown, "7" if shown != "7" else "8"):
         checked(app.selectbox(key="edit_value").set_value(value).run())
-        said[value] = sentences(app) + app.caption[0].value
+        said[value] = sentences(app) + captions(app)
         assert "The hidden state was kept, and moved at `total`" in said[value]
         assert f"shows anyway ({shown}): no node shows another value" in said[value]
     assert "so nothing changes" in said.pop(shown)
     assert f"instead of {shown}." in next(iter(said.values()))
+
+
+def test_a_head_is_taken_off_beside_the_original(page):
+    app = page(model="compiled", text=CHAIN, edit="0.2@1=off")
+    assert not app.error and app.toggle(key="head off").value and not app.toggle(key="overwriting").value
+    assert "Without head 0.2 in step 1 2 nodes showed another value than in the original run" in sentences(
+        app
+    )
+    assert "**step 3 healed it**" in sentences(app)
+    assert played(app)["scene"]["edited_at"] == 1
+    assert address(app)["edit"] == "0.2@1=off"
+    command = app.code[-1].value
+    assert command.startswith("recurlens compare ") and command.endswith(" --other-edit 0.2@1=off")
+    checked(app.selectbox(key="off_step").set_value(None).run())
+    assert address(app)["edit"] == "0.2@all=off" and "it never healed" in sentences(app)
+    checked(app.toggle(key="overwriting").set_value(True).run())
+    assert not app.toggle(key="head off").value and "=off" not in address(app)["edit"]
+    wrong = page(model="compiled", text=CHAIN, edit="7.0@1=off")
+    assert "layer is 7; allowed are 0 to 2" in wrong.error[0].value
 
 
 def test_any_symbol_can_be_changed_not_only_values(page):
@@ -210,8 +231,9 @@ def test_another_graph_starts_at_its_last_step_without_an_edit(page):
 
 def test_the_code_that_is_shown_draws_the_page(page):
     app = page(model="compiled", text=CHAIN, step="1", edit="x_42@0=5")
-    run, command, edited = (element.value for element in app.code)
+    run, command, edited, comparing = (element.value for element in app.code)
     assert command == f"recurlens solve '{CHAIN}' --model compiled"
+    assert comparing == f"recurlens compare '{CHAIN}' --model compiled --other-edit x_42@0=5"
     codes = [run, edited]
     for code, key in zip(codes, ["heatmap", "edited heatmap"], strict=True):
         scope: dict = {}

@@ -135,13 +135,29 @@ def test_edges_of_the_graph_are_the_attention_between_nodes(pattern):
     assert list(points.customdata) == expected
     assert min(expected) > 0.99, "the compiled heads look up every operand"
     names = {trace.name for trace in traces(figure)}
-    assert "0.75 to 1" in names and "to a node that is no operand" not in names
+    assert "0.75 to 1" not in names and "to a node that is no operand" not in names
+    best = pattern.between_nodes.reshape(-1, len(graph), len(graph)).argmax(0)
+    used = {f"head {best[pair] // pattern.n_heads}.{best[pair] % pattern.n_heads}" for pair in edges}
+    assert used == {name for name in names if name and name.startswith("head ")}
+    assert {trace.name for trace in traces(attention_graph_figure(pattern, 2, 0))} & {"0.75 to 1"}
     shown = {name: trace for trace in traces(figure) if (name := trace.name or "").endswith(" node")}
     assert {name: list(trace.text) for name, trace in shown.items()} == {
         "waiting node": ["•"],
         "computing node": ["•", "•"],
         "done node": ["3", "2"],
     }
+
+
+def test_only_nodes_that_compute_have_edges_and_a_node_tells_where_heads_look(pattern):
+    graph = pattern.graph
+    computing = [node for node, status in enumerate(pattern.status) if status == "computing"]
+    figure = attention_graph_figure(pattern, computing=True)
+    points = next(trace for trace in traces(figure) if trace.name == "attention")
+    assert len(points.x) == sum(len(graph.nodes[node].operands) for node in computing)
+    hover = next(trace for trace in traces(figure) if trace.name == "computing node").hovertext
+    for node, told in zip(computing, hover, strict=True):
+        block, head, pos = np.argwhere(pattern.pattern[:, :, node] > 0.99)[0]
+        assert f"{block}.{head} looks at {pattern.tokens[pos]} ({pos}): " in told or "more" in told
 
 
 def test_roles_are_drawn_by_status(model, graph):
