@@ -16,8 +16,8 @@ from dashboards.cached import shared
 from dashboards.charts import chart
 from dashboards.downloads import Download, download_row, figures_html
 from dashboards.graph_inputs import SIZES, AnalysisView, GraphInputs
-from dashboards.own_models import written
 from dashboards.links import node_links
+from dashboards.own_models import written
 from dashboards.runs import readable, run_of, with_model
 from dashboards.selection import selection
 from interp.data.rhs_patterns import RhsPattern, rhs_pattern

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
@@ -11,6 +11,9 @@ from streamlit.navigation.page import StreamlitPage
 from dashboards import messages
 from dashboards.selection import GRAPH, Selection
 from models.graph import ComputationGraph, GraphError
+
+if TYPE_CHECKING:
+    from models.trajectory import Trajectory
 
 _PAGES: Final = "pages"
 TARGETS: Final = {
@@ -27,6 +30,11 @@ TARGETS: Final = {
 def remember(pages: Mapping[str, StreamlitPage]) -> None:
     """The pages that there are, by path; without any there are no links."""
     st.session_state[_PAGES] = dict(pages)
+
+
+def node_at(run: Trajectory, position: int) -> int:
+    """The node in whose equation a position of a run of one graph is; a separator is of the equation before it."""
+    return min(int((run.encoded.rhs[0] < position).sum()), len(run.encoded.graphs[0]) - 1)
 
 
 def node_links(here: str, shown: Selection, graph: ComputationGraph, node: int, key: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import plotly.graph_objects as go
@@ -14,6 +15,7 @@ from dashboards.analysis_page import draw_code
 from dashboards.charts import chart
 from dashboards.computing import reader
 from dashboards.downloads import Download, download_row, figures_html
+from dashboards.links import node_at, node_links
 from dashboards.patching.jobs import Sweep
 from dashboards.patching.session import SESSION
 from dashboards.patching.snippet import cell_snippet, sweep_command, sweep_snippet
@@ -24,7 +26,7 @@ from interp.causal.patching import PatchSweep
 from interp.causal.patching_figure import patching_figure
 from interp.engine.interventions import Recording, SetFrom
 from interp.engine.replay import run_interventions
-from interp.engine.sites import Site
+from interp.engine.sites import Site, position_of
 from models.recurrent import RecurrentTransformer
 from models.trajectory import Trajectory
 
@@ -102,6 +104,11 @@ def first_state(site: Site) -> int:
 def _show_cell(sweep: PatchSweep, cell: int, patched: Tensor, clean: Trajectory, corrupt: Trajectory) -> None:
     site = sweep.sites[cell]
     messages.markdown(cell_sentence(sweep, cell, patched, clean, corrupt))
+    at = position_of(site.pos, clean.encoded)
+    if at is not None:
+        step = None if site.step == "all" else site.step
+        shown = replace(SESSION.current().selected(), step=step)
+        node_links("patching", shown, sweep.clean_graph, node_at(clean, at))
     every = st.toggle("Every node, also those that are the same in all three runs", key="patch_every_node")
     nodes = list(range(len(sweep.clean_graph))) if every else _apart(patched, clean, corrupt)
     figure = patched_run_figure(clean, patched, corrupt, _base(sweep), nodes, first_state(site))

@@ -10,7 +10,7 @@ from analyses.run_file import run_json
 from dashboards import messages
 from dashboards.analysis_page import draw_code
 from dashboards.charts import chart
-from dashboards.links import node_links
+from dashboards.links import node_at, node_links
 from dashboards.player.component import Change, Place, player
 from dashboards.player.standalone import standalone_page
 from dashboards.saving.menu import save_menu
@@ -60,7 +60,7 @@ def _place(view: View, run: Trajectory) -> dict[str, int]:
     """State and position of a view; the last ones where it has none."""
     last, last_at = len(run.states) - 1, int(run.encoded.rhs[0, -1])
     at = last_at if view.at is None or view.at >= run.states.shape[2] else view.at
-    return {"state": last if view.state is None else view.state, "at": at, "node": _node_at(run, at)}
+    return {"state": last if view.state is None else view.state, "at": at, "node": node_at(run, at)}
 
 
 def _go_to_cell(run: Trajectory) -> None:
@@ -71,15 +71,10 @@ def _go_to_cell(run: Trajectory) -> None:
         SESSION.update(state=state, node=node, at=int(run.encoded.rhs[0, node]))
 
 
-def _node_at(run: Trajectory, position: int) -> int:
-    """The node in whose equation a position is; a separator is of the equation before it."""
-    return min(int((run.encoded.rhs[0] < position).sum()), len(run.encoded.graphs[0]) - 1)
-
-
 def _play(run: Trajectory, view: View, edited: BesideControl | None) -> None:
     def moved(place: Place) -> None:
         shown = place.shown if edited is not None else view.shown
-        SESSION.update(state=place.step, at=place.at, node=_node_at(run, place.at), shown=shown)
+        SESSION.update(state=place.step, at=place.at, node=node_at(run, place.at), shown=shown)
 
     def changed(change: Change | None) -> None:
         if change is None:
