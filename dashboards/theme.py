@@ -8,7 +8,7 @@ import streamlit as st
 
 _SPACE: Final = (
     ".stMainBlockContainer {padding: 2.5rem 2.5rem 4rem}"
-    "@media (max-width: 640px) {.stMainBlockContainer {padding: 3rem 1rem 4rem}}"
+    "@media (max-width: 640px) {.stMainBlockContainer {padding: 4.5rem 1rem 4rem}}"
 )
 
 
