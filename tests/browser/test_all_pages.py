@@ -116,10 +116,10 @@ def test_a_page_opens_in_time_when_warm_and_fits(browser, app_address, name):
     while len(taken) < 5 and min(taken, default=SECONDS) >= SECONDS:
         taken.append(opened(page, address, patience=60))
     assert min(taken) < SECONDS
-    charts = page.locator(".js-plotly-plot").count()
-    described = page.locator(".figure-words").all_text_contents()
-    assert len(described) == charts and all(len(words) > 20 for words in described)
     expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached(timeout=60_000)
+    described = page.locator(".figure-words").all_text_contents()
+    expect(page.locator(".js-plotly-plot")).to_have_count(len(described), timeout=60_000)
+    assert all(len(words) > 20 for words in described)
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 1300})
         page.wait_for_timeout(700)  # plotly draws anew a moment after the width has changed
