@@ -33,9 +33,9 @@ from .causal.loop_edges import loop_edge_attribution as loop_edge_attribution
 from .causal.loop_head_ablation import LoopHeadAblation as LoopHeadAblation
 from .causal.loop_head_ablation import ablate_heads as ablate_heads
 from .causal.loop_head_ablation import loop_ablate_heads as loop_ablate_heads
+from .causal.loop_metrics import logit_difference as logit_difference
 from .causal.loop_metrics import task_accuracy as task_accuracy
 from .causal.loop_sweep import LoopSweep as LoopSweep
-from .causal.loop_sweep import logit_difference as logit_difference
 from .causal.loop_sweep import loop_patch_sweep as loop_patch_sweep
 from .causal.mlp_places import MlpPlaces as MlpPlaces
 from .causal.mlp_places import mlp_places as mlp_places

@@ -14,7 +14,7 @@ from analyses.loops.study import LoopStudy
 from models.graph_errors import clip
 
 if TYPE_CHECKING:
-    from interp.causal.loop_sweep import Metric
+    from interp.causal.loop_metrics import Metric
 
 INSTEAD: Final = {
     "zero": "zero",

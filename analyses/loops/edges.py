@@ -11,7 +11,7 @@ from analyses.loops.opening import Opened
 from analyses.loops.study import LoopStudy
 
 if TYPE_CHECKING:
-    from interp.causal.loop_sweep import Metric
+    from interp.causal.loop_metrics import Metric
 
 PARTS: Final = 8
 """Points on the way from corrupt to clean at which gradients are taken (EAP-IG)."""

@@ -15,7 +15,7 @@ from models.bounds import index_of
 from models.graph_errors import clip
 
 if TYPE_CHECKING:
-    from interp.causal.loop_sweep import Metric
+    from interp.causal.loop_metrics import Metric
 
 TOGETHER = "together"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from analyses.inputs import InputError
 from analyses.own_function import OWN, own_function
@@ -12,13 +12,7 @@ from models.graph_errors import clip
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from interp.causal.loop_sweep import Metric
-
-LOOP_METRICS: Final = {
-    "logit_diff": "logit of the clean symbol less that of the corrupt one",
-    "prob": "probability of the clean symbol",
-    "accuracy": "share of positions that show the clean symbol",
-}
+    from interp.causal.loop_metrics import Metric
 
 
 def loop_metric(
@@ -26,39 +20,22 @@ def loop_metric(
 ) -> Metric:
     """A metric of what is read: mean over the positions of `where`, factor -> bool [batch, pos].
 
-    clean, corrupt: factor -> int [batch, pos], the symbols that are compared. name: one of `LOOP_METRICS`, or
-    `FILE.py:FUNCTION`, which gets factor -> logits [batch, pos, size] and returns a number for each row.
+    clean, corrupt: factor -> int [batch, pos], the symbols that are compared. name: one of
+    `interp.causal.loop_metrics.LOOP_METRICS`, or `FILE.py:FUNCTION`, which gets factor -> logits [batch, pos, size] and
+    returns a number for each row.
 
     Raises:
         InputError: another name, or a file or function that is not there.
     """
     if ":" in name:
         return _own(name, own_function(name, "a metric")[1])
+    from interp.causal.loop_metrics import LOOP_METRICS, symbol_metric
+
     if name not in LOOP_METRICS:
         raise InputError(
             f"--metric is {clip(name)!r}: of a looped model it must be one of {', '.join(LOOP_METRICS)}, or {OWN}."
         )
-
-    def measured(logits: Mapping[str, Tensor]) -> Tensor:
-        import torch
-
-        total, count = torch.zeros(()), torch.zeros(())
-        for factor in where:
-            scores = logits[factor].float()
-            # A sweep patches every position in rows of its own: all rows once for each.
-            times = len(scores) // len(where[factor])
-            at, right, wrong = (one[factor].repeat(times, 1) for one in (where, clean, corrupt))
-            if name == "accuracy":
-                found = (scores.argmax(-1) == right).float()
-            elif name == "prob":
-                found = _of(scores.softmax(-1), right)
-            else:
-                found = _of(scores, right) - _of(scores, wrong)
-            total = total + torch.where(at, found, 0.0).sum(1)
-            count = count + at.sum(1)
-        return total / count
-
-    return measured
+    return symbol_metric(name, clean, corrupt, where)
 
 
 def chosen_positions(
@@ -86,10 +63,6 @@ def chosen_positions(
             "Nothing is left to be measured: at these positions the clean and the corrupt run end alike."
         )
     return found
-
-
-def _of(scores: Tensor, symbols: Tensor) -> Tensor:
-    return scores.gather(-1, symbols[..., None])[..., 0]
 
 
 def _own(name: str, function: Callable[..., Any]) -> Metric:

@@ -16,8 +16,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from torch import Tensor
 
-from interp.causal.loop_metrics import task_accuracy, unchanged
-from interp.causal.loop_sweep import Metric
+from interp.causal.loop_metrics import Metric, metric_of_run, task_accuracy, unchanged
 from interp.engine.loop_edits import run_edits
 from interp.loop.edits import Fill, Put, StepEdit
 from interp.loop.places import position_axis
@@ -58,7 +57,7 @@ def loop_ablate(
     loop: Loop,
     inputs: Any,
     sites: Collection[str],
-    metric: Metric | None = None,
+    metric: Metric | str | None = None,
     n_steps: int | None = None,
     value: Value = "mean",
     task: Task | None = None,
@@ -68,7 +67,8 @@ def loop_ablate(
 
     Args:
         metric: default: with a task the share of its labels that are shown (:func:`interp.task_accuracy`), without one
-            the share of symbols that stay as they are without ablation.
+            the share of symbols that stay as they are without ablation. A name: see
+            :func:`interp.causal.loop_metrics.metric_of_run`.
         seed: of the positions that are drawn, once for a site.
 
     Raises:
@@ -90,14 +90,15 @@ def loop_ablate(
     shown = run.last_read
     if metric is None:
         metric = unchanged(shown) if task is None else task_accuracy(task, inputs)
+    measure = metric_of_run(metric, shown)
     cells: list[tuple[str, int]] = []
     edits: list[list[StepEdit]] = []
     for site in sites:
         by_step = _by_step(run, site, value, seed)
         cells += [(site, step) for step in [*by_step, EVERY_STEP]]
         edits += [*by_step.values(), list(chain(*by_step.values()))]
-    ablated = [metric(run.read) for run in run_edits(loop, run, edits)]
-    return LoopAblation(tuple(cells), torch.stack(ablated), metric(shown))
+    ablated = [measure(run.read) for run in run_edits(loop, run, edits)]
+    return LoopAblation(tuple(cells), torch.stack(ablated), measure(shown))
 
 
 def _by_step(run: LoopRun, site: str, value: Value, seed: int) -> dict[int, list[StepEdit]]:

@@ -15,7 +15,8 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 
-from interp.causal.loop_sweep import LoopSweep, Metric
+from interp.causal.loop_metrics import Metric, metric_between, need_gradient
+from interp.causal.loop_sweep import LoopSweep
 from interp.loop.edits import StepEdit
 from interp.loop.places import position_axis
 from interp.loop.protocol import STATE, Loop, LoopedError, steps_of
@@ -28,7 +29,7 @@ def loop_attribution(
     clean: Any,
     corrupt: Any,
     sites: Collection[str],
-    metric: Metric,
+    metric: Metric | str,
     n_steps: int | None = None,
     pos: Literal["all", "each"] = "all",
 ) -> LoopSweep:
@@ -48,16 +49,19 @@ def loop_attribution(
     """
     count = steps_of(loop, clean, n_steps, "attribution")
     modules = [site for site in sites if site.partition(".")[0] != STATE]
+    need_gradient(metric)
     whole = run_loop(loop, clean, count, record=modules, read=False)
     plain = run_loop(loop, corrupt, count, record=modules, keep_logits=True)
     leaves: dict[str, list[Tensor]] = {site: [] for site in sites}
     edits = [StepEdit(site, "all", _marking(site, leaves[site])) for site in sites]
     run = run_loop(loop, corrupt, count, edits=edits, keep_logits=True, grad=True)
-    scores = metric(run.last_read)
+    clean_read = _read_last(loop, whole, count)
+    measure = metric_between(metric, clean_read, plain.last_read)
+    scores = measure(run.last_read)
     cast(Any, scores.sum()).backward()
     cells: list[tuple[str, int, int, int]] = []
     estimates: list[Tensor] = []
-    base = metric(plain.last_read)
+    base = measure(plain.last_read)
     for site in sites:
         axis = position_axis(site)
         for (step, call), leaf in zip(run.places(site), leaves[site], strict=True):
@@ -67,8 +71,7 @@ def loop_attribution(
             found = list(by_pos) if pos == "each" else [by_pos.sum(0)]
             cells += [(site, step, call, at if pos == "each" else -1) for at in range(len(found))]
             estimates += [base + estimate.detach() for estimate in found]
-    clean_score = metric(_read_last(loop, whole, count))
-    return LoopSweep(tuple(cells), torch.stack(estimates), clean_score, base)
+    return LoopSweep(tuple(cells), torch.stack(estimates), measure(clean_read), base)
 
 
 def _marking(site: str, leaves: list[Tensor]) -> Callable[[Tensor], Tensor]:

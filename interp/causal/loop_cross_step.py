@@ -14,7 +14,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from torch import Tensor
 
-from interp.causal.loop_sweep import Metric
+from interp.causal.loop_metrics import Metric, metric_between
 from interp.causal.normalising import normalised_rows
 from interp.engine.loop_edits import run_edits
 from interp.loop.edits import Put, StepEdit
@@ -55,7 +55,7 @@ def loop_cross_step(
     clean: Any,
     corrupt: Any,
     site: str,
-    metric: Metric,
+    metric: Metric | str,
     n_steps: int | None = None,
     call: int = 0,
 ) -> LoopCrossStep:
@@ -83,7 +83,8 @@ def loop_cross_step(
     called = torch.ones(count, 1, dtype=torch.bool) if is_state else whole.calls[site]
     if not 0 <= call < called.shape[1]:
         raise LoopedError(f"call is {call}; allowed are 0..{called.shape[1] - 1}")
-    ends = [metric(run.last_read) for run in (whole, base)]
+    measure = metric_between(metric, whole.last_read, base.last_read)
+    ends = [measure(run.last_read) for run in (whole, base)]
     patched = torch.full((count, count, len(ends[0])), torch.nan)
     cells = [
         (source, target)
@@ -93,5 +94,5 @@ def loop_cross_step(
     values = whole[site] if is_state else whole[site][:, call]
     edits = [StepEdit(site, target, Put(values[source]), call) for source, target in cells]
     for cell, run in zip(cells, run_edits(loop, base, edits), strict=True):
-        patched[cell] = metric(run.read)
+        patched[cell] = measure(run.read)
     return LoopCrossStep(site, call, patched, *ends)

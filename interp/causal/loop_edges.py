@@ -25,7 +25,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from torch import Tensor
 
-from interp.causal.loop_sweep import Metric
+from interp.causal.loop_metrics import Metric, metric_between, need_gradient
 from interp.loop.edits import StepEdit
 from interp.loop.protocol import Loop, LoopedError, steps_of
 from interp.loop.result import LoopRun
@@ -91,7 +91,7 @@ def loop_edge_attribution(
     clean: Any,
     corrupt: Any,
     sites: Collection[str],
-    metric: Metric,
+    metric: Metric | str,
     n_steps: int | None = None,
     ig_steps: int = 1,
 ) -> LoopEdges:
@@ -116,6 +116,7 @@ def loop_edge_attribution(
     """
     if ig_steps < 1:
         raise ValueError(f"ig_steps is {ig_steps}; allowed is 1 or more")
+    need_gradient(metric)
     runs = _Runs(loop, clean, corrupt, sites, metric, n_steps)
     total: dict[tuple[LoopNode, LoopNode], Tensor] = {}
     for part in range(ig_steps):
@@ -131,7 +132,7 @@ def exact_loop_edges(
     clean: Any,
     corrupt: Any,
     sites: Collection[str],
-    metric: Metric,
+    metric: Metric | str,
     n_steps: int | None = None,
 ) -> LoopEdges:
     """Every edge patched by itself; the arguments are those of :func:`loop_edge_attribution`. A run an edge.
@@ -171,15 +172,16 @@ class _Runs:
         clean: Any,
         corrupt: Any,
         sites: Collection[str],
-        metric: Metric,
+        metric: Metric | str,
         n_steps: int | None,
     ) -> None:
-        self.loop, self.metric, self.sites = loop, metric, list(dict.fromkeys(sites))
+        self.loop, self.sites = loop, list(dict.fromkeys(sites))
         self.count = steps_of(loop, clean, n_steps, "edges")
         self.whole, self.base = (
             run_loop(loop, given, self.count, record=self.sites, keep_logits=True)
             for given in (clean, corrupt)
         )
+        self.metric = metric_between(metric, self.whole.last_read, self.base.last_read)
         self.ends = self._last(self.whole), self._last(self.base)
         self.output = LoopNode(OUTPUT, self.count, 0, -1)
         self.places = self._order()

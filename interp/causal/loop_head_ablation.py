@@ -19,7 +19,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from torch import Tensor, nn
 
-from interp.causal.loop_sweep import Metric
+from interp.causal.loop_metrics import Metric, metric_of_run
 from interp.loop.edits import StepEdit
 from interp.loop.protocol import Loop, sites_of, steps_of
 from interp.loop.result import LoopRun
@@ -66,7 +66,7 @@ class LoopHeadAblation:
 def ablate_heads(
     model: Loop | nn.Module,
     inputs: Any,
-    metric: Metric,
+    metric: Metric | str,
     n_steps: int | None = None,
     pairs: bool | Collection[tuple[Head, ...]] = True,
     value: Literal["mean", "zero"] = "mean",
@@ -93,7 +93,8 @@ def ablate_heads(
     loop: Loop = as_loop(model)
     count = steps_of(loop, inputs, n_steps, "ablation of heads")
     sites = sites_of(loop, "z", "ablation of heads")
-    run = run_loop(loop, inputs, count, record=sites)
+    run = run_loop(loop, inputs, count, record=sites, keep_logits=isinstance(metric, str))
+    measure = metric_of_run(metric, run.last_read if isinstance(metric, str) else {})
     heads = {site: [(site, head) for head in range(run[site].shape[4])] for site in sites}
     sets: list[tuple[Head, ...]] = [(head,) for site in sites for head in heads[site]]
     every = [pair for site in sites for pair in combinations(heads[site], 2)]
@@ -106,7 +107,7 @@ def ablate_heads(
         edits = [StepEdit(site, "all", _without(head, means[site][head])) for site, head in off]
         done = run_loop(loop, None, count, start=run.at(0), edits=edits, read=False)
         _, state, context = done.at(count)
-        return metric(loop.read(state, context))
+        return measure(loop.read(state, context))
 
     ablated: Sequence[Tensor] = [score(off) for off in sets]
     return LoopHeadAblation(tuple(sets), torch.stack(list(ablated)), score(()))

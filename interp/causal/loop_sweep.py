@@ -10,7 +10,7 @@ sites of one step, and hold a whole state patched (effect 1 by construction) as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from torch import Tensor
 
+from interp.causal.loop_metrics import Metric, metric_between
 from interp.causal.normalising import Direction, base_and_source, normalised_rows
 from interp.engine.loop_edits import run_edits
 from interp.loop.edits import Put, StepEdit
@@ -25,14 +26,6 @@ from interp.loop.places import position_axis
 from interp.loop.protocol import STATE, Loop, LoopedError, steps_of
 from interp.loop.running import run_loop
 from models.one_line import one_line
-
-Metric = Callable[[Mapping[str, Tensor]], Tensor]
-"""What ``read`` gives of the last state -> float [batch]."""
-
-
-def logit_difference(factor: str, pos: int, clean: int, corrupt: int) -> Metric:
-    """The logit of symbol ``clean`` less that of ``corrupt``, at a position."""
-    return lambda logits: logits[factor][:, pos, clean] - logits[factor][:, pos, corrupt]
 
 
 @one_line
@@ -68,7 +61,7 @@ def loop_patch_sweep(
     clean: Any,
     corrupt: Any,
     sites: Collection[str],
-    metric: Metric,
+    metric: Metric | str,
     n_steps: int | None = None,
     steps: Collection[int] | None = None,
     pos: Literal["all", "each"] = "all",
@@ -79,6 +72,7 @@ def loop_patch_sweep(
     Args:
         clean, corrupt: inputs of one shape.
         sites: sites, addresses or states (``"state"``, ``"state.H"``).
+        metric: of what ``read`` gives of the last state, or a name (:data:`interp.causal.loop_metrics.LOOP_METRICS`).
         steps: default: all.
         pos: ``"each"``: every position by itself.
 
@@ -114,8 +108,9 @@ def loop_patch_sweep(
             for at in [None] if pos == "all" else range(value.shape[axis]):
                 cells.append((site, step, call, -1 if at is None else at))
                 edits.append(StepEdit(site, step, Put(value, at, axis), call))
-    patched = [metric(run.read) for run in run_edits(loop, base, edits)]
-    ends = base_and_source(metric(source.last_read), metric(base.last_read), direction)[::-1]
+    measure = metric_between(metric, *base_and_source(source.last_read, base.last_read, direction)[::-1])
+    patched = [measure(run.read) for run in run_edits(loop, base, edits)]
+    ends = base_and_source(measure(source.last_read), measure(base.last_read), direction)[::-1]
     return LoopSweep(tuple(cells), torch.stack(patched), *ends)
 
 

@@ -32,7 +32,7 @@ from interp import (
 from interp.loop.protocol import need
 from interp.loop.task import OPTIONAL
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer, as_loop
-from models.compiled import compile_model
+from models.compiled import compile_model, make
 from tests.parity import UNKNOWN, ParityLoop, ParityTask
 
 BITS = torch.tensor([[1, 0, 1, 1, 0, 1], [0, 1, 1, 0, 1, 1]])
@@ -222,6 +222,40 @@ def test_attribution_is_exact_on_a_linear_loop_and_near_on_a_foreign_one() -> No
         correlations.append(float(torch.corrcoef(moved)[0, 1]))
     print(f"ALBERT, random weights: attribution and exact patching correlate by {correlations} (near, far)")
     assert correlations[0] > 0.99 > correlations[1]  # and far away it is not
+
+
+def test_a_metric_by_name_is_the_function_that_it_names() -> None:
+    loop, clean, corrupt = make("parity"), ["11"], ["01"]
+    right, wrong = (
+        run_loop(loop, text, 2, keep_logits=True).last_read["parity"].argmax(-1)[0].tolist()
+        for text in (clean, corrupt)
+    )
+    by_hand = [
+        logit_difference("parity", pos, *ends)
+        for pos, ends in enumerate(zip(right, wrong, strict=True))
+        if ends[0] != ends[1]
+    ]
+    assert by_hand
+    named, own = (
+        loop_patch_sweep(loop, clean, corrupt, ["0.z"], metric, n_steps=2)
+        for metric in ("logit_diff", lambda read: sum(one(read) for one in by_hand) / len(by_hand))
+    )
+    torch.testing.assert_close(named.patched, own.patched)
+    torch.testing.assert_close(named.clean, own.clean)
+    for swept in (
+        interp.cross_step_matrix(loop, clean, corrupt, "0.z", "prob"),
+        interp.exact_edges(loop, clean, corrupt, ["0.z", "0.mlp_out"], "accuracy"),
+        interp.edge_attribution(loop, clean, corrupt, ["0.z", "0.mlp_out"], "logit_diff"),
+        interp.ablate_heads(loop, clean, "accuracy", value="zero"),
+        interp.ablate(loop, clean, ["0.z"], "logit_diff", value="zero"),
+    ):
+        assert len(swept.to_frame())
+    with pytest.raises(LoopedError, match="metric is 'nothing'; allowed are logit_diff, prob, accuracy"):
+        loop_patch_sweep(loop, clean, corrupt, ["0.z"], "nothing")
+    with pytest.raises(LoopedError, match="they show the same"):
+        loop_patch_sweep(loop, clean, clean, ["0.z"], "prob")
+    with pytest.raises(LoopedError, match="has no gradient"):
+        loop_attribution(loop, clean, corrupt, ["0.z"], "accuracy")
 
 
 def test_ablation_in_one_step_and_in_all() -> None:
