@@ -35,6 +35,8 @@ def patient_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     """A page under test waits for what it computes; Streamlit's test runner does not run it again by itself."""
     if "test_dashboard" in request.module.__name__ or hasattr(request.module, "AppTest"):
         monkeypatch.setattr("dashboards.computing.PATIENCE", 120.0)
+        # On a slow machine the page of one test would ask before it starts what took long in another.
+        monkeypatch.setattr("dashboards.analysis_page.ASK", 600.0)
 
 
 @pytest.fixture(scope="session")

@@ -126,9 +126,9 @@ class Reader:
             what = element.WhichOneof("type")
             if what == "exception":
                 self.problems.append(f"exception: {element.exception.message}")
-            elif what == "bidi_component":
+            elif what == "bidi_component" and "scene" in (given := element.bidi_component.json):
                 player, fragment = element.bidi_component.id, message.delta.fragment_id
-                played = json.loads(element.bidi_component.json)
+                played = json.loads(given)
 
     def _compare(self, played: dict[str, Any] | None, run: Trajectory, state: int) -> None:
         """Note where what is played is not this reader's run, in that state."""

@@ -9,13 +9,14 @@ from analyses.edits import ALLOWED
 from analyses.framework.record import Analysis, Chosen, Page
 from analyses.framework.settings import STEPS, Choice, Setting
 from models.factors import FACTORS
-from models.loading import with_steps
 
 SAME = "same"
 _SIDES = ("first", "second")
 
 
 def _models() -> Mapping[str, str]:
+    from models.loading import with_steps
+
     return {SAME: "the same", **{name: name for name in with_steps()}}
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def modularity_figure(found: Modularity, width: int = 1000) -> go.Figure:
     """Squared weights inside clusters; labels that clusters match; answers without a cluster."""
-    names = [f"{one.layer}.{one.matrix}" for one in found.matrices]
+    names = [f"{one.matrix}<br>{one.layer}" for one in found.matrices]
     weights = [
         _marks("as trained", names, [one.share for one in found.matrices], MARK_COLOUR, "diamond"),
         _marks(
@@ -62,7 +62,7 @@ def modularity_figure(found: Modularity, width: int = 1000) -> go.Figure:
     words = {"type": "category"}
     most = max(0.2, *(one for pair in found.matches.values() for one in pair))
     charts = [
-        Chart("inside clusters", "weights", "squared weights", weights, words, share_axis()),
+        Chart("inside clusters", "matrix and layer", "squared weights", weights, words, share_axis()),
         Chart(
             "clusters match", "label of neurons", "adjusted Rand index", matches, words, {"range": [-0.05, 1.1 * most]}
         ),

@@ -125,6 +125,8 @@ def test_a_page_opens_in_time_when_warm_and_fits(browser, app_address, name):
         page.wait_for_timeout(700)  # plotly draws anew a moment after the width has changed
         assert misplaced(page) == [], f"at {width} pixels"
         assert page.evaluate(BESIDE) <= 0, f"at {width} pixels"
+    expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached(timeout=60_000)
+    expect(page.locator("[data-stale=true]")).to_have_count(0)  # what is drawn anew is pale for a moment
     assert kept_out(page) == []
     assert mistakes == []
     page.close()
@@ -134,7 +136,7 @@ def test_no_page_is_left_out(browser, app_address):
     page = browser.new_page(viewport={"width": 1440, "height": 1300})
     page.goto(f"{app_address}/training")
     links = page.locator("[data-testid=stSidebarNavLink]")
-    expect(links).to_have_count(len(PAGES) + 1, timeout=60_000)
+    expect(links).to_have_count(len(PAGES) + 2, timeout=60_000)
     ends = links.evaluate_all("links => links.map(link => new URL(link.href).pathname.slice(1))")
     assert sorted(end or "trajectory" for end in ends) == sorted([*PAGES, "start", "open"])
     page.close()

@@ -110,9 +110,11 @@ def test_a_symbol_is_changed_heals_and_the_link_shows_the_same(opened):
     button(other, "Next step").click()
     expect(other.locator(".said")).to_contain_text("Both runs show the same values.")
     assert other.locator(".player .node").nth(3).locator(".mark").text_content() == "↺"
+    # The server has to know the last step before the next is asked for.
+    expect(other.locator("[data-test-script-state=notRunning]")).to_be_attached(timeout=60_000)
     other.get_by_role("button", name="Undo the change").click()
     expect(other.get_by_text("healed it")).to_have_count(0, timeout=90_000)
-    assert "edit" not in other.url
+    other.wait_for_url(lambda url: "edit" not in url, timeout=60_000)
 
 
 @pytest.mark.parametrize("width", [1440, 1024, 390])

@@ -213,7 +213,7 @@ MIXER = f"{FILE}:Mixer"
             "solve 110 --model parity",
             "solve does not take GRAPH with --model parity, a looped model; it takes",
         ),
-        ("lens --model parity --tuned", "lens does not take --tuned"),
+        ("lens --model parity --no-attribution", "lens does not take --attribution"),
         (
             "solve --model compiled --n-nodes 6 --inputs 1",
             "--inputs is for looped models, and --model compiled reads",

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from dashboards import precomputed
 from dashboards.analysis_page import AnalysisPage, results, snippet
 from dashboards.cached import available, every_model
-from dashboards.computing import computations
+from dashboards.computing import ASK, computations
 from dashboards.graph_inputs import default_view
 from dashboards.pages import analysis_pages
 from dashboards.precomputed import Result
@@ -193,6 +193,7 @@ def test_what_took_long_before_is_asked_for_and_its_time_is_told(monkeypatch):
     page = analysis_pages()["lens"]
     view = replace(default_view(page.settings), model="compiled")
     monkeypatch.setitem(computations().pace, page.kind(view), 12.34 / 6)
+    monkeypatch.setattr("dashboards.analysis_page.ASK", ASK)
     app = opened("lens", model="compiled", n="6", graphs="1", seed="987")
     assert ["take a while, about 12 s by the last of this kind" in info.value for info in app.info] == [True]
     assert app.button(key="lens_compute").label == "Compute" and not figures(app)

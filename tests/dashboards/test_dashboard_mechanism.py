@@ -76,7 +76,8 @@ def test_attention_of_my_own_graph_and_the_code_that_draws_it():
         "Attention on the graph at step 1, head 1.2",
         "What stands where heads look, at step 1",
     ]
-    assert address(app) == {"model": "compiled", "text": OWN, "step": "1", "layer": "1", "head": "2"}
+    chosen = {"model": "compiled", "text": OWN, "step": "1", "layer": "1", "head": "2"}
+    assert address(app) == chosen | {"nodes": "computing"}
     assert drawn_by(app.code[0].value) == [spec["data"] for spec in specs(app)]
 
 
@@ -104,7 +105,10 @@ def test_a_story_is_told_and_tested():
     app = opened("story", model="compiled", text=OWN)
     assert not app.error
     assert "claims that can be tested are backed" in sentences(app)
-    assert titles(app) == ["a ADD b = total, true value 22 (solved)"]
+    assert titles(app) == [
+        "The circuit of step 1 for a ADD b = total",
+        "a ADD b = total, true value 22 (solved)",
+    ]
     assert list(app.dataframe[0].value.columns)[:3] == ["node", "step", "component"]
     assert app.code[1].value == f"recurlens story '{OWN}' --model compiled"
     assert drawn_by(app.code[0].value) == [spec["data"] for spec in specs(app)]

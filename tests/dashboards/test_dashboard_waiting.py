@@ -19,7 +19,7 @@ PAIR = {"model": "compiled", "clean": TEXT, "corrupt": TEXT.replace("2 = b", "5 
 ONE = {"model": "compiled", "text": TEXT}
 SLOW = {
     "trajectory, run": ("trajectory", ONE, "models.recurrent.RecurrentTransformer.run"),
-    "trajectory, edit": ("trajectory", ONE | {"edit": "a@0=3"}, "dashboards.trajectory.edit.overwrite_value"),
+    "trajectory, edit": ("trajectory", ONE | {"edit": "a@0=3"}, "interp.causal.overwrite.overwrite_value"),
     "attention, run": ("attention", ONE, "models.recurrent.RecurrentTransformer.run"),
     "attention, pattern": ("attention", ONE | {"step": "0"}, "dashboards.attention.rhs_pattern"),
     "attention, roles": ("attention", ONE, "dashboards.attention.attention_targets"),
