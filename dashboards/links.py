@@ -47,7 +47,7 @@ def node_links(here: str, shown: Selection, graph: ComputationGraph, node: int, 
     if not pages:
         return
     with st.container(horizontal=True, gap="small", key=f"node-links-{here}{key}"):
-        messages.caption(f"{graph.nodes[node].name} in", st.container(width="content"))
+        messages.markdown("{name} in", st.container(width="content"), name=graph.nodes[node].name)
         for path, title in TARGETS.items():
             if path != here and path in pages:
                 st.page_link(
@@ -68,7 +68,7 @@ def edit_links(here: str, shown: Selection, node: int, step: int, edits: Mapping
         return
     common = shown.to_params(("model", *GRAPH)) | {"step": str(step), "node": str(node)}
     with st.container(horizontal=True, gap="small", key=f"edit-links-{here}"):
-        messages.caption(f"Take off in step {step}:", st.container(width="content"))
+        messages.markdown("Take off in step {step}:", st.container(width="content"), step=step)
         for label, edit in edits.items():
             st.page_link(page, label=label, query_params={**common, "edit": edit}, width="content")
 

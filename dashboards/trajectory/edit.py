@@ -11,7 +11,7 @@ from dashboards.cached import shared
 from dashboards.charts import chart
 from dashboards.player.component import Change
 from dashboards.runs import with_model
-from dashboards.trajectory.session import EDIT_KEYS, SESSION, fill_edit
+from dashboards.trajectory.session import EDIT_KEYS, SESSION, fill_edit, renew_toggles, toggle_key
 from dashboards.trajectory.snippet import edit_command, edit_snippet
 from dashboards.trajectory.view import EDITED, AnyEdit, Edit, HeadEdit
 from dashboards.trajectory.words import edit_sentences, spans
@@ -29,18 +29,19 @@ def chosen_edit(run: Trajectory, graph: ComputationGraph) -> BesideControl | Non
 
     A symbol that was changed in the player is kept as it is.
     """
+    overwriting, head_off = toggle_key("overwriting"), toggle_key("head off")
     with st.container(horizontal=True):
         st.toggle(
             "Overwrite a value and let the run go on",
-            key="overwriting",
+            key=overwriting,
             on_change=_other_off,
-            args=("head off",),
+            args=(head_off,),
         )
-        st.toggle("Take a head off", key="head off", on_change=_other_off, args=("overwriting",))
+        st.toggle("Take a head off", key=head_off, on_change=_other_off, args=(overwriting,))
     given = SESSION.current().edit
-    if st.session_state["head off"]:
+    if st.session_state[head_off]:
         edit: AnyEdit = _choose_head(run)
-    elif not st.session_state["overwriting"]:
+    elif not st.session_state[overwriting]:
         SESSION.update(edit=None, shown=EDITED)
         return None
     elif isinstance(given, Edit) and given.node_of(run) is None:
@@ -69,6 +70,7 @@ def forget_edit() -> None:
 
 
 def _fill(edit: Edit | None, **changes: int) -> None:
+    renew_toggles()
     fill_edit(SESSION.update(edit=edit, shown=EDITED, **changes))
 
 

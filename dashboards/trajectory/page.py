@@ -11,7 +11,7 @@ from dashboards.address import not_there
 from dashboards.cached import available, shared
 from dashboards.graph_inputs import graph_sidebar
 from dashboards.runs import readable, run_of
-from dashboards.trajectory.session import SESSION, TYPE, default_view, fill_edit
+from dashboards.trajectory.session import SESSION, TYPE, default_view, fill_edit, toggle_key
 from dashboards.trajectory.steps import run_fragment
 from dashboards.trajectory.view import View
 from dashboards.trajectory.words import run_sentence
@@ -94,6 +94,6 @@ def _checked_edit(view: View, run: Trajectory) -> View:
             view.edit.check(shared(view.model).model, run)
         except ValueError as error:
             messages.error(str(error))
-            st.session_state["overwriting"] = st.session_state["head off"] = False
+            st.session_state[toggle_key("overwriting")] = st.session_state[toggle_key("head off")] = False
             return replace(view, edit=None)
     return view

@@ -15,6 +15,9 @@ OFF_KEYS = ("off_layer", "off_head", "off_step")
 """The widgets that say which head is off."""
 
 
+_TURN = "edit boxes"
+
+
 def default_view() -> View:
     """What a bare address shows."""
     return View(model=default_model())
@@ -25,10 +28,21 @@ def _fill_widgets(view: View) -> None:
     fill_edit(view)
 
 
+def toggle_key(name: str) -> str:
+    """The key of `overwriting` or `head off`, the widgets that say which kind of edit there is."""
+    turn = st.session_state.get(_TURN, 0)
+    return f"{name} {turn}" if turn else name
+
+
+def renew_toggles() -> None:
+    """Have new ones: what a browser still says of the old ones, having not heard of a change here, means nothing."""
+    st.session_state[_TURN] = st.session_state.get(_TURN, 0) + 1
+
+
 def fill_edit(view: View) -> None:
     """Copy the edit of a view into the widgets."""
-    st.session_state["overwriting"] = isinstance(view.edit, Edit)
-    st.session_state["head off"] = isinstance(view.edit, HeadEdit)
+    st.session_state[toggle_key("overwriting")] = isinstance(view.edit, Edit)
+    st.session_state[toggle_key("head off")] = isinstance(view.edit, HeadEdit)
     for key in (*EDIT_KEYS, *OFF_KEYS):
         st.session_state.pop(key, None)
 
