@@ -106,8 +106,8 @@ def test_a_story_is_told_and_tested():
     assert not app.error
     assert "claims that can be tested are backed" in sentences(app)
     assert titles(app) == [
-        "The circuit of step 1 for a ADD b = total",
         "a ADD b = total, true value 22 (solved)",
+        "The circuit of step 1 for a ADD b = total",
     ]
     assert list(app.dataframe[0].value.columns)[:3] == ["node", "step", "component"]
     assert app.code[1].value == f"recurlens story '{OWN}' --model compiled"
