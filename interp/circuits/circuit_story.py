@@ -128,6 +128,19 @@ class Story:
         """Whether the run ends with the true value."""
         return self.final == str(self.true)
 
+    def step_shown(self, step: int | None = None) -> int:
+        """The step that a figure shows; default the one that computes the node, or the last told.
+
+        Raises:
+            ValueError: a step that is not told.
+        """
+        last = len(self.steps) - 1
+        if step is None:
+            return min(self.graph.depths_by_node[self.node], last)
+        if not 0 <= step <= last:
+            raise ValueError(f"step is {step}; allowed are 0 to {last}")
+        return step
+
     def fetching(self, kind: str, operand: int | None = None, step: int | None = None) -> set[Component]:
         """Heads that fetch a thing in claims that are backed, at any step or one."""
         return {

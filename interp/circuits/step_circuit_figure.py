@@ -67,11 +67,7 @@ def step_circuit_figure(story: Story, step: int | None = None, width: int = 1000
     Raises:
         ValueError: a step that is not told.
     """
-    last = len(story.steps) - 1
-    if step is None:
-        step = min(story.graph.depths_by_node[story.node], last)
-    if not 0 <= step <= last:
-        raise ValueError(f"step is {step}; allowed are 0 to {last}")
+    step = story.step_shown(step)
     told, edges = story.steps[step], carried(story, step)
     things = sorted({edge.thing for edge in edges}, key=lambda thing: (thing.operand or 0, thing.kind))
     order = {thing: number for number, thing in enumerate(things)}

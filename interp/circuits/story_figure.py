@@ -41,11 +41,7 @@ def story_figure(story: Story, step: int | None = None, width: int = 1000) -> go
     Raises:
         ValueError: a step that is not told.
     """
-    last = len(story.steps) - 1
-    if step is None:
-        step = min(story.graph.depths_by_node[story.node], last)
-    if not 0 <= step <= last:
-        raise ValueError(f"step is {step}; allowed are 0 to {last}")
+    step = story.step_shown(step)
     alone = [effect for effect in story.effects if effect.where == "alone" and effect.n]
     claimed = {part for claim in story.claims for part in claim.parts}
     rows = sorted(

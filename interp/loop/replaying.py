@@ -59,27 +59,7 @@ def run_edits(
     edits: Sequence[StepEdit | Sequence[StepEdit]],
     tokens: int = TOKENS,
 ) -> Iterator[EditedRun]:
-    """What edits make of a run: one edited run for each, in their order, as a stream.
-
-    Args:
-        base: the run without; the others are as long.
-        edits: each an edit, or several that act in the same run.
-        tokens: positions that go through a step at once, about.
-
-    Raises:
-        LoopedError: as :func:`interp.run_loop`: a name the module does not have, an edit outside the run, one that
-            never acts or gives another shape.
-
-    Examples:
-        >>> import torch
-        >>> from interp import StepEdit, run_edits, run_loop
-        >>> from models import as_loop, load
-        >>> loop = as_loop(load("compiled"))
-        >>> base = run_loop(loop, "20 = a; 2 = b; a + b = c", n_steps=4)
-        >>> off = [StepEdit("2.z", step, torch.zeros_like) for step in (0, 1, 3)]
-        >>> [run.as_base.tolist() for run in run_edits(loop, base, off)]  # all but the last is written again
-        [[True], [True], [False]]
-    """
+    """:func:`interp.run_edits` for any loop: edited runs share, batch and merge by rows."""
     return _streamed(loop, base, checked_edits(loop, base, edits), tokens)
 
 
