@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.watching import at_rest
+
 pytestmark = pytest.mark.browser
 
 FEW = "model=compiled&n=7&graphs=5&seed=3"
@@ -56,9 +58,10 @@ def test_my_own_graph_is_read_by_probes(browser, app_address):
     page.goto(f"{app_address}/probing?model=compiled&text=20=a;2=b;a%2Bb=total&kind=ridge")
     expect(page.get_by_text("View the code that drew this")).to_be_visible(timeout=150_000)
     expect(page.locator(".js-plotly-plot .heatmaplayer")).to_have_count(3, timeout=30_000)
-    expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached(timeout=60_000)
-    page.get_by_role("textbox", name="Equations").fill("20 = a; a + b = total")
-    page.keyboard.press("Control+Enter")
+    at_rest(page)
+    equations = page.get_by_role("textbox", name="Equations")
+    equations.fill("20 = a; a + b = total")
+    equations.press("Control+Enter")
     expect(page.get_by_text("'b' is not defined by any equation")).to_be_visible(timeout=60_000)
     expect(page.get_by_text("Traceback")).to_have_count(0)
     page.close()

@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 
 from models.config import RecurrentConfig
 from models.recurrent import RecurrentTransformer
+from tests.browser.watching import at_rest, scrolled_to
 
 pytestmark = pytest.mark.browser
 
@@ -36,6 +37,15 @@ def saved(page, label: str) -> tuple[str, bytes]:
     with page.expect_download(timeout=120_000) as download:
         page.get_by_role("button", name=label, exact=True).click()
     return download.value.suggested_filename, Path(download.value.path()).read_bytes()
+
+
+def opening(page, app_address: str):
+    """The places for files of the page Open, once they take what they are given."""
+    page.goto(f"{app_address}/open")
+    places = page.locator("input[type=file]")
+    expect(places).to_have_count(3, timeout=120_000)
+    at_rest(page)
+    return places
 
 
 def test_a_run_and_its_heatmap_are_saved_as_they_are_drawn(page, app_address, browser, tmp_path):
@@ -88,8 +98,7 @@ def test_a_link_and_a_session_show_the_same_to_someone_else(page, app_address, b
     other = browser.new_page(viewport={"width": 1440, "height": 1300})
     other.goto(link)
     expect(other.get_by_text("healed it")).to_be_visible(timeout=120_000)
-    other.goto(f"{app_address}/open")
-    given = other.locator("input[type=file]").first
+    given = opening(other, app_address).first
     given.set_input_files(tmp_path / "damaged.json")
     expect(other.get_by_text("damaged.json cannot be opened: it is no JSON")).to_be_visible(timeout=120_000)
     given.set_input_files(tmp_path / "recurlens-run.json")
@@ -109,9 +118,8 @@ def test_a_checkpoint_and_graphs_of_ones_own_are_seen(page, app_address, tmp_pat
     whole = Path(shutil.make_archive(str(tmp_path / "mine"), "zip", tmp_path / "mine"))
     (tmp_path / "broken.zip").write_bytes(whole.read_bytes()[:-400])
     (tmp_path / "two.txt").write_text("20 = a; 2 = b; a + b = c\n\n5 = first; first = second")
-    page.goto(f"{app_address}/open")
-    page.get_by_role("tab", name="A model of your own").click(timeout=120_000)
-    given = page.locator("input[type=file]")
+    given = opening(page, app_address)
+    page.get_by_role("tab", name="A model of your own").click()
     given.nth(1).set_input_files(tmp_path / "broken.zip")
     expect(page.get_by_text("broken.zip cannot be unpacked")).to_be_visible(timeout=120_000)
     page.get_by_role("button", name="Remove broken.zip").or_(
@@ -131,9 +139,14 @@ def test_a_checkpoint_and_graphs_of_ones_own_are_seen(page, app_address, tmp_pat
     page.get_by_role("radio", name="Type").or_(
         page.get_by_role("button", name="Type", exact=True)
     ).first.click()
-    page.get_by_role("combobox", name="From a file of yours").click(timeout=120_000)
-    page.keyboard.type("graph 2")
-    expect(page.get_by_role("option")).to_have_count(1)
-    page.keyboard.press("Enter")
+    choice = page.get_by_role("combobox", name="From a file of yours")
+    expect(choice).to_be_visible(timeout=120_000)
+    at_rest(page)
+    scrolled_to(choice)
+    choice.fill("graph 2")
+    # The player's menus have options, too.
+    found = page.get_by_role("listbox").get_by_role("option")
+    expect(found).to_have_text(["two.txt: graph 2"], timeout=30_000)
+    choice.press("Enter")
     page.wait_for_url("**text=5+%3D+first**", timeout=120_000)
     expect(page.locator("[data-testid=stException]")).to_have_count(0)

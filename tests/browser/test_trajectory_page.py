@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.watching import watched
+from tests.browser.watching import at_rest, watched
 
 pytestmark = pytest.mark.browser
 
@@ -56,9 +56,9 @@ def test_the_run_plays_to_its_end_and_says_where_it_is(opened):
     expect(button(page, "Play")).to_be_visible()
     page.wait_for_url("**step=3**", timeout=60_000)
     assert values(page) == "20 2 22 1"
-    page.locator(".player input[type=range]").focus()
-    page.keyboard.press("ArrowLeft")
-    page.keyboard.press("ArrowLeft")
+    at_rest(page)
+    page.locator(".player input[type=range]").press("ArrowLeft")
+    page.locator(".player input[type=range]").press("ArrowLeft")
     page.wait_for_url("**step=1**", timeout=60_000)
     assert values(page) == "20 2 22 •"
     button(page, "Previous step").click()
@@ -78,9 +78,10 @@ def test_a_node_is_clicked_or_reached_by_keys_and_its_steps_too(opened):
     assert re.match(r"1\s*variable.*total.*22", rows.nth(2).inner_text().replace("\n", " "))
     rows.nth(0).click()
     expect(page.locator(".when")).to_have_text("start of 3")
-    page.locator(".player .node").nth(2).focus()
-    page.keyboard.press("ArrowLeft")
-    page.keyboard.press("Enter")
+    page.wait_for_url("**step=start**", timeout=60_000)
+    at_rest(page)
+    page.locator(".player .node").nth(2).press("ArrowLeft")
+    page.locator(".player .node:focus").press("Enter")
     expect(inspector.get_by_role("heading")).to_have_text("20 = a")
     page.wait_for_url("**at=2**", timeout=60_000)
 
@@ -111,7 +112,7 @@ def test_a_symbol_is_changed_heals_and_the_link_shows_the_same(opened):
     expect(other.locator(".said")).to_contain_text("Both runs show the same values.")
     assert other.locator(".player .node").nth(3).locator(".mark").text_content() == "↺"
     # The server has to know the last step before the next is asked for.
-    expect(other.locator("[data-test-script-state=notRunning]")).to_be_attached(timeout=60_000)
+    at_rest(other)
     other.get_by_role("button", name="Undo the change").click()
     expect(other.get_by_text("healed it")).to_have_count(0, timeout=90_000)
     other.wait_for_url(lambda url: "edit" not in url, timeout=60_000)

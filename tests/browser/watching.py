@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page, expect
 
 NOT_OURS = {
     "[data-testid=stSidebarNav]": "Streamlit wraps the items of its navigation, rules `list` and `listitem`",
@@ -21,6 +21,17 @@ RULES_LEFT_OUT = {
 """Rules that are not held, and why; everything else is."""
 _ELSEWHERE = "_stcore/"
 """Streamlit asks for its own addresses below the page first, where there are none, and then at the root."""
+
+
+def at_rest(page: Page) -> None:
+    """Wait until the page has been run to its end: before that, what was found may be replaced, and focus is lost."""
+    expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached(timeout=120_000)
+
+
+def scrolled_to(element: Locator) -> None:
+    """Bring an element into view, and wait until that is told to all: a menu closes when what it hangs on is scrolled."""
+    element.scroll_into_view_if_needed()
+    element.evaluate("() => new Promise(seen => requestAnimationFrame(() => requestAnimationFrame(seen)))")
 
 
 def watched(page: Page, address: str) -> list[str]:
