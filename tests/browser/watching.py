@@ -29,7 +29,7 @@ def at_rest(page: Page) -> None:
 
 
 def scrolled_to(element: Locator) -> None:
-    """Bring an element into view, and wait until that is told to all: a menu closes when what it hangs on is scrolled."""
+    """Bring an element into view and wait until all know: a menu closes when what it hangs on is scrolled."""
     element.scroll_into_view_if_needed()
     element.evaluate("() => new Promise(seen => requestAnimationFrame(() => requestAnimationFrame(seen)))")
 
