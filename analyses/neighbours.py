@@ -138,6 +138,32 @@ def study_massive(
         return NeighbourStudy(model, massive_activations(loaded, graphs, kept, seed=seed))
 
 
+def study_subnetwork(
+    graphs: Sequence[ComputationGraph],
+    model: str = "compiled",
+    rounds: int = 250,
+    n_steps: int = 96,
+    draws: int = 8,
+    whole_mlps: bool = False,
+    seed: int = 0,
+) -> NeighbourStudy:
+    """The smallest set of heads and neurons that makes one step right (`interp.neighbours.subnetwork`).
+
+    Raises:
+        InputError: a model that cannot be used, or graphs that it cannot be given or that have one step alone.
+    """
+    from interp.neighbours.subnetwork import minimal_subnetwork
+
+    loaded = stepping(model)
+    for graph in graphs:
+        check_fits(graph, loaded)
+    with bad_input():
+        found = minimal_subnetwork(
+            loaded, graphs, rounds=rounds, whole_mlps=whole_mlps, n_steps=n_steps, draws=draws, seed=seed
+        )
+        return NeighbourStudy(model, found)
+
+
 def study_addition(
     graphs: Sequence[ComputationGraph], model: str = "compiled", operation: str = "ADD", seed: int = 0
 ) -> NeighbourStudy:
@@ -155,6 +181,39 @@ def study_addition(
         check_fits(graph, loaded)
     with bad_input():
         return NeighbourStudy(model, addition(loaded, graphs, operation, seed))
+
+
+def study_degeneracy(
+    graphs: Sequence[ComputationGraph],
+    model: str = "compiled",
+    chains: int = 2,
+    n_steps: int = 64,
+    n_beta: float = 100.0,
+    plateau: bool = True,
+    moments: int = 10,
+    length: float = 1.0,
+    seed: int = 0,
+) -> NeighbourStudy:
+    """Local learning coefficients and interaction bases of one step (`interp.neighbours.degeneracy`).
+
+    moments: snapshots of the model's training that are looked at, at most, where there are some; evenly spread, and
+    the last among them.
+
+    Raises:
+        InputError: a model that cannot be used, or graphs that it cannot be given.
+    """
+    from interp.neighbours.degeneracy import degeneracy
+    from models.snapshots import snapshots
+
+    loaded = stepping(model)
+    for graph in graphs:
+        check_fits(graph, loaded)
+    with bad_input(CheckpointError):
+        kept = list(snapshots(model)) if moments and has_snapshots(model) else []
+        chosen = kept[:: -max(1, -(-len(kept) // max(moments, 1)))][::-1]
+        return NeighbourStudy(
+            model, degeneracy(loaded, graphs, chosen, n_beta, chains, n_steps, plateau, length, seed)
+        )
 
 
 def study_separation(

@@ -209,6 +209,11 @@ from .mechanism.variances import HeadVariance as HeadVariance
 from .mechanism.variances import head_variance as head_variance
 from .neighbours.addition import Addition as Addition
 from .neighbours.addition import addition as addition
+from .neighbours.degeneracy import Degeneracy as Degeneracy
+from .neighbours.degeneracy import degeneracy as degeneracy
+from .neighbours.interaction_basis import InteractionBasis as InteractionBasis
+from .neighbours.interaction_basis import interaction_basis as interaction_basis
+from .neighbours.langevin import langevin as langevin
 from .neighbours.massive import MassiveActivations as MassiveActivations
 from .neighbours.massive import massive_activations as massive_activations
 from .neighbours.modularity import Modularity as Modularity
@@ -218,6 +223,8 @@ from .neighbours.pruning import ipr as ipr
 from .neighbours.pruning import prune_neurons as prune_neurons
 from .neighbours.separation import HeadSeparation as HeadSeparation
 from .neighbours.separation import head_separation as head_separation
+from .neighbours.subnetwork import Subnetwork as Subnetwork
+from .neighbours.subnetwork import minimal_subnetwork as minimal_subnetwork
 from .probing.circular import CircularProbe as CircularProbe
 from .probing.circular import circular_probe as circular_probe
 from .probing.grid import ProbeGrid as ProbeGrid

@@ -39,6 +39,8 @@ CATALOGUE: Final = {
     "neurons": "neighbours:NEURONS",
     "modularity": "neighbours:MODULARITY",
     "massive": "neighbours:MASSIVE",
+    "subnetwork": "neighbours:SUBNETWORK",
+    "degeneracy": "neighbours:DEGENERACY",
     "addition": "neighbours:ADDITION",
     "separation": "neighbours:SEPARATION",
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from analyses.framework.record import Analysis, Page, Section
-from analyses.framework.settings import Setting, count
+from analyses.framework.settings import Choice, Setting, count
 from models.compiled_names import fitting_name
 
 if TYPE_CHECKING:
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 GROUP: Final = "Neighbours"
 """Of the pages, in the navigation."""
 SHOWN_SHUFFLES: Final = 20
+SHOWN_ROUNDS: Final = 100
+SHOWN_STEPS: Final = 32
+SHOWN_DEGENERACY: Final = {"chains": 1, "n_steps": 24, "plateau": False, "moments": 0, "length": 0.5}
 """Of a page, and of the report's section."""
+MOST_N_BETA: Final = 1e6
+MOST_LENGTH: Final = 1000.0
 
 
 def weights_alone(context: typer.Context, settings: Mapping[str, Any]) -> tuple[str, list[ComputationGraph]]:
@@ -118,6 +123,51 @@ MASSIVE = Analysis(
 )
 """Functions: `analyses.neighbours`, `interp.neighbours.massive`."""
 
+SUBNETWORK = Analysis(
+    name="subnetwork",
+    about="Search for the smallest set of heads and neurons that makes one step right.",
+    study="analyses.neighbours:study_subnetwork",
+    settings=(
+        Setting("whole_mlps", "Take MLPs whole, not neuron by neuron.", False, bool),
+        count("rounds", "Updates of every search.", 250, 1),
+        count("n_steps", "Steps that it is found on, at most, and as many that it is judged on.", 96, 1),
+        count("draws", "Random sets.", 8, 1),
+    ),
+    graphs=96,
+    passes=("seed",),
+    page=Page(
+        title="Subnetworks",
+        question="What is the least that one step needs?",
+        intro="Masks over heads and neurons, trained on some steps under a pressure that closes them, and judged on "
+        "others. Beside the smallest set that suffices are random ones of its size, its heads with other neurons of "
+        "equal energy, and what every head is worth alone. After Chang and Bergen, Bigram Subnetworks (2504.15471).",
+        choices=(
+            Choice(
+                "units",
+                "Units",
+                {"mlps": "heads and MLPs", "neurons": "heads and neurons"},
+                gives=lambda value: {"whole_mlps": value == "mlps"},
+            ),
+        ),
+        graphs=24,
+        group=GROUP,
+        arguments=lambda model, chosen: {
+            "whole_mlps": chosen["units"] == "mlps",
+            "rounds": SHOWN_ROUNDS,
+            "n_steps": SHOWN_STEPS,
+        },
+    ),
+    section=Section(
+        "The least that one step needs",
+        "The smallest set of heads and neurons that writes what is due in one step, beside others of its size.",
+        {"subnetwork": "interp/neighbours/subnetwork_figure.py"},
+        needs="states",
+        arguments={"rounds": SHOWN_ROUNDS, "n_steps": SHOWN_STEPS},
+    ),
+    loop="the algorithm of computation graphs",
+)
+"""Functions: `analyses.neighbours`, `interp.neighbours.subnetwork`."""
+
 ADDITION = Analysis(
     name="addition",
     about="Ask how a sum is made: streams, phases, an ideal network in place of the MLP, and which triples fail.",
@@ -144,6 +194,64 @@ ADDITION = Analysis(
     loop="an MLP and operands of equations",
 )
 """Functions: `analyses.neighbours`, `interp.neighbours.addition`."""
+
+DEGENERACY = Analysis(
+    name="degeneracy",
+    about="Estimate local learning coefficients of all weights, heads and MLPs, and what directions a step needs.",
+    study="analyses.neighbours:study_degeneracy",
+    settings=(
+        count("chains", "Of every estimate of the model.", 2, 1),
+        count("n_steps", "Steps that the loss is the mean of, at most.", 64, 1),
+        Setting(
+            "n_beta",
+            "Of the density that is drawn from.",
+            100.0,
+            float,
+            least=0,
+            most=MOST_N_BETA,
+            above=True,
+        ),
+        Setting(
+            "plateau",
+            "Estimate at half and double the step and n beta too.",
+            True,
+            bool,
+            revocable=True,
+        ),
+        count("moments", "Snapshots of its training, at most, where there are some.", 10),
+        Setting(
+            "length",
+            "Of chains, relative to the usual.",
+            1.0,
+            float,
+            least=0,
+            most=MOST_LENGTH,
+            above=True,
+        ),
+    ),
+    graphs=48,
+    passes=("seed",),
+    page=Page(
+        title="Degeneracy",
+        question="How degenerate is the loss of a step?",
+        intro="How much of the loss's surroundings are as good as the weights themselves: the local learning "
+        "coefficient of every head and MLP, beside what the loss rises by without it, and the directions of the "
+        "residual stream that one step depends on. The command also takes snapshots of training. After Bushnaq et "
+        "al., Using Degeneracy in the Loss Landscape (2405.10927), and Lau et al. (2308.12108).",
+        graphs=16,
+        group=GROUP,
+        arguments=lambda model, chosen: SHOWN_DEGENERACY,
+    ),
+    section=Section(
+        "Degeneracy",
+        "Local learning coefficients of heads and MLPs, and the directions that one step depends on.",
+        {"degeneracy": "interp/neighbours/degeneracy_figure.py"},
+        needs="states",
+        arguments=SHOWN_DEGENERACY,
+    ),
+    loop="the algorithm of computation graphs",
+)
+"""Functions: `analyses.neighbours`, `interp.neighbours.degeneracy`."""
 
 SEPARATION = Analysis(
     name="separation",

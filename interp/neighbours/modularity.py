@@ -23,7 +23,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from interp.fourier_analysis.operand_tuples import operand_grid
-from interp.neighbours.neurons import decisive, eighths, pruned, that_vary, variance
+from interp.neighbours.neurons import decisive, of_equal_energy, pruned, that_vary, variance
 from interp.neighbours.pruning import tuning_curves
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
@@ -282,16 +282,6 @@ def _ablated(
         return None
     energy = variance(run)
     varying = that_vary(energy)
-    groups = eighths(energy, varying)
-    counts = {group: int((groups[neurons] == group).sum()) for group in np.unique(groups[neurons]).tolist()}
-
-    def alike() -> NDArray[np.int64]:
-        parts = [
-            rng.choice(np.flatnonzero(groups == group), count, replace=False)
-            for group, count in counts.items()
-        ]
-        return np.concatenate(parts)
-
     number = [pruned(run, rng.choice(varying, len(neurons), replace=False)) for _ in range(draws)]
-    energetic = [pruned(run, alike()) for _ in range(draws)]
+    energetic = [pruned(run, of_equal_energy(neurons, energy, rng)) for _ in range(draws)]
     return Ablated(len(neurons), pruned(run, neurons), tuple(number), tuple(energetic))

@@ -50,6 +50,18 @@ def eighths(energy: NDArray[np.float64], varying: NDArray[np.int64]) -> NDArray[
     return found
 
 
+def of_equal_energy(
+    neurons: NDArray[np.int64], energy: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """As many neurons of each eighth of the energy (float [neuron]) as there are among these, at random."""
+    groups = eighths(energy, that_vary(energy))
+    parts = [
+        rng.choice(np.flatnonzero(groups == group), int((groups[neurons] == group).sum()), replace=False)
+        for group in np.unique(groups[neurons]).tolist()
+    ]
+    return np.concatenate(parts) if parts else neurons
+
+
 def exchanged(
     order: NDArray[np.int64], groups: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int64]:

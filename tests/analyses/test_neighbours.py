@@ -15,6 +15,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "neurons": ("--draws", "1"),
     "modularity": ("--clusters", "2", "--shuffles", "1"),
     "massive": (TEXT,),
+    "subnetwork": (TEXT, "--rounds", "2", "--draws", "1"),
+    "degeneracy": (TEXT, "--chains", "1", "--length", "0.05"),
     "addition": (TEXT,),
     "separation": (TEXT,),
 }

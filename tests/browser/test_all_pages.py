@@ -41,6 +41,8 @@ PAGES = {
     "neurons": "model=discrete-corrected",
     "modularity": "model=discrete-corrected",
     "massive": FEW,
+    "subnetwork": FEW,
+    "degeneracy": FEW,
     "addition": FEW,
     "separation": FEW,
     "training": "model=discrete-corrected",

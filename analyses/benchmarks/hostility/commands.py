@@ -69,6 +69,8 @@ CHEAP: dict[str, dict[str, str | None]] = {
     "training-dynamics": {"--n-nodes": "8", "--graphs": "1", **_MODEL},
     "neurons": {"--draws": "1", **_MODEL},
     "massive": _ON_TEXT,
+    "subnetwork": {**_ON_TEXT, "--rounds": "2", "--draws": "1"},
+    "degeneracy": {**_ON_TEXT, "--chains": "1", "--n-steps": "2", "--no-plateau": None, "--length": "0.05"},
     "addition": _ON_TEXT,
     "separation": _ON_TEXT,
     "modularity": {"--clusters": "2", "--shuffles": "1", **_MODEL},
@@ -76,6 +78,7 @@ CHEAP: dict[str, dict[str, str | None]] = {
 }  # fmt: skip
 """Command -> the options that make it quick."""
 SELDOM = {
+    "degeneracy": 0.2,
     "training-dynamics": 0.03,
     "attribution-graph": 0.3,
     "interchange": 0.3,
