@@ -4,10 +4,10 @@ Masks are found (:mod:`interp.neighbours.masks`) at several pressures, on some s
 others: the share of due values that is written when all other units give zeros. The smallest is that of the highest
 pressure that leaves at least 99 % on the steps it was found on, or, where none does, the one that leaves most.
 
-Controls: random units, as many of each kind in every layer; and the same heads with random neurons, as many of each
-eighth of the neurons' energy (mean square) in every layer. How far the set is *the* set: a second search from other
-scores, and the overlap of both (shared over all), beside that of random sets of these sizes. And beside it the heads
-without which alone something is lost, which is what an ablation names.
+Controls: random units, as many of each kind in every layer (whole MLPs in any layer); and the same heads with random
+neurons, as many of each eighth of the neurons' energy (mean square) in every layer. How far the set is *the* set: a
+second search from other scores, and the overlap of both (shared over all), beside that of random sets of these sizes.
+And beside it the heads without which alone something is lost, which is what an ablation names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.neighbours.masks import HEADS, NEURONS, Units, all_units, only, sparsify
+from interp.neighbours.masks import HEADS, MLPS, NEURONS, Units, all_units, only, sparsify
 from interp.neighbours.neurons import of_equal_energy
 from interp.neighbours.step_set import StepSet, step_sets
 from models.graph import ComputationGraph
@@ -101,17 +101,24 @@ class Subnetwork:
 
     def overlap(self, heads: bool) -> tuple[float, float]:
         """Of both searches, units on in both over units on in either; and the same of random sets of these sizes (by
-        their expected numbers, layer by layer). nan where none is on.
+        their expected numbers, layer by layer; of whole MLPs over all layers). nan where none is on.
         """
         both = either = shared = total = 0.0
-        for name, one in self.found.units.items():
-            if name.endswith(HEADS) == heads:
-                other = self.again.units[name]
-                both += float((one & other).sum())
-                either += float((one | other).sum())
-                chance = float(one.sum()) * float(other.sum()) / len(one)
-                shared += chance
-                total += float(one.sum() + other.sum()) - chance
+        pairs = [
+            (one, self.again.units[name])
+            for name, one in self.found.units.items()
+            if name.endswith(HEADS) == heads
+        ]
+        if self.whole_mlps and not heads:  # one a layer: they are exchanged between layers
+            pairs = [
+                (np.concatenate([one for one, _ in pairs]), np.concatenate([other for _, other in pairs]))
+            ]
+        for one, other in pairs:
+            both += float((one & other).sum())
+            either += float((one | other).sum())
+            chance = float(one.sum()) * float(other.sum()) / len(one)
+            shared += chance
+            total += float(one.sum() + other.sum()) - chance
         return (both / either, shared / total) if either else (float("nan"), float("nan"))
 
     def sentence(self) -> str:
@@ -255,7 +262,10 @@ def _without(model: RecurrentTransformer, steps: StepSet, every: Units, layer: i
 
 
 def _shuffled(units: Units, rng: np.random.Generator) -> Units:
-    return {name: rng.permutation(on) for name, on in units.items()}
+    mlps = [name for name in units if name.endswith(MLPS)]
+    drawn = rng.permutation([bool(units[name][0]) for name in mlps])
+    exchanged = {name: drawn[[at]] for at, name in enumerate(mlps)}
+    return {name: rng.permutation(on) for name, on in units.items()} | exchanged
 
 
 def _exchanged(units: Units, energy: Mapping[str, Floats], rng: np.random.Generator) -> Units:

@@ -40,6 +40,7 @@ def test_the_mask_of_the_known_model_is_the_planted_heads_and_mlps(
     assert mlps == [False, True, True]
     assert found.found.written == found.full == 1 and found.random.max() < 0.9
     assert found.overlap(True)[0] == 1 and found.overlap(True)[1] < 0.7
+    assert found.overlap(False) == (1, pytest.approx(0.5))
     assert "9 of 18 heads" in found.sentence() and not len(found.other_neurons)
 
 
