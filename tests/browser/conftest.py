@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from analyses.benchmarks.served import CHROMIUM, FLAGS, served
+from tests.browser.watching import watched
 
 _left_out: list[str] = []
 
@@ -37,6 +38,28 @@ def browser() -> Iterator[Browser]:
     """Headless Chromium."""
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+
+
+@pytest.fixture(scope="session")
+def window(browser: Browser, app_address: str) -> tuple[Page, list[str]]:
+    """A tab, and what went wrong in it. To compile the app's scripts takes longer than most pages: it is done once."""
+    page = browser.new_page()
+    return page, watched(page, app_address)
+
+
+@pytest.fixture
+def page(window: tuple[Page, list[str]]) -> Iterator[Page]:
+    """The tab as if it were new: wide, light, nothing kept. No script may have failed at the end of a test, and nothing
+    may have been asked of another machine.
+    """
+    one, mistakes = window
+    one.set_viewport_size({"width": 1440, "height": 1300})
+    one.emulate_media(color_scheme="light")
+    mistakes.clear()
+    yield one
+    if one.url.startswith("http"):
+        one.evaluate("() => {localStorage.clear(); sessionStorage.clear()}")
+    assert mistakes == []
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Every page of the dashboard, opened twice on the bundled model: no exception, drawn in the time allowed, and its
+"""Every page of the dashboard, opened on the bundled model: no exception, drawn in the time allowed, and its
 words neither cut nor over each other at the width of a desktop, a tablet and a phone, no failing script, no request to
 another machine, and nothing that keeps out who hears it or sees badly.
 
@@ -14,7 +14,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.watching import kept_out, watched
+from tests.browser.watching import at_rest, kept_out
 
 pytestmark = pytest.mark.browser
 
@@ -108,40 +108,34 @@ def opened(page, address: str, patience: float) -> float:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_opens_in_time_when_warm_and_fits(browser, app_address, name):
+def test_a_page_opens_in_time_when_warm_and_fits(page, app_address, name):
     address = f"{app_address}/{'' if name == 'trajectory' else name}?{PAGES[name]}"
-    page = browser.new_page(viewport={"width": 1440, "height": 1300})
-    mistakes = watched(page, app_address)
-    opened(page, address, patience=150)
-    # The best of five: what else the machine does is not the page's.
-    taken: list[float] = []
-    while len(taken) < 5 and min(taken, default=SECONDS) >= SECONDS:
+    # Again where the first visit, which computes, took longer; the best of five: what else runs is not the page's.
+    taken = [opened(page, address, patience=150)]
+    while len(taken) <= 5 and min(taken) >= SECONDS:
         taken.append(opened(page, address, patience=60))
     assert min(taken) < SECONDS
-    expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached(timeout=60_000)
+    at_rest(page)
     described = page.locator(".figure-words").all_text_contents()
     expect(page.locator(".js-plotly-plot")).to_have_count(len(described), timeout=60_000)
     assert all(len(words) > 20 for words in described)
     for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 1300})
-        page.wait_for_timeout(700)  # plotly draws anew a moment after the width has changed
+        if width != WIDTHS[0]:
+            page.set_viewport_size({"width": width, "height": 1300})
+            page.wait_for_timeout(700)  # plotly draws anew a moment after the width has changed
         assert misplaced(page) == [], f"at {width} pixels"
         assert page.evaluate(BESIDE) <= 0, f"at {width} pixels"
-    expect(page.locator("[data-test-script-state=notRunning]")).to_be_attached(timeout=60_000)
+    at_rest(page)
     expect(page.locator("[data-stale=true]")).to_have_count(0)  # what is drawn anew is pale for a moment
     assert kept_out(page) == []
-    assert mistakes == []
-    page.close()
 
 
-def test_no_page_is_left_out(browser, app_address):
-    page = browser.new_page(viewport={"width": 1440, "height": 1300})
+def test_no_page_is_left_out(page, app_address):
     page.goto(f"{app_address}/training")
     links = page.locator("[data-testid=stSidebarNavLink]")
     expect(links).to_have_count(len(PAGES) + 2, timeout=60_000)
     ends = links.evaluate_all("links => links.map(link => new URL(link.href).pathname.slice(1))")
     assert sorted(end or "trajectory" for end in ends) == sorted([*PAGES, "start", "open"])
-    page.close()
 
 
 @pytest.mark.parametrize(
@@ -151,10 +145,8 @@ def test_no_page_is_left_out(browser, app_address):
         ("Lens/", "Where inside a step does the answer appear?", "/lens"),
     ],
 )
-def test_a_page_is_found_by_its_own_path_however_it_is_spelled(browser, app_address, path, heading, end):
-    page = browser.new_page()
+def test_a_page_is_found_by_its_own_path_however_it_is_spelled(page, app_address, path, heading, end):
     page.goto(f"{app_address}/{path}")
     expect(page.locator("h2", has_text=heading)).to_be_visible(timeout=60_000)
     page.wait_for_url(lambda url: url.startswith(app_address + end), timeout=60_000)
     expect(page.get_by_text("Page not found")).to_have_count(0)
-    page.close()

@@ -30,11 +30,8 @@ TITLES = "charts => charts.map(chart => chart.layout.title.text)"
     ],
 )
 def test_a_page_is_drawn_and_shows_other_figures(
-    browser, app_address, page_name, query, title, button, next_title, next_address
+    page, app_address, page_name, query, title, button, next_title, next_address
 ):
-    page = browser.new_page(viewport={"width": 1440, "height": 1300})
-    mistakes: list[str] = []
-    page.on("pageerror", lambda error: mistakes.append(str(error)))
     page.goto(f"{app_address}/{page_name}?{FEW}&{query}")
     charts = page.locator(".js-plotly-plot")
     expect(page.get_by_text("View the code that drew this")).to_be_visible(timeout=150_000)
@@ -49,12 +46,9 @@ def test_a_page_is_drawn_and_shows_other_figures(
             arg=next_title,
             timeout=30_000,
         )
-    assert mistakes == []
-    page.close()
 
 
-def test_my_own_graph_is_read_by_probes(browser, app_address):
-    page = browser.new_page(viewport={"width": 1440, "height": 1300})
+def test_my_own_graph_is_read_by_probes(page, app_address):
     page.goto(f"{app_address}/probing?model=compiled&text=20=a;2=b;a%2Bb=total&kind=ridge")
     expect(page.get_by_text("View the code that drew this")).to_be_visible(timeout=150_000)
     expect(page.locator(".js-plotly-plot .heatmaplayer")).to_have_count(3, timeout=30_000)
@@ -64,4 +58,3 @@ def test_my_own_graph_is_read_by_probes(browser, app_address):
     equations.press("Control+Enter")
     expect(page.get_by_text("'b' is not defined by any equation")).to_be_visible(timeout=60_000)
     expect(page.get_by_text("Traceback")).to_have_count(0)
-    page.close()

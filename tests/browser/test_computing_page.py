@@ -15,8 +15,7 @@ HOSTILE = (
 )
 
 
-def test_a_hostile_address_is_text(browser, app_address):
-    page = browser.new_page()
+def test_a_hostile_address_is_text(page, app_address):
     fetched: list[str] = []
     page.on("request", lambda request: fetched.append(request.url))
     page.goto(f"{app_address}/lens?model=compiled&n=7&graphs=3&factor={quote(HOSTILE)}")
@@ -25,11 +24,9 @@ def test_a_hostile_address_is_text(browser, app_address):
     assert f"factor={HOSTILE} in the address was ignored" in alert.inner_text().replace("\u2060", "")
     assert alert.locator("img, a, em, strong, code, del, .katex, [style*=color]").count() == 0
     assert not [url for url in fetched if url.startswith("http://127.0.0.1:9/")]
-    page.close()
 
 
-def test_a_long_analysis_can_be_watched_and_cancelled(browser, app_address):
-    page = browser.new_page()
+def test_a_long_analysis_can_be_watched_and_cancelled(page, app_address):
     page.goto(f"{app_address}/probing?model=compiled&n=16&graphs=61&seed=77")
     cancel = page.get_by_role("button", name="Cancel")
     expect(cancel).to_be_visible(timeout=120_000)
@@ -37,4 +34,3 @@ def test_a_long_analysis_can_be_watched_and_cancelled(browser, app_address):
     cancel.click()
     expect(page.get_by_text("Cancelled: analysing 61 graphs.")).to_be_visible(timeout=60_000)
     expect(page.get_by_role("button", name="Compute")).to_be_visible()
-    page.close()

@@ -23,13 +23,14 @@ GRAPH = "model=compiled&text=20=a;2=b;a%2Bb=total;total%2Bb=end"
 
 
 @pytest.fixture
-def page(browser):
-    """A page of a reader who lets it copy, and that asks no other machine for anything."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1300}, accept_downloads=True)
+def page(page):
+    """The tab of a reader who lets it copy."""
+    context = page.context
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     context.set_default_timeout(120_000)
-    yield context.new_page()
-    context.close()
+    yield page
+    context.set_default_timeout(30_000)
+    context.clear_permissions()
 
 
 def saved(page, label: str) -> tuple[str, bytes]:

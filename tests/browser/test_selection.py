@@ -10,8 +10,7 @@ pytestmark = pytest.mark.browser
 GRAPH = "model=compiled&text=20=a;2=b;a%2Bb=total;total%2Bb=end"
 
 
-def test_a_node_is_followed_from_page_to_page(browser, app_address):
-    page = browser.new_page(viewport={"width": 1440, "height": 1300})
+def test_a_node_is_followed_from_page_to_page(page, app_address):
     page.goto(f"{app_address}/?{GRAPH}&step=3")
     node = page.locator(".player .node").nth(2)
     expect(node).to_be_visible(timeout=120_000)
@@ -30,4 +29,3 @@ def test_a_node_is_followed_from_page_to_page(browser, app_address):
     inspector = page.get_by_role("region", name="Inspector")
     expect(inspector.get_by_role("heading")).to_have_text("a ADD b = total", timeout=60_000)
     expect(page.locator(".when")).to_have_text("after step 3 of 3")
-    page.close()

@@ -15,23 +15,16 @@ GRAPH = "model=compiled&text=20=a;2=b;a%2Bb=total;total%2Bb=end"
 
 
 @pytest.fixture
-def opened(browser, app_address):
-    """Opens the page at an address, and holds that no script failed and nothing was asked of another machine."""
-    pages, mistakes = [], []
+def opened(page, app_address):
+    """Opens the page at an address."""
 
-    def open_page(address: str, **options):
-        page = browser.new_page(**{"viewport": {"width": 1440, "height": 1300}, **options})
-        mistakes.append(watched(page, app_address))
+    def open_page(address: str, page=page):
         page.goto(address if address.startswith("http") else f"{app_address}/?{address}")
         expect(page.get_by_text("symbolic oracle")).to_be_visible(timeout=60_000)
         expect(page.locator(".player .node").first).to_be_visible(timeout=90_000)
-        pages.append(page)
         return page
 
-    yield open_page
-    for page in pages:
-        page.close()
-    assert not any(mistakes), mistakes
+    return open_page
 
 
 def values(page) -> str:
@@ -86,7 +79,7 @@ def test_a_node_is_clicked_or_reached_by_keys_and_its_steps_too(opened):
     page.wait_for_url("**at=2**", timeout=60_000)
 
 
-def test_a_symbol_is_changed_heals_and_the_link_shows_the_same(opened):
+def test_a_symbol_is_changed_heals_and_the_link_shows_the_same(opened, browser, app_address):
     page = opened(f"{GRAPH}&step=1")
     page.locator(".player .node").nth(2).click()
     page.get_by_label("New symbol").select_option("7")
@@ -104,7 +97,9 @@ def test_a_symbol_is_changed_heals_and_the_link_shows_the_same(opened):
     button(page, "Original").click()
     assert values(page) == "20 2 22 1"
     page.wait_for_url("**shown=original**", timeout=60_000)
-    other = opened(page.url)
+    other = browser.new_page()
+    mistakes = watched(other, app_address)
+    opened(page.url, other)
     assert values(other) == "20 2 22 1"
     button(other, "Edited").click()
     assert values(other) == "20 2 22 9"
@@ -116,12 +111,15 @@ def test_a_symbol_is_changed_heals_and_the_link_shows_the_same(opened):
     other.get_by_role("button", name="Undo the change").click()
     expect(other.get_by_text("healed it")).to_have_count(0, timeout=90_000)
     other.wait_for_url(lambda url: "edit" not in url, timeout=60_000)
+    other.close()
+    assert mistakes == []
 
 
 @pytest.mark.parametrize("width", [1440, 1024, 390])
-def test_a_large_graph_fits_the_page(opened, width):
+def test_a_large_graph_fits_the_page(page, opened, width):
     """Columns that do not fit are folded; nothing is drawn beside the graph, nothing is cut."""
-    page = opened("model=compiled&n=128&seed=0", viewport={"width": width, "height": 900})
+    page.set_viewport_size({"width": width, "height": 900})
+    opened("model=compiled&n=128&seed=0")
     if width < 700:
         page.keyboard.press("Escape")
     stage = page.locator(".player .stage svg").bounding_box()
@@ -140,9 +138,7 @@ def test_a_large_graph_fits_the_page(opened, width):
     assert page.locator(".player .stage").get_attribute("class") == "stage"
 
 
-def test_a_mistake_in_the_equations_is_a_message(browser, app_address):
-    page = browser.new_page()
+def test_a_mistake_in_the_equations_is_a_message(page, app_address):
     page.goto(f"{app_address}/?model=compiled&text=20=a;a%2Bb=c")
     expect(page.get_by_text("'b' is not defined by any equation")).to_be_visible(timeout=60_000)
     expect(page.get_by_text("Traceback")).to_have_count(0)
-    page.close()
