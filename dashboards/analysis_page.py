@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import shlex
@@ -23,10 +24,11 @@ from analyses.framework.settings import Choice
 from dashboards import messages
 from dashboards.cached import available, every_model, shared
 from dashboards.charts import chart
-from dashboards.computing import ASK, computations, computed
+from dashboards.computing import ASK, Progress, computations, computed
 from dashboards.downloads import Download, download_row, figures_html
 from dashboards.graph_inputs import AnalysisView, GraphInputs, default_view
 from dashboards.own_models import written
+from dashboards.partial import first_part, shares
 from dashboards.precomputed import Result, content_key, store, stored
 from models.graph import ComputationGraph
 
@@ -208,10 +210,13 @@ def analysis_page(page: AnalysisPage) -> None:
     inputs.session.show(view)
     for problem in problems:
         messages.error(problem)
-    if graphs is not None:
-        result = _result(page, view, graphs)
-        if result is not None:
-            _draw(page, view, result)
+    if graphs is None:
+        return
+    result = _result(page, view, graphs)
+    if result is not None:
+        _draw(page, view, result)
+    else:
+        _draw_part(page, view, graphs)
 
 
 def _graphs(page: AnalysisPage, view: AnalysisView, problems: list[str]) -> list[ComputationGraph] | None:
@@ -239,14 +244,16 @@ def _result(page: AnalysisPage, view: AnalysisView, graphs: Sequence[Computation
             asked = st.button("Compute", type="primary", key=page.inputs.key("compute"))
             if not asked:
                 return None
+        part = first_part(view, graphs) if long else None
         return computed(
             page.name,
             key,
-            lambda progress: page.result(view, graphs, progress),
+            lambda progress: _in_parts(page, view, graphs, progress, part),
             f"analysing {_count(len(graphs), 'graph')}",
             asked,
             page.kind(view),
             nodes,
+            lambda: part is not None and page.known(*part) is not None,
         )
     except ValueError as error:
         messages.error(str(error))
@@ -254,6 +261,31 @@ def _result(page: AnalysisPage, view: AnalysisView, graphs: Sequence[Computation
         logging.getLogger(__name__).exception("%s of %s", page.name, view)
         messages.error(f"{type(error).__name__}: {error}")
     return None
+
+
+def _in_parts(
+    page: AnalysisPage,
+    view: AnalysisView,
+    graphs: Sequence[ComputationGraph],
+    progress: Progress,
+    part: tuple[AnalysisView, Sequence[ComputationGraph]] | None,
+) -> Result:
+    """The result, and before it that of the first graphs, where there is such a part; it stays in memory."""
+    if part is None:
+        return page.result(view, graphs, progress)
+    of_part, of_all = shares(progress, len(part[1]), len(graphs))
+    with contextlib.suppress(ValueError):  # of graphs that are too few
+        page.result(*part, of_part)
+    return page.result(view, graphs, of_all)
+
+
+def _draw_part(page: AnalysisPage, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> None:
+    """What is known of the first graphs, while that of all of them is not there."""
+    part = first_part(view, graphs)
+    result = None if part is None else page.known(*part)
+    if part is not None and result is not None:
+        messages.info(f"So far: the first {len(part[1])} of {len(graphs)} graphs.")
+        _draw(page, part[0], result)
 
 
 def _draw(page: AnalysisPage, view: AnalysisView, result: Result) -> None:

@@ -19,6 +19,7 @@ import streamlit as st
 from torch.overrides import TorchFunctionMode
 
 from dashboards import messages
+from dashboards.again import run_again
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -132,13 +133,17 @@ class Computation(Generic[T]):
             return min(0.99, self.elapsed / self._expected)
         return None
 
-    def words(self) -> str:
-        """What is going on, how long it has taken, and how long it may take yet."""
+    def words(self, rest: float | None = None) -> str:
+        """What is going on, how long it has taken, and how long it may take yet; rest: seconds, where who asks knows
+        better.
+        """
         passed = f"{self.elapsed:.0f} s so far"
         if self.waiting:
             others = self._places.before(self)
             queue = f", {others} before this one" if others else ""
             return f"waiting for another reader's computation{queue}; {passed}"
+        if rest is not None:
+            return f"{passed}, about {rest:.0f} s more"
         share = self.share
         if not share:
             return f"{passed}; nothing to tell the rest by yet"
@@ -269,12 +274,14 @@ def computed(
     asked: bool = False,
     kind: object = None,
     size: float = 1.0,
+    so_far: Callable[[], object] | None = None,
 ) -> T | None:
     """What `work` finds; None while it is at work, was cancelled or failed, which the page then shows.
 
     place: of the page, where a reader has one computation at a time. key: all that the result depends on. about: in
     words. asked: the reader has just asked for it, so that an earlier Cancel is forgotten. kind, size: the last of the
-    same kind tells by its size how long it is likely to take.
+    same kind tells by its size how long it is likely to take. so_far: what there is of it before it has ended; the page
+    is run again when that changes.
     """
     cancelled = f"{place} cancelled"
     if asked:
@@ -295,7 +302,7 @@ def computed(
     with messages.spinner(f"{about[:1].upper()}{about[1:]} ..."):
         ended = job.wait(PATIENCE)
     if not ended:
-        _progress_fragment(place, key, job, about)
+        _progress_fragment(place, key, job, about, so_far, None if so_far is None else so_far())
         return None
     if job.problem is not None:
         messages.error(job.problem)
@@ -306,11 +313,20 @@ def computed(
 
 
 @st.fragment(run_every=1.0)
-def _progress_fragment(place: str, key: object, job: Computation[Any], about: str) -> None:
-    """How far it is, and a button to leave it; the whole page is run again when it has ended."""
+def _progress_fragment(
+    place: str,
+    key: object,
+    job: Computation[Any],
+    about: str,
+    so_far: Callable[[], object] | None,
+    drawn: object,
+) -> None:
+    """How far it is, and a button to leave it; the whole page is run again when it has ended, or found more than is
+    drawn.
+    """
     job.watch(reader())
-    if not job.running:
-        st.rerun()
+    if not job.running or (so_far is not None and so_far() != drawn):
+        run_again()
     left, right = st.columns([6, 1], vertical_alignment="center")
     messages.progress(job.share or 0.0, f"{about[:1].upper()}{about[1:]}: {job.words()}", left)
     if right.button("Cancel", key=f"{place}_cancel", width="stretch"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
+from typing import Literal
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -23,9 +24,14 @@ class Download:
     make: Callable[[], str]
 
 
-def download_row(downloads: Iterable[Download], key: str = "") -> None:
-    """The buttons, in as many lines as it takes; key: of what they belong to, where the page has more of the kind."""
-    with st.container(horizontal=True):
+def download_row(
+    downloads: Iterable[Download], key: str = "", width: Literal["stretch", "content"] = "stretch"
+) -> None:
+    """The buttons, in as many lines as it takes; key: of what they belong to, where the page has more of the kind.
+
+    width: of the row.
+    """
+    with st.container(horizontal=True, width=width):
         for download in downloads:
             st.download_button(
                 messages.escape_markdown(download.label),

@@ -13,6 +13,7 @@ import streamlit as st
 
 from dashboards import messages
 from dashboards.address import Address
+from dashboards.again import fill_again, note_filled
 from dashboards.cached import available
 from dashboards.selection import Selection, follow, selection, take
 
@@ -83,13 +84,16 @@ class PageSession(Generic[V]):
         Widgets are set to the view whenever they are not there yet. After :meth:`hold` an address is new once more.
         """
         problems: list[str] = []
+        fill_again()
         held = st.session_state.pop(self._held, False)
         entered = self._widget not in st.session_state
         given = self._address.news(held, entered)
         if given is not None:
             view, problems = self._entered(given)
             self._address.take_over(view, given)
+            before = set(st.session_state)
             self._fill(view)
+            note_filled(set(st.session_state) - before)
         elif held:
             is_new, problems = st.session_state[self._read]
             st.session_state[self._settling] = is_new

@@ -72,7 +72,7 @@ def start_page(pages: Mapping[str, StreamlitPage]) -> None:
     st.subheader("Four things to try", anchor=False)
     with st.container(horizontal=True):
         for example in EXAMPLES:
-            with st.container(border=True, width=250):
+            with st.container(border=True, width=250, height="stretch"):
                 messages.markdown("**{name}**  \n{about}", name=example.name, about=example.about)
                 st.page_link(pages[example.page], label=example.link, icon=":material/arrow_forward:",
                              query_params=example.query)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The choices of the Story page, which depend on the graph, and the story in words below its figure."""
+"""The Story page's own: choices that depend on the graph, measured edges, and the story in words below its figures."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from analyses.catalogue.story import COMPUTING, LAST
 from analyses.catalogue.story import STORY as RECORD
 from dashboards import messages
 from dashboards.analysis_page import page_of
+from dashboards.cached import shared
+from dashboards.charts import chart
+from dashboards.computing import Progress, computed
+from dashboards.downloads import Download, download_row
 from dashboards.graph_inputs import AnalysisView, GraphInputs
 from dashboards.links import edit_links, node_links
+from dashboards.own_models import written
 from dashboards.precomputed import Result
+from interp import StepEdges, step_edges
 from models.graph import ComputationGraph
 
 
@@ -42,7 +48,9 @@ def more(view: AnalysisView, result: Result) -> None:
     graph = ComputationGraph.parse(story["graph"])
     node = [one.name for one in graph.nodes].index(story["node"])
     node_links("story", view.selected(), graph, node)
-    heads_off(view, story, node)
+    step = step_shown(view, story)
+    heads_off(view, story, node, step)
+    edges_of(view, graph, node, step)
     paragraphs = str(story["text"]).split("\n\n")[:-1]
     with st.expander("The story, step by step", expanded=True):
         for paragraph in paragraphs:
@@ -52,10 +60,62 @@ def more(view: AnalysisView, result: Result) -> None:
                 messages.bullets(one.strip().removeprefix("- ") for one in sentences)
 
 
-def heads_off(view: AnalysisView, story: Mapping[str, Any], node: int) -> None:
-    """Links that take off the heads whose claims are backed at the step that is shown."""
+def step_shown(view: AnalysisView, story: Mapping[str, Any]) -> int:
+    """The step that a view is about."""
     asked = view.setting("step")
-    step = min(story["depth"], len(story["steps"]) - 1) if asked == COMPUTING else int(asked)
+    return min(story["depth"], len(story["steps"]) - 1) if asked == COMPUTING else int(asked)
+
+
+def edges_of(view: AnalysisView, graph: ComputationGraph, node: int, step: int) -> None:
+    """A button that has every edge of a step measured, which takes a while; and what was found."""
+    key, wanted = "story edges wanted", (view.model, graph.to_text(), node, step)
+    asked = st.button(
+        "Measure the edges of this step",
+        help="Every edge between what is read, heads, MLPs and logits is cut by itself.",
+    )
+    if asked:
+        st.session_state[key] = wanted
+    if st.session_state.get(key) != wanted:
+        return
+    model = shared(view.model)
+
+    def work(progress: Progress) -> StepEdges:
+        with model.use() as own:
+            return step_edges(own, graph, node, step, progress=progress)
+
+    about = f"measuring the edges of step {step}"
+    kind = ("edges", view.model)
+    found = computed("story edges", (*kind, model.digest, *wanted[1:]), work, about, asked, kind, node + 1)
+    if found is None:
+        return
+    messages.text(found.verdict())
+    if not found.effects:
+        return
+    chart(found.figure(), "story edges")
+    edges = Download("Edges (CSV)", "recurlens-edges.csv", lambda: found.to_frame().to_csv(index=False))
+    download_row([edges])
+    with st.expander("View the code that measured the edges"):
+        st.code(edges_snippet(view, node, step), language="python")
+
+
+def edges_snippet(view: AnalysisView, node: int, step: int) -> str:
+    """Lines of Python that measure the same edges."""
+    return "\n".join(
+        [
+            "from analyses.inputs import GraphSource, load_model",
+            "from interp import step_edges",
+            "",
+            f"model = load_model({written(view.model)!r})",
+            *view.graph_code(),
+            f"found = step_edges(model, graphs[0], {node}, {step})",
+            "print(found.verdict())",
+            "found.figure().show()",
+        ]
+    )
+
+
+def heads_off(view: AnalysisView, story: Mapping[str, Any], node: int, step: int) -> None:
+    """Links that take off the heads whose claims are backed at a step."""
     parts = {
         part
         for claim in story["claims"]

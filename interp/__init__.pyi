@@ -79,6 +79,8 @@ from .circuits.schedule import Schedule as Schedule
 from .circuits.schedule import schedule as schedule
 from .circuits.state_links import StateLinks as StateLinks
 from .circuits.state_links import state_links as state_links
+from .circuits.step_edges import StepEdges as StepEdges
+from .circuits.step_edges import step_edges as step_edges
 from .circuits.step_graph import StepGraph as StepGraph
 from .circuits.weight_edges import weight_edges as weight_edges
 from .codebook.certificate import Certificate as Certificate

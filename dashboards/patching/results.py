@@ -11,6 +11,7 @@ import streamlit as st
 from torch import Tensor
 
 from dashboards import messages
+from dashboards.again import run_again
 from dashboards.analysis_page import draw_code
 from dashboards.charts import chart
 from dashboards.computing import reader
@@ -43,12 +44,11 @@ def progress_fragment(sweep: Sweep) -> None:
     job.watch(reader())
     if not job.running:
         st.session_state[ENDED] = True
-        st.rerun()
+        run_again()
     done, total = sweep.n_done, len(sweep.request.sites)
     left, right = st.columns([6, 1], vertical_alignment="center")
-    rest = "" if sweep.remaining is None else f", about {sweep.remaining:.0f} s more"
-    rest = f", {job.words()}" if job.waiting else rest
-    messages.progress(done / total, f"{done:,} of {total:,} patched runs{rest}", left)
+    told = f"{done:,} of {total:,} patched runs: {job.words(sweep.remaining)}"
+    messages.progress(done / total, told, left)
     if right.button("Cancel", key="patch_cancel", on_click=_cancel, args=(sweep,), width="stretch"):
         job.wait(1.0)
         st.session_state[ENDED] = True

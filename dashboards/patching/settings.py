@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboards.address import not_there
+from dashboards.again import note_filled
 from dashboards.graph_inputs import box_width
 from dashboards.patching.view import DIRECTIONS, LOOKS, POSITIONS, Settings, allowed_sites
 from interp.causal.metric_records import METRICS
@@ -21,6 +22,7 @@ def choose_look(settings: Settings) -> Settings:
     """The axes of the heatmap, which decide what the form asks for."""
     # While the runs were not there it was not drawn, and Streamlit has forgotten it.
     st.session_state.setdefault("patch_look", settings.look)
+    note_filled(["patch_look"])
     look = st.segmented_control(
         "Heatmap",
         list(LOOKS),
@@ -112,6 +114,7 @@ def _fill(settings: Settings, n_layers: int, n_steps: int) -> None:
         "patch_set_metric": settings.metric,
         "patch_set_read": list(settings.read),
     }
+    note_filled(wanted)
     for key, value in wanted.items():
         if key not in state:
             state[key] = value

@@ -1,9 +1,14 @@
 // Copies the address of the page, which says exactly what is shown. Where the browser allows no copying, it is shown.
+// Trigger: `theme`, where the page has become dark or light, as figures are drawn for one of them.
 
 const SHOWN_FOR = 2000;
 
 export default function (component) {
   const root = component.parentElement;
+  const { setTriggerValue } = component;
+  root.querySelector(".link").ontransitionend = (event) => {
+    if (event.target === event.currentTarget) setTriggerValue("theme", getComputedStyle(event.target).backgroundColor);
+  };
   const button = root.querySelector("button");
   const said = root.querySelector("[role=status]");
   const field = root.querySelector("input");

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from interp.figures.cells import COLUMN, columns_width, frame_traces, number_traces
 from interp.figures.resolution import NARROWEST
+from interp.figures.run_axes import node_axis, room_below, state_axis
 from interp.figures.template import (
     INK,
     LEAST_WIDTH,
@@ -158,36 +159,18 @@ def _axes(
 ) -> dict[str, dict[str, Any]]:
     """The axes of one panel: a third of the width, or of the height."""
     names = [run.encoded.graphs[0].nodes[node].name for node in shown]
-    every = 1 if n_states <= 24 else -(-n_states // 16)
-    x: dict[str, Any] = {
-        "tickvals": list(range(len(shown))),
-        "ticktext": names,
-        "tickangle": -90,
-        "tickfont": {"size": 11},
-        "range": [-0.5, len(shown) - 0.5],
-        "showgrid": False,
-        "anchor": f"y{place + 1}",
-    }
-    y: dict[str, Any] = {
-        "tickvals": list(range(0, n_states, every)),
-        "ticktext": [state_label(state) for state in range(0, n_states, every)],
-        "ticklabelstandoff": 16,
-        "range": [n_states - 0.5, -0.5],
-        "showgrid": False,
-        "anchor": f"x{place + 1}",
-    }
+    x = node_axis(names) | {"anchor": f"y{place + 1}"}
+    y = state_axis(n_states, height=_ROW) | {"ticklabelstandoff": 16, "anchor": f"x{place + 1}"}
     if beside:
         x["domain"] = [place * 0.35, place * 0.35 + 0.3]
-        if place == 0:
-            y["title"] = {"text": "step", "standoff": 4}
+        if place:
+            del y["title"]
     else:
         share = _ROW * n_states / (34 + _ROW * n_states + _below(run, shown))
         y["domain"] = [(2 - place + 1 - share) / 3, (2 - place + 1) / 3]
-        y["title"] = {"text": "step", "standoff": 4}
     return {f"xaxis{place + 1 if place else ''}": x, f"yaxis{place + 1 if place else ''}": y}
 
 
 def _below(run: Trajectory, shown: Sequence[int]) -> int:
     """Height of the names under a panel, in pixels."""
-    graph = run.encoded.graphs[0]
-    return 14 + int(7 * max(len(graph.nodes[node].name) for node in shown)) if shown else 14
+    return room_below([run.encoded.graphs[0].nodes[node].name for node in shown])

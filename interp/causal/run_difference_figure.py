@@ -10,6 +10,7 @@ from interp.causal.run_difference import VALUE, RunDifference
 from interp.figures.captioned import captioned
 from interp.figures.cells import columns_width
 from interp.figures.depths import depth_marks
+from interp.figures.run_axes import node_axis, room_below, row_height, state_axis
 from interp.figures.template import EMPTY_COLOUR, LEAST_WIDTH, make_figure, state_label
 from models.factors import FACTORS
 
@@ -33,41 +34,26 @@ def run_difference_figure(
     differs = found.differs[FACTORS.index(factor)]
     n_states, n_nodes = differs.shape
     graph = found.first.encoded.graphs[0]
-    high = 24 if n_states <= 24 else max(13, 560 // n_states)
+    nodes = [node.name for node in graph.nodes]
     width = columns_width(n_nodes, _LEFT + _RIGHT)
     layout = captioned(
         f"Where the {factor} differs",
         f"A column is a node, a row what a step wrote. Filled: not the same {factor} in both runs, anywhere in the "
         "node's equation.",
         width,
-        high * n_states,
+        row_height(n_states) * n_states,
         left=_LEFT,
         right=_RIGHT,
-        bottom=int(14 + 7 * max(len(node.name) for node in graph.nodes)),
+        bottom=room_below(nodes),
     )
     shapes, marks = depth_marks(graph.depths_by_node, n_states, width - _LEFT - _RIGHT)
-    every = -(-16 // high)
-    labels = [state_label(state) for state in range(n_states)]
     layout |= {
         "width": width if width > LEAST_WIDTH else None,
         "shapes": shapes,
         "annotations": marks,
         "showlegend": False,
-        "xaxis": {
-            "tickvals": list(range(n_nodes)),
-            "ticktext": [node.name for node in graph.nodes],
-            "tickangle": -90,
-            "tickfont": {"size": 11},
-            "showgrid": False,
-            "range": [-0.5, n_nodes - 0.5],
-        },
-        "yaxis": {
-            "tickvals": list(range(0, n_states, every)),
-            "ticktext": labels[::every],
-            "title": {"text": "step", "standoff": 4},
-            "range": [n_states - 0.5, -0.5],
-            "showgrid": False,
-        },
+        "xaxis": node_axis(nodes),
+        "yaxis": state_axis(n_states),
     }
     cells: Any = differs.int()
     heatmap: dict[str, Any] = {

@@ -9,26 +9,32 @@ together are drawn dashed, with the effect of all of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.causal.ablation import Component
+from interp.circuits.step_drawing import (
+    ROW,
+    WRITTEN,
+    axes_of,
+    column_of,
+    discs,
+    hovers,
+    line,
+    places_of,
+    rows_of,
+    thing_name,
+)
 from interp.figures.captioned import captioned
-from interp.figures.template import INK, LEAST_WIDTH, make_figure
+from interp.figures.template import LEAST_WIDTH, make_figure
 
 if TYPE_CHECKING:
     from interp.circuits.changes import Thing
     from interp.circuits.circuit_story import Story
 
-OPERAND_COLOURS: Final = ("#3457d5", "#c2571a", "#1e8769")
-"""Of what belongs to the first, second and third operand."""
 _LEAST: Final = 0.05
 """Effects below this are not drawn."""
-_WIDEST: Final = 7.0
-_ROW: Final = 46
-_KINDS: Final = {True: "#eceef3", False: "#fff4d6"}
-"""Fill of a head, and of an MLP."""
 
 
 @dataclass(frozen=True)
@@ -80,75 +86,40 @@ def step_circuit_figure(story: Story, step: int | None = None, width: int = 1000
             part.head or 0,
         ),
     )
-    columns = list(dict.fromkeys((part.layer, part.head is None) for part in parts))
-    places: dict[object, tuple[float, float]] = {}
-    _stack(places, things, 0)
-    for number, column in enumerate(columns, 1):
-        _stack(places, [part for part in parts if (part.layer, part.head is None) == column], number)
-    end = len(columns) + 1
-    places["written"] = (end, 0.0)
-    high = max(3, len(things), *(sum(x == number for x, _ in places.values()) for number in range(end)))
+    places, columns = places_of(things, parts)
+    rows = rows_of(places)
     layout = captioned(
         f"The circuit of step {step} for {story.graph.equation(story.node)}",
         "Left: what is read for the node, a colour an operand; right: the symbol that the step writes. A line leads "
         "through the components that carry it, as wide as the effect measured there: the share of tests in which "
         "another symbol is written once that output is another one's. Dashed: together with others. Hover for numbers.",
         width,
-        _ROW * high,
+        ROW * rows,
         left=14,
         right=14,
-        bottom=30,
+        bottom=44,
     )
-    names = ["read", *("MLP" if mlp else "heads" for _, mlp in columns), "written"]
-    heads = ["", *(f"<br>layer {block}" for block, _ in columns), ""]
-    layout |= {
-        "showlegend": False,
-        "xaxis": {
-            "range": [-0.6, end + 0.6],
-            "tickvals": list(range(end + 1)),
-            "ticktext": [name + head for name, head in zip(names, heads, strict=True)],
-            "tickangle": 0,
-            "showgrid": False,
-            "side": "bottom",
-        },
-        "yaxis": {"range": [-high / 2, high / 2], "visible": False},
-    }
-    layout["margin"]["b"] = 44
-    layout["height"] += 14
+    layout |= axes_of(columns, rows)
     routes = [(start, to, edge) for thing in things for start, to, edge in _route(thing, edges)]
-    traces = [_line(places[start], places[to], edge) for start, to, edge in routes]
-    traces.append(_hovers(story, places, routes))
-    traces += _discs(
-        story, places, things, parts, f"{told.written}<br>p {told.probability:.2f}", told.written
-    )
-    return make_figure(traces, layout, max(LEAST_WIDTH, 96 * (end + 1)))
+    traces = [
+        line(places[start], places[to], edge.thing, edge.effect, edge.together) for start, to, edge in routes
+    ]
 
+    def named(thing: Thing) -> str:
+        return thing_name(story.graph, story.node, thing)
 
-def _stack(places: dict[object, tuple[float, float]], members: list[Any], x: float) -> None:
-    """Members of a column, below each other about the middle."""
-    for number, member in enumerate(members):
-        places[member] = (x, (len(members) - 1) / 2 - number)
-
-
-def _line(start: tuple[float, float], end: tuple[float, float], edge: Carried) -> dict[str, Any]:
-    """A curve that leaves and arrives horizontally."""
-    (x, y), (to, up) = start, end
-    share = [place / 12 for place in range(13)]
-    eased = [part * part * (3 - 2 * part) for part in share]
-    colour = INK if edge.thing.operand is None else OPERAND_COLOURS[edge.thing.operand % len(OPERAND_COLOURS)]
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [x + part * (to - x) for part in share],
-        "y": [y + part * (up - y) for part in eased],
-        "line": {
-            "color": colour,
-            "width": 0.8 + _WIDEST * edge.effect,
-            "dash": "dash" if edge.together else "solid",
-        },
-        "opacity": 0.55,
-        "hoverinfo": "skip",
-    }
+    shown = [(start, to, edge) for start, to, edge in routes if to != WRITTEN]
+    texts = [
+        f"<b>{edge.part} and the {named(edge.thing)}</b><br>"
+        f"writes another symbol in {edge.effect:.0%} of tests, as predicted in {edge.predicted:.0%}"
+        + ("<br>together with others" if edge.together else "")
+        + ("" if edge.attention != edge.attention else f"<br>attention on it {edge.attention:.2f}")
+        for *_, edge in shown
+    ]
+    traces.append(hovers([(places[start], places[to]) for start, to, _ in shown], texts))
+    label = f"{told.written}<br>p {told.probability:.2f}"
+    traces += discs(places, things, parts, named, label, told.written == str(story.true))
+    return make_figure(traces, layout, max(LEAST_WIDTH, 96 * (len(columns) + 2)))
 
 
 def _route(thing: Thing, edges: list[Carried]) -> list[tuple[object, object, Carried]]:
@@ -156,97 +127,11 @@ def _route(thing: Thing, edges: list[Carried]) -> list[tuple[object, object, Car
     (start, end, whose effect).
     """
     mine = [edge for edge in edges if edge.thing == thing]
-    columns = list(dict.fromkeys((edge.part.layer, edge.part.head is None) for edge in mine))
+    columns = {column_of(edge.part) for edge in mine}
     found: list[tuple[object, object, Carried]] = []
     starts: list[tuple[object, Carried | None]] = [(thing, None)]
     for column in sorted(columns):
-        here = [edge for edge in mine if (edge.part.layer, edge.part.head is None) == column]
+        here = [edge for edge in mine if column_of(edge.part) == column]
         found += [(start, edge.part, edge) for start, _ in starts for edge in here]
         starts = [(edge.part, edge) for edge in here]
-    return found + [(start, "written", edge) for start, edge in starts if edge is not None]
-
-
-def _hovers(
-    story: Story,
-    places: dict[object, tuple[float, float]],
-    routes: list[tuple[object, object, Carried]],
-) -> dict[str, Any]:
-    """Invisible points half-way along lines that come to a component."""
-    shown = [(start, to, edge) for start, to, edge in routes if to != "written"]
-    edges = [edge for *_, edge in shown]
-    middles = [
-        ((places[start][0] + places[to][0]) / 2, (places[start][1] + places[to][1]) / 2)
-        for start, to, _ in shown
-    ]
-    return {
-        "type": "scatter",
-        "name": "effects",
-        "mode": "markers",
-        "x": [x for x, _ in middles],
-        "y": [y for _, y in middles],
-        "marker": {"size": 16, "opacity": 0},
-        "hovertext": [
-            f"<b>{edge.part} and the {_named(story, edge.thing)}</b><br>"
-            f"writes another symbol in {edge.effect:.0%} of tests, as predicted in {edge.predicted:.0%}"
-            + ("<br>together with others" if edge.together else "")
-            + ("" if edge.attention != edge.attention else f"<br>attention on it {edge.attention:.2f}")
-            for edge in edges
-        ],
-        "hoverinfo": "text",
-    }
-
-
-def _discs(
-    story: Story,
-    places: dict[object, tuple[float, float]],
-    things: list[Thing],
-    parts: list[Component],
-    label: str,
-    written: str,
-) -> list[dict[str, Any]]:
-    common: dict[str, Any] = {"type": "scatter", "mode": "markers+text", "hoverinfo": "text"}
-    right = written == str(story.true)
-    groups: list[tuple[list[Any], list[str], str, str]] = [
-        (
-            list(things),
-            [_named(story, thing).replace(" of ", "<br>") for thing in things],
-            "#ffffff",
-            "square",
-        ),
-        (
-            list(parts),
-            ["MLP" if part.head is None else f"{part.layer}.{part.head}" for part in parts],
-            "",
-            "circle",
-        ),
-        (["written"], [label], "#d9f2e6" if right else "#fbd9de", "square"),
-    ]
-    traces: list[dict[str, Any]] = []
-    for members, texts, fill, symbol in groups:
-        fills = [fill or _KINDS[part.head is not None] for part in members]
-        spots = [places[member] for member in members]
-        traces.append(
-            common
-            | {
-                "x": [x for x, _ in spots],
-                "y": [y for _, y in spots],
-                "text": texts,
-                "hovertext": [text.replace("<br>", " ") for text in texts],
-                "textfont": {"size": 11, "color": INK},
-                "marker": {
-                    "symbol": symbol,
-                    "size": 38,
-                    "color": fills,
-                    "opacity": 1,
-                    "line": {"color": "#a9adb8", "width": 1},
-                },
-            }
-        )
-    return traces
-
-
-def _named(story: Story, thing: Thing) -> str:
-    if thing.operand is None:
-        return thing.kind
-    operands = story.graph.nodes[story.node].operands
-    return f"{thing.kind} of {story.graph.nodes[operands[thing.operand]].name}"
+    return found + [(start, WRITTEN, edge) for start, edge in starts if edge is not None]

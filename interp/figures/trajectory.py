@@ -10,6 +10,7 @@ from torch import Tensor
 
 from interp.figures.cells import columns_width, frame_traces, number_traces
 from interp.figures.depths import depth_marks
+from interp.figures.run_axes import node_axis, room_below, row_height, state_axis
 from interp.figures.template import (
     INK,
     LEAST_WIDTH,
@@ -25,8 +26,6 @@ from models.trajectory import Trajectory
 
 _LEFT = 72
 _RIGHT = 8
-_LOW_ROW = 13
-"""Pixels of a row that has room for a number."""
 
 
 def trajectory_figure(
@@ -95,14 +94,11 @@ def trajectory_figure(
         shapes.append(mark | {"line": {"color": MARK_COLOUR, "width": 2}})
         pointer = {"text": "▶", "x": -0.5, "y": y, "xshift": -7, "showarrow": False}
         annotations.append(pointer | {"font": {"size": 12, "color": MARK_COLOUR}})
-    row_height = 24 if n_states <= 24 else max(_LOW_ROW, 560 // n_states)
-    name_size = 11
-    longest = max(len(node.name) for node in graph.nodes)
+    names = [node.name for node in graph.nodes]
     legend = 22 if len(traces) > n_plain else 0
-    below = int(14 + name_size * 0.62 * longest)
-    every = -(-16 // row_height)
+    below = room_below(names)
     layout = {
-        "height": 24 + legend + row_height * n_states + below,
+        "height": 24 + legend + row_height(n_states) * n_states + below,
         "width": width if width > LEAST_WIDTH else None,
         "margin": {"l": _LEFT, "r": _RIGHT, "t": 24 + legend, "b": below},
         "legend": {
@@ -116,22 +112,8 @@ def trajectory_figure(
         },
         "shapes": shapes,
         "annotations": annotations,
-        "xaxis": {
-            "tickvals": list(range(n_nodes)),
-            "ticktext": [node.name for node in graph.nodes],
-            "tickangle": -90,
-            "tickfont": {"size": name_size},
-            "showgrid": False,
-            "range": [-0.5, n_nodes - 0.5],
-        },
-        "yaxis": {
-            "tickvals": list(range(0, n_states, every)),
-            "ticktext": labels[::every],
-            "ticklabelstandoff": 14,
-            "title": {"text": "step", "standoff": 4},
-            "range": [n_states - 0.5, -0.5],
-            "showgrid": False,
-        },
+        "xaxis": node_axis(names),
+        "yaxis": state_axis(n_states, first_state) | {"ticklabelstandoff": 14},
     }
     return make_figure(traces, layout, width)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from dataclasses import replace
 
 import pytest
@@ -197,6 +198,34 @@ def test_what_took_long_before_is_asked_for_and_its_time_is_told(monkeypatch):
     app = opened("lens", model="compiled", n="6", graphs="1", seed="987")
     assert ["take a while, about 12 s by the last of this kind" in info.value for info in app.info] == [True]
     assert app.button(key="lens_compute").label == "Compute" and not figures(app)
+
+
+def test_the_first_graphs_are_shown_before_all_of_them_and_stay_where_those_are_cancelled(monkeypatch):
+    page, computed = analysis_pages()["lens"], AnalysisPage._computed
+    view = replace(default_view(page.settings), model="compiled")
+
+    def slow(page, view, graphs, progress):
+        while len(graphs) == 8:
+            progress(1, 8)
+            time.sleep(0.01)
+        return computed(page, view, graphs, progress)
+
+    monkeypatch.setattr(AnalysisPage, "_computed", slow)
+    monkeypatch.setattr("dashboards.analysis_page.ASK", ASK)
+    monkeypatch.setattr("dashboards.computing.PATIENCE", 0.1)
+    monkeypatch.setitem(computations().pace, page.kind(view), ASK)
+    app = opened("lens", model="compiled", n="6", graphs="8", seed="986")
+    assert not figures(app)
+    app.button(key="lens_compute").click()
+    end = time.monotonic() + 60
+    while not figures(checked(app.run())) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert [info.value for info in app.info] == ["So far: the first 2 of 8 graphs."]
+    (bar,) = app.get("progress")
+    assert "analysing 8 graphs" in bar.proto.text.lower()
+    app.button(key="lens_cancel").click().run()
+    assert figures(app) and "--graphs 2" in app.code[1].value
+    assert app.info[-1].value == "So far: the first 2 of 8 graphs." and not app.get("progress")
 
 
 @pytest.mark.parametrize("page", PAGES)

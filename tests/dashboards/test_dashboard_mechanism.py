@@ -119,6 +119,17 @@ def test_a_story_is_told_and_tested():
     assert app.code[1].value.endswith("--node 0")
 
 
+def test_the_edges_of_a_step_are_measured_when_asked_for():
+    app = opened("story", model="compiled", text=OWN)
+    (measure,) = [button for button in app.button if button.label == "Measure the edges of this step"]
+    checked(measure.click().run())
+    assert titles(app)[-1] == "Measured edges of step 1 for a ADD b = total"
+    (code,) = [one.value for one in app.code if "step_edges" in one.value]
+    assert drawn_by(code) == [specs(app)[-1]["data"]]
+    checked(app.selectbox(key="story_step").set_value("0").run())
+    assert len(titles(app)) == 2, "of another step nothing was asked"
+
+
 @pytest.mark.parametrize("part", ["changes", "composition"])
 def test_a_part_of_the_mechanism_has_its_control_beside_it(part):
     app = opened("mechanism", model="compiled", text=OWN, part=part, operation="ADD")

@@ -247,7 +247,8 @@ def test_a_running_sweep_shows_its_progress_and_can_be_cancelled(page, monkeypat
     monkeypatch.setattr("dashboards.patching.page._PATIENCE", 0)
     app = page(**TYPED, metric="prob", n="1")
     assert ["n=1 in the address" in error.value for error in app.error] == [True]
-    assert [bar.proto.text for bar in app.get("progress")] == ["0 of 76 patched runs"]
+    (bar,) = app.get("progress")
+    assert bar.proto.text == "0 of 76 patched runs: 0 s so far; nothing to tell the rest by yet"
     job = app.session_state["patching sweep"].job
     assert job.running
     (cancel,) = [button for button in app.button if button.label == "Cancel"]

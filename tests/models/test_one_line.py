@@ -118,6 +118,9 @@ MAKE: dict[str, Callable[[Model, Graphs], Any]] = {
     "composition": lambda model, graphs: interp.head_composition(model, draws=2),
     "controlled": lambda model, graphs: interp.controlled(model, graphs[0], "operand_value:0"),
     "story": lambda model, graphs: interp.story(model, ComputationGraph.parse("1 = a; a = b"), "b"),
+    "step edges": lambda model, graphs: interp.step_edges(
+        model, ComputationGraph.parse("1 = a; a = b"), "b", n=1
+    ),
     "overwritten": lambda model, graphs: interp.overwrite_value(
         model, model.run(graphs[0]), interp.Overwrite(node=0, step=1, value=3)
     ),
