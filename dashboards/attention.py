@@ -17,6 +17,7 @@ from dashboards.charts import chart
 from dashboards.downloads import Download, download_row, figures_html
 from dashboards.graph_inputs import SIZES, AnalysisView, GraphInputs
 from dashboards.links import node_links
+from dashboards.looking.component import looking
 from dashboards.own_models import written
 from dashboards.runs import readable, run_of, with_model
 from dashboards.selection import selection
@@ -151,6 +152,12 @@ def _draw(view: AnalysisView, graph: ComputationGraph, run: Trajectory) -> None:
         "graph": attention_graph_figure(pattern, layer, head, computing=_computing(view, pattern)),
     }
     messages.text(_sentence(pattern, layer, head))
+    st.caption(
+        "Point at a right-hand side to see at which tokens each head looks from there; at another token, from where "
+        "heads look at it."
+    )
+    heads = list(range(pattern.n_heads)) if head is None else [head]
+    looking(pattern, layer, heads, selection().node, "attention looking")
     for name, figure in figures.items():
         chart(figure, f"attention {name}")
     node = selection().node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import streamlit as st
@@ -21,10 +22,11 @@ def graph_files() -> dict[str, tuple[str, ...]]:
     return brought.graphs() | uploaded
 
 
-def choose_from_file(key: str, several: bool) -> None:
+def choose_from_file(key: str, several: bool, then: Callable[[str], None] | None = None) -> None:
     """In the sidebar, where there are files: a graph of one goes into the box of a key.
 
-    several: whether the box takes several graphs; then all of a file that fit into an address go together.
+    several: whether the box takes several graphs; then all of a file that fit into an address go together. then: called
+    with the equations that were chosen.
     """
     files = graph_files()
     if not files:
@@ -34,7 +36,10 @@ def choose_from_file(key: str, several: bool) -> None:
         chosen: tuple[str, int] | None = st.session_state[f"{key} from file"]
         if chosen is not None:
             name, index = chosen
-            st.session_state[key] = together(files[name]) if index < 0 else files[name][index]
+            text = together(files[name]) if index < 0 else files[name][index]
+            st.session_state[key] = text
+            if then is not None:
+                then(text)
 
     options: list[tuple[str, int]] = []
     for name, texts in files.items():

@@ -91,9 +91,9 @@ class PageSession(Generic[V]):
         if given is not None:
             view, problems = self._entered(given)
             self._address.take_over(view, given)
-            before = set(st.session_state)
+            before = {str(key) for key in st.session_state}
             self._fill(view)
-            note_filled(set(st.session_state) - before)
+            note_filled({str(key) for key in st.session_state} - before)
         elif held:
             is_new, problems = st.session_state[self._read]
             st.session_state[self._settling] = is_new

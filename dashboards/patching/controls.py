@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import streamlit as st
@@ -10,9 +11,10 @@ from analyses.inputs import GraphSource
 from dashboards.cached import available
 from dashboards.graph_inputs import choose_operations
 from dashboards.model_choice import choose_model
+from dashboards.own_graphs import choose_from_file
 from dashboards.patching.session import MAKE, SESSION, TYPE
 from dashboards.patching.view import SEEDS, SIZES, View
-from interp.causal.pairs import KINDS
+from interp.causal.pairs import KINDS, PairError, make_pair
 from models.compiled_names import fitting_name
 from models.graph import ComputationGraph, GraphError
 
@@ -43,10 +45,19 @@ def _typed(view: View) -> View:
             height=150,
             help="Separated by `;`, `,` or a new line. Both texts need the same nodes with as many operands each.",
         )
+        if name == "clean":
+            choose_from_file("patch_clean", False, lambda text: _make_corrupt(text, view))
     st.sidebar.caption("Ctrl+Enter to apply.")
     clean, corrupt = st.session_state["patch_clean"], st.session_state["patch_corrupt"]
     model = GraphSource(text=corrupt).fitting(GraphSource(text=clean).fitting(view.model))
     return replace(view, model=model, clean=clean, corrupt=corrupt)
+
+
+def _make_corrupt(clean: str, view: View) -> None:
+    """Fill the box of the corrupt text with what an edit makes of the clean one; where it makes none, leave it."""
+    with contextlib.suppress(GraphError, PairError):
+        pair = make_pair(ComputationGraph.parse(clean), view.kind, view.seed)
+        st.session_state["patch_corrupt"] = pair.corrupt.to_text("\n")
 
 
 def _made(view: View) -> View:

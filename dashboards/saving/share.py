@@ -19,11 +19,12 @@ _WAITING: Final = "pages to open"
 
 def share_buttons(path: str) -> None:
     """Buttons beside the title of the page at a path."""
-    component_of(_HERE, "link")(key="copy link", width="content", on_theme_change=lambda: None)
     shown = visited()  # changes while the reader moves on
     name = "recurlens-session.json"
     save = Download("Save session", name, lambda: SavedSession.of(path, shown).to_json())
-    download_row([save], key="share", width="content")
+    with st.container(horizontal=True, width="content"):
+        component_of(_HERE, "link")(key="copy link", width="content", on_theme_change=lambda: None)
+        download_row([save], key="share", width="content")
 
 
 def open_pages(pages: Mapping[str, Mapping[str, str]]) -> None:

@@ -70,7 +70,7 @@ def ablation_by_step_figure(result: Ablation, component: Component, width: int =
     )
     reading = (
         f"{component} off ({result.method} ablation) at every step (first row) or at one. Share of nodes right with "
-        "minus without the ablation; a row that is white again has healed."
+        "minus without the ablation; a row that is at 0 again has healed."
     )
     return draw([panel], f"Ablation of {component}, by step", reading, "change of<br>accuracy", False, width)
 

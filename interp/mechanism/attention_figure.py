@@ -116,7 +116,7 @@ def all_heads_figure(pattern: RhsPattern, width: int = 1000) -> go.Figure:
     layout = captioned(
         f"All heads at step {pattern.step}: where right-hand sides look",
         "A small heat map a head (layer.head): a row is a node's right-hand side, a column a token, both in text "
-        "order. A dark diagonal is attention to what stands a fixed distance back; scattered dark cells are lookups."
+        "order. A diagonal is attention to what stands a fixed distance back; scattered cells are lookups."
         + _pooled(small[0]),
         width,
         int(total),
@@ -130,9 +130,11 @@ def all_heads_figure(pattern: RhsPattern, width: int = 1000) -> go.Figure:
     layout["height"] += _ABOVE
     begin = 1 - (layout["margin"]["t"] - _ABOVE - 8) / layout["height"]
     above |= {"y": begin, "yref": "container", "yanchor": "top", "ypad": 0}
-    layout["coloraxis"]["colorbar"] = above | {
-        "title": {"text": "attention", "side": "top", "font": {"size": 12}}
-    }
+    layout["coloraxis"]["colorbar"] = above
+    # A title of the bar's own would lie over it.
+    corner = {"xref": "paper", "yref": "paper", "x": 1, "y": 1, "xanchor": "right", "yanchor": "middle"}
+    beside = {"xshift": -228, "yshift": _ABOVE + 3, "showarrow": False, "font": {"size": 12}}
+    layout["annotations"].append({"text": "attention", **corner, **beside})
     traces: list[dict[str, Any]] = []
     for number, (block, head) in enumerate(np.ndindex(n_layers, n_heads)):
         line, place = block * folded + head // per_line, head % per_line

@@ -19,7 +19,7 @@ from dashboards.opening import checkpoints
 from dashboards.opening.models import models_frame
 from dashboards.own_graphs import together
 from dashboards.own_models import label_of, left_out, written
-from models import load, own
+from models import ComputationGraph, load, own
 from tests.cli.commands import recurlens
 from tests.pages import address, checked
 
@@ -160,3 +160,21 @@ def test_a_graph_of_a_file_goes_into_the_box(root: Path):
     checked(box.select_index(1).run())
     assert app.text_area(key="text").value == "2 = c; c = d"
     assert address(app)["text"] == "2 = c; c = d"
+
+
+def test_a_graph_of_a_file_is_the_clean_one_of_a_pair_and_the_corrupt_one_is_made():
+    brought._GRAPHS["mine.txt"] = (TEXT, "7 = d; 3 = e; d + e = f")
+
+    def page() -> None:
+        from dashboards.patching.page import patching_page
+
+        patching_page()
+
+    app = AppTest.from_function(page, default_timeout=120)
+    app.query_params.update(model="compiled", clean=TEXT, corrupt=TEXT.replace("2 = b", "5 = b"))
+    checked(app.run())
+    checked(app.selectbox(key="patch_clean from file").select_index(1).run())
+    clean, corrupt = address(app)["clean"], address(app)["corrupt"]
+    assert clean == "7 = d; 3 = e; d + e = f"
+    pair = [ComputationGraph.parse(text) for text in (clean, corrupt)]
+    assert sum(one != other for one, other in zip(pair[0].nodes, pair[1].nodes, strict=True)) == 1
