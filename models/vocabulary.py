@@ -12,6 +12,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
@@ -199,12 +200,7 @@ class FactoredVocabulary:
 
     def symbols(self, factor: str) -> tuple[str, ...]:
         """The factor's symbols, in the order of their ids."""
-        return (
-            SYNTAX,
-            (*(f"x_{index}" for index in range(self.n_variables)), N_A),
-            (*self.ops, N_A),
-            (*(str(value) for value in range(self.modulus)), N_A, EMPTY),
-        )[_factor_index(factor)]
+        return _symbols(self.n_variables, self.modulus, self.ops)[_factor_index(factor)]
 
     @property
     def padding(self) -> Tensor:
@@ -388,6 +384,16 @@ def _check_ids(what: str, ids: Tensor, size: int, low: int = 0) -> None:
         if smallest < low or largest >= size:
             wrong = smallest if smallest < low else largest
             raise VocabularyError(f"A {what} id is {wrong}. Allowed: {low} to {size - 1}")
+
+
+@lru_cache
+def _symbols(n_variables: int, modulus: int, ops: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    return (
+        SYNTAX,
+        (*(f"x_{index}" for index in range(n_variables)), N_A),
+        (*ops, N_A),
+        (*(str(value) for value in range(modulus)), N_A, EMPTY),
+    )
 
 
 def _int64(numbers: Iterable[int]) -> Tensor:

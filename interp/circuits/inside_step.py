@@ -49,10 +49,13 @@ def inside_step(run: Recording, step: int, equation: int, replaced: Tensor) -> I
     """What makes the value at an equation's right-hand side in a step; None where ``replaced``, int [pos, factor],
     makes the same one.
     """
-    model = run.model
-    encoded = run.encoded
+    model, graph = run.model, run.graph
+    if model.cfg.attention_dir == "causal":  # what stands behind the equation does not matter
+        graph = replace(graph, nodes=graph.nodes[: equation + 1])
+    encoded = model.to_encoded(graph)
+    end = encoded.factors.shape[1]
     both: list[Recording] = []
-    for state in (run.trajectory.states[step, 0][None], replaced[None]):
+    for state in (run.trajectory.states[step, 0, :end][None], replaced[None, :end]):
         entering = replace(encoded, factors=state, packed=model.vocabulary.pack(state))
         both.append(Recording(model, model.run(entering, n_steps=1)))
     at = int(encoded.rhs[0, equation])
@@ -62,17 +65,17 @@ def inside_step(run: Recording, step: int, equation: int, replaced: Tensor) -> I
     metric = ValueMetric(
         "logit_diff", (equation,), (at,), (right,), (wrong,), (True,), model.vocabulary.slice("value")
     )
-    graph = StepGraph.of(model.cfg)
+    step_graph = StepGraph.of(model.cfg)
     first, second = (writes_of(model, one) for one in both)
-    runs = CutRuns(model, graph, both[0], both[1], (metric,), first, second)
-    cuts = list(np.eye(len(graph.edges), dtype=bool))
-    outs = [graph.writer_of == place for place in range(1, len(graph.writers))]
+    runs = CutRuns(model, step_graph, both[0], both[1], (metric,), first, second)
+    cuts = list(np.eye(len(step_graph.edges), dtype=bool))
+    outs = [step_graph.writer_of == place for place in range(1, len(step_graph.writers))]
     whole, nothing, *measured = runs.measure(
-        [np.zeros(len(graph.edges), bool), np.ones(len(graph.edges), bool), *cuts, *outs]
+        [np.zeros(len(step_graph.edges), bool), np.ones(len(step_graph.edges), bool), *cuts, *outs]
     ).tolist()
     shares = (whole - np.array(measured)) / (whole - nothing)
     scores, out = shares[: len(cuts)], shares[len(cuts) :]
-    return InsideStep(graph, scores, whole - nothing, _completeness(graph, scores, out))
+    return InsideStep(step_graph, scores, whole - nothing, _completeness(step_graph, scores, out))
 
 
 def _completeness(graph: StepGraph, scores: NDArray[np.float64], out: NDArray[np.float64]) -> float:

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +33,7 @@ from interp.engine.replay import run_interventions
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
-from models.vocabulary import FACTORS
+from models.vocabulary import FACTORS, FactoredVocabulary
 
 StateNode = tuple[int, int, str]
 """State (0: the text), equation, factor."""
@@ -59,15 +61,19 @@ class StateLinks:
         """Steps of the run."""
         return len(self.weights)
 
+    @cached_property
+    def _codes(self) -> _Codes:
+        return _Codes.of(self.run)
+
     def positions(self, node: int) -> list[int]:
         """Positions whose symbols a node is made of."""
-        return _positions(self.run, *divmod(node, len(FACTORS)))
+        return self._codes.positions(*divmod(node, len(FACTORS)))
 
     def replaced(self, state: int, nodes: Sequence[int], rng: np.random.Generator) -> Tensor:
         """The state, int [pos, factor], with the symbols of some nodes replaced."""
         after: Tensor = self.run.trajectory.states[state, 0].clone()
         for node in nodes:
-            for code in _replaced(self.run, state, node, rng):
+            for code in self._codes.replaced(state, node, rng):
                 after[int(code.pos), FACTORS.index(code.factor)] = int(code.symbol)
         return after
 
@@ -82,7 +88,7 @@ class StateLinks:
         own = whole = 0
         for state, chosen in _by_state(nodes):
             drawn = [
-                [_replaced(self.run, state - 1, one, rng) for one in range(self.weights.shape[2])]
+                [self._codes.replaced(state - 1, one, rng) for one in range(self.weights.shape[2])]
                 for _ in range(self.draws)
             ]
             sources = [np.flatnonzero(self.weights[state - 1, node]) for node in chosen]
@@ -110,7 +116,7 @@ class StateLinks:
                     code
                     for one in np.flatnonzero(self.weights[state - 1, node] == 0).tolist()
                     if FACTORS[one % len(FACTORS)] in factors
-                    for code in _replaced(self.run, state - 1, one, rng)
+                    for code in self._codes.replaced(state - 1, one, rng)
                 ]
                 for node in chosen
             ]
@@ -160,26 +166,32 @@ def state_links(
     rng = np.random.default_rng(seed)
     n_nodes = len(graph) * len(FACTORS)
     weights = np.zeros((run.n_steps, n_nodes, n_nodes))
-    where = [_positions(run, *divmod(node, len(FACTORS))) for node in range(n_nodes)]
+    codes = _Codes.of(run)
+    where = [codes.positions(*divmod(node, len(FACTORS))) for node in range(n_nodes)]
     known: dict[bytes, NDArray[np.float64]] = {}
     for step in range(run.n_steps):
         entering = run.trajectory.states[step, 0].numpy(force=True).tobytes()
         if entering not in known:
-            known[entering] = _links_of_step(run, step, where, draws, rng)
+            known[entering] = _links_of_step(run, codes, step, where, draws, rng)
         weights[step] = known[entering]
     return StateLinks(run, weights, draws, seed)
 
 
 def _links_of_step(
-    run: Recording, step: int, where: Sequence[list[int]], draws: int, rng: np.random.Generator
+    run: Recording,
+    codes: _Codes,
+    step: int,
+    where: Sequence[list[int]],
+    draws: int,
+    rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     given: list[list[SetCode]] = []
     owners: list[int] = []
     for node in range(len(where)):
         for _ in range(draws):
-            codes = _replaced(run, step, node, rng)
-            if codes:
-                given.append(codes)
+            drawn = codes.replaced(step, node, rng)
+            if drawn:
+                given.append(drawn)
                 owners.append(node)
     found = np.zeros((len(where), len(where)))
     before = run.trajectory.states[step + 1, 0]
@@ -203,37 +215,51 @@ def _nodes_of(changed: Tensor, where: Sequence[list[int]]) -> Iterator[int]:
             yield node
 
 
-def _positions(run: Recording, equation: int, factor: int) -> list[int]:
-    """Where an equation carries symbols of a factor."""
-    rhs, text = _integers(run.encoded.rhs[0]), _integers(run.encoded.factors[0, :, factor])
-    begin, vocabulary = rhs[equation - 1] + 2 if equation else 0, run.model.vocabulary
-    span = range(begin, rhs[equation] + 1)
-    if FACTORS[factor] == "syntax":
-        return list(span)
-    if FACTORS[factor] == "value":
-        return [at for at in span if at == rhs[equation] or text[at] < vocabulary.modulus]
-    return [at for at in span if text[at] != vocabulary.n_a(FACTORS[factor])]
+@dataclass(frozen=True, eq=False)
+class _Codes:
+    """The codes of a run's states as plain numbers, which are read often."""
+
+    rhs: list[int]
+    text: list[list[int]]
+    states: list[list[list[int]]]
+    vocabulary: FactoredVocabulary
+
+    @classmethod
+    def of(cls, run: Recording) -> _Codes:
+        encoded, states = run.encoded, run.trajectory.states[:, 0]
+        text, rhs = _integers(encoded.factors[0].T), _integers(encoded.rhs[0])
+        return cls(rhs, text, _integers(states.mT), run.model.vocabulary)
+
+    def positions(self, equation: int, factor: int) -> list[int]:
+        """Where an equation carries symbols of a factor."""
+        text, name = self.text[factor], FACTORS[factor]
+        span = range(self.rhs[equation - 1] + 2 if equation else 0, self.rhs[equation] + 1)
+        if name == "syntax":
+            return list(span)
+        if name == "value":
+            return [at for at in span if at == self.rhs[equation] or text[at] < self.vocabulary.modulus]
+        return [at for at in span if text[at] != self.vocabulary.n_a(name)]
+
+    @cached_property
+    def allowed(self) -> tuple[Sequence[int], ...]:
+        """Of every factor the symbols that may be put in."""
+        vocabulary = self.vocabulary
+        names = {self.text[FACTORS.index("variable")][at] for at in self.rhs}
+        free = sorted(set(range(vocabulary.n_variables)) - names) or sorted(names)
+        syntax = range(len(vocabulary.symbols("syntax")) - 1)
+        return syntax, free, range(len(vocabulary.ops)), range(vocabulary.modulus)
+
+    def replaced(self, step: int, node: int, rng: np.random.Generator) -> list[SetCode]:
+        """Other symbols at all of a node's positions; none where there is no other symbol."""
+        equation, factor = divmod(node, len(FACTORS))
+        codes: list[SetCode] = []
+        for at in self.positions(equation, factor):
+            others = [symbol for symbol in self.allowed[factor] if symbol != self.states[step][factor][at]]
+            if others:
+                drawn = others[int(rng.integers(len(others)))]
+                codes.append(SetCode(step, at, FACTORS[factor], drawn))
+        return codes
 
 
-def _replaced(run: Recording, step: int, node: int, rng: np.random.Generator) -> list[SetCode]:
-    """Other symbols at all of a node's positions; none where there is no other symbol."""
-    equation, factor = divmod(node, len(FACTORS))
-    name, vocabulary = FACTORS[factor], run.model.vocabulary
-    state = _integers(run.trajectory.states[step, 0, :, factor])
-    names = set(_integers(run.encoded.factors[0, run.encoded.rhs[0], 1]))
-    allowed = {
-        "syntax": range(len(vocabulary.symbols("syntax")) - 1),
-        "variable": sorted(set(range(vocabulary.n_variables)) - names) or sorted(names),
-        "operation": range(len(vocabulary.ops)),
-        "value": range(vocabulary.modulus),
-    }[name]
-    codes: list[SetCode] = []
-    for at in _positions(run, equation, factor):
-        others = [symbol for symbol in allowed if symbol != state[at]]
-        if others:
-            codes.append(SetCode(step, at, name, int(rng.choice(others))))
-    return codes
-
-
-def _integers(symbols: Tensor) -> list[int]:
-    return [int(symbol) for symbol in symbols]
+def _integers(numbers: Any) -> Any:
+    return numbers.tolist()
