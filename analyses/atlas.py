@@ -1,9 +1,9 @@
 """The recovery atlas: every edit of one code of a run, where it leads, and what the algorithm says: `--help`.
 
-`interp.recovery.atlas` says what an edit and an outcome are, `interp.recovery.staying` what the fixed-point test asks,
-`interp.recovery.mending` how a graph that is not solved is explained. `--out` receives `atlas.csv` (an edit a row),
-`.parquet`, `.json`, `.html`, `.png`, `atlas_kinds.csv`, `atlas_exceptions.csv`, `atlas_staying.csv`, further figures,
-and `config.yaml`, from which `--config` repeats the run.
+`interp.recovery.atlas` says what an edit and an outcome are, `interp.recovery.staying` and `.returning` what the
+fixed-point test asks, `interp.recovery.mending` how a graph that is not solved is explained. `--out` receives
+`atlas.csv` (an edit a row), `.parquet`, `.json`, `.html`, `.png`, `atlas_kinds.csv`, `atlas_exceptions.csv`,
+`atlas_staying.csv`, `atlas_returning.csv`, further figures, and `config.yaml`, from which `--config` repeats the run.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from interp.recovery.atlas import RecoveryAtlas
     from interp.recovery.mending import Mending
+    from interp.recovery.returning import Returning
     from interp.recovery.staying import Staying
     from models.graph import ComputationGraph
 
@@ -41,7 +42,7 @@ class AtlasStudy:
 
     Attributes:
         atlas: what became of every edit.
-        staying: the fixed-point test on the same graphs.
+        staying, returning: the fixed-point test on the same graphs, from solved states and from states one value away.
         mended: of every graph that is not solved, its first wrong write and what mends it; None where that cannot be
             asked, for the reason in `no_mending`.
     """
@@ -49,6 +50,7 @@ class AtlasStudy:
     model: str
     atlas: RecoveryAtlas
     staying: Staying
+    returning: Returning
     mended: list[Mending] | None
     no_mending: str
 
@@ -76,11 +78,12 @@ class AtlasStudy:
             "kinds": self.atlas.by_kind(),
             "exceptions": pd.DataFrame(self.exceptions()),
             "staying": self.staying.to_frame(),
+            "returning": self.returning.to_frame(),
         }
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values. `edits` were made, `as_predicted` of them are; `exceptions` lists all others."""
-        atlas, staying = self.atlas, self.staying
+        atlas, staying, returning = self.atlas, self.staying, self.returning
         return {
             "model": self.model,
             "n_graphs": len(atlas.graphs),
@@ -97,6 +100,13 @@ class AtlasStudy:
                 "n_steps": staying.n_steps,
                 "state_stays": plain(staying.stayed.to_dict()),
                 "values_stay": plain(staying.values_stayed.to_dict()),
+                "one_value_away": {
+                    "states": len(returning),
+                    "all_states": returning.all_states,
+                    "come_back": plain(returning.returned.to_dict()),
+                    "in_time": plain(returning.in_time.to_dict()),
+                    "keep_the_wrong_value": plain(returning.kept.to_dict()),
+                },
             },
             "unsolved": [
                 {
@@ -137,7 +147,7 @@ class AtlasStudy:
 
     def verdict(self) -> str:
         """Edits, the fixed-point test, and the graphs that are not solved."""
-        atlas, staying = self.atlas, self.staying
+        atlas, staying, returning = self.atlas, self.staying, self.returning
         made = (
             "every edit"
             if atlas.exhaustive
@@ -147,7 +157,9 @@ class AtlasStudy:
         return (
             f"{made[0].upper()}{made[1:]} of one code in the runs of {len(atlas.graphs)} graphs: {atlas.as_predicted} "
             f"end as the algorithm predicts, {atlas.same_path} by the same states. Solved states stay for "
-            f"{staying.n_steps} steps: {staying.stayed}.{''.join(unsolved)}"
+            f"{staying.n_steps} steps: {staying.stayed}. Of states one value away {returning.returned} come back to "
+            f"them, {returning.in_time} in as many steps as in the algorithm; the wrong value stays in "
+            f"{returning.kept}.{''.join(unsolved)}"
         )
 
     def figure(self) -> go.Figure:
@@ -168,7 +180,8 @@ def study_atlas(
 ) -> AtlasStudy:
     """Make the edits, follow them, test solved states, and explain the graphs that are not solved.
 
-    edits: in all graphs together; all where there are no more, else a random sample by `seed`. progress: called with
+    edits: in all graphs together; all where there are no more, else a random sample by `seed`; of states one value away
+    from the solved ones as many. progress: called with
     (edits done, edits in all).
 
     Raises:
@@ -176,18 +189,20 @@ def study_atlas(
     """
     from interp.recovery.atlas import recovery_atlas
     from interp.recovery.mending import mending
+    from interp.recovery.returning import returning
     from interp.recovery.staying import staying
 
     loaded = load_for(model, graphs)
     with bad_input():
         atlas = recovery_atlas(loaded, list(graphs), edits, seed, progress)
         stays = staying(loaded, list(graphs))
+        returns = returning(loaded, list(graphs), edits, seed)
     mended, reason = None, ""
     try:
         mended = mending(loaded, list(graphs), MENDING_EDITS, seed)
     except ValueError as error:
         reason = str(error)
-    return AtlasStudy(model, atlas, stays, mended, reason)
+    return AtlasStudy(model, atlas, stays, returns, mended, reason)
 
 
 if __name__ == "__main__":

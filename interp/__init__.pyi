@@ -249,6 +249,8 @@ from .recovery.mending import Mending as Mending
 from .recovery.mending import mending as mending
 from .recovery.outcomes import Outcome as Outcome
 from .recovery.outcomes import outcome_of as outcome_of
+from .recovery.returning import Returning as Returning
+from .recovery.returning import returning as returning
 from .recovery.staying import Staying as Staying
 from .recovery.staying import staying as staying
 from .state_dynamics.cycles import Settling as Settling

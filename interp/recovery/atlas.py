@@ -173,7 +173,7 @@ def recovery_atlas(
         raise ValueError("there is no graph to run; allowed: at least one")
     runs = [_settled(model, graph) for graph in chosen]
     edits = [list(all_edits(run, 0, range(_steps_of(run)))) for run in runs]
-    sampled = _sample(edits, most, seed)
+    sampled = sample_edits(edits, most, seed)
     total = sum(map(len, sampled))
     rows: list[dict[str, Any]] = []
     for index, (run, of_graph) in enumerate(zip(runs, sampled, strict=True)):
@@ -201,8 +201,8 @@ def _steps_of(run: Trajectory) -> int:
     return run.n_steps // 2 - 1
 
 
-def _sample(edits: list[list[CodeEdit]], most: int | None, seed: int) -> list[list[CodeEdit]]:
-    """Those of every graph that are drawn; all of them where there are no more than ``most``."""
+def sample_edits(edits: list[list[CodeEdit]], most: int | None, seed: int) -> list[list[CodeEdit]]:
+    """Those of every graph in a simple random sample of all; all of them where there are no more than ``most``."""
     pool = [(graph, index) for graph, of_graph in enumerate(edits) for index in range(len(of_graph))]
     if most is None or len(pool) <= most:
         return edits
@@ -220,26 +220,27 @@ def _followed(
     determined = model.cfg.bottleneck == "discrete"
     base = run.vocabulary.pack(run.states[:, 0])
     by_step = {step: [edit for edit in edits if edit.step == step] for step in {edit.step for edit in edits}}
-    expected = {step: _expected(run, step, of_step) for step, of_step in by_step.items()}
+    expected = {step: expected_paths(run, step, of_step) for step, of_step in by_step.items()}
     place = dict.fromkeys(by_step, 0)
     given = [SetCode(edit.step, edit.pos, edit.factor, edit.after) for edit in edits]
     replays = run_interventions(model, Recording(model, run), given, n_steps=run.n_steps, logits_at=None)
     for edit, replay in zip(edits, replays, strict=True):
         algorithm, unedited = expected[edit.step][:, place[edit.step]], expected[edit.step][:, -1]
         place[edit.step] += 1
-        path = _path(replay, base, edit.step)
+        path = path_of(replay, base, edit.step)
         found = outcome_of(path, base[edit.step :].numpy(), determined)
         yield _row(run, edit, path, algorithm) | _judged(found, outcome_of(algorithm, unedited))
 
 
-def _expected(run: Trajectory, step: int, edits: Sequence[CodeEdit]) -> NDArray[np.int64]:
+def expected_paths(run: Trajectory, step: int, edits: Sequence[CodeEdit]) -> NDArray[np.int64]:
     """Packed states int [state, edit + 1, pos] of the algorithm from each edited state, and last from the unedited."""
     edited = edited_states(run, edits, run.states.shape[2])
     states = torch.cat([edited, run.states[step]])
     return predicted_paths(states, run.encoded, run.vocabulary, run.n_steps - step).numpy()
 
 
-def _path(replay: Replay, base: torch.Tensor, step: int) -> NDArray[np.int64]:
+def path_of(replay: Replay, base: torch.Tensor, step: int) -> NDArray[np.int64]:
+    """Packed states int [state, pos] of a replay from the state that enters a step on; base: those of the whole run."""
     states = base[step:].clone()
     for index, packed in replay.differing.items():
         states[index - step] = packed

@@ -26,7 +26,9 @@ def test_the_atlas_of_the_known_model_has_no_exception_and_repeats(model: Path, 
     assert data["edits"] == data["as_predicted"] == 80 and data["exceptions"] == []
     assert not data["exhaustive"] and data["fixed_point"]["state_stays"]["share"] == 1
     assert len(pd.read_parquet(out / "atlas.parquet")) == 80
-    assert {"atlas_kinds.csv", "atlas_staying.csv", "atlas_map.html"} <= {path.name for path in out.iterdir()}
+    assert {"atlas_kinds.csv", "atlas_staying.csv", "atlas_returning.csv", "atlas_map.html"} <= {
+        path.name for path in out.iterdir()
+    }
     recurlens("atlas", "--config", out / "config.yaml", "--out", again)
     assert (again / "atlas.json").read_text() == (out / "atlas.json").read_text()
 

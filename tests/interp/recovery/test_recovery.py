@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from interp import SetCode, mending, outcome_of, recovery_atlas, run_plainly, staying
+from interp import SetCode, mending, outcome_of, recovery_atlas, returning, run_plainly, staying
 from interp.codebook.code_edits import all_edits
 from interp.recovery.predicted import predicted_paths
+from interp.recovery.staying import solved_state
 from models import ComputationGraph, RecurrentTransformer
 from models.compiled import compile_model
 from tests.small_models import TINY, untrained
@@ -120,6 +122,46 @@ def test_solved_states_of_the_known_model_stay(model, graph):
     assert (found.to_frame()["left"] == -1).all()
     broken = staying(forgets_a_number(model), [graph], 5)
     assert broken.left.tolist() == [0] and broken.values_stayed.count == 0
+
+
+def test_states_one_value_away_come_back_as_in_the_algorithm(model, graph):
+    found = returning(model, graph)
+    assert found.exhaustive and len(found) == len(graph) * MODULUS  # the other numbers, and EMPTY
+    assert found.returned.value == found.in_time.value == 1 and found.kept.count == 0
+    frame = found.to_frame()
+    assert (frame["time"] <= 1 + max(graph.depths_by_node) - frame["depth"]).all()
+    assert (frame[frame["name"] == "f"]["time"] == 1).all()  # nothing is computed from it
+    assert (frame[frame["name"] == "a"]["time"] > 1).any()
+    some = returning(model, [graph, graph], most=7, seed=2)
+    assert len(some) == 7 and some.all_states == 2 * len(found)
+
+
+def test_a_model_that_keeps_what_stands_there_comes_back_from_nothing(model, graph):
+    keeps = copy.deepcopy(model)
+    with torch.no_grad():  # what is written is what stands there: the embedding alone reaches the readout
+        for layer in keeps.layers:
+            layer.attn.W_O.zero_()
+            layer.mlp.W_out.zero_()
+    kept = returning(keeps, graph)
+    assert kept.returned.count == kept.in_time.count == 0
+    broken = returning(forgets_a_number(model), graph)  # EMPTY where 3 is due, so d never comes back
+    assert broken.returned.count == 0 == broken.kept.total - len(broken)
+
+
+@pytest.mark.parametrize("bottleneck", ["discrete", "continuous"])
+def test_states_one_value_away_are_followed_as_in_plain_runs(graph, bottleneck):
+    small = untrained(ops=OPS, modulus=MODULUS, n_variables=16, bottleneck=bottleneck)
+    found = returning(small, graph, most=6)
+    encoded = small.to_encoded(graph)
+    solved = solved_state(encoded)
+    values = small.vocabulary.symbols("value")
+    for row in found.to_frame().to_dict("records"):
+        state, at = solved.clone(), int(encoded.rhs[0, row["node"]])
+        state[0, at, 3] = values.index(row["after"])
+        begun = replace(encoded, factors=state, packed=small.vocabulary.pack(state))
+        last = small.run(begun, n_steps=found.n_steps[0]).states[-1]
+        assert row["kept"] == (last[0, at, 3] == state[0, at, 3])
+        assert row["time"] == -1 and not torch.equal(last, solved)
 
 
 def test_a_wrong_write_is_mended_by_the_edits_that_avoid_it(model, graph):
