@@ -148,13 +148,13 @@ def study_interchange(
     rank: int | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-    start: str = "random",
+    start: str | None = None,
 ) -> InterchangeStudy:
     """Fit and ask; of a compiled model also in its slots.
 
     graphs: not used, states are drawn. last_step: steps 1 to this. pairs: of every step that are fitted to; half as
     many are asked about. rank: of every subspace; default: that of the slot, or by factor. start: where fits begin,
-    `random` or `probe` (`interp.interchange.starts`).
+    `random` or `probe` (`interp.interchange.starts`); default: `probe` for a compiled model, `random` for others.
 
     Raises:
         InputError: a model that is not entered by discrete states, an unknown variable, a number out of range.
@@ -162,17 +162,20 @@ def study_interchange(
     from interp.interchange.accuracy import interchange_grid, slot_bases, symbol_spans
     from interp.interchange.das import align, subspace_overlap
     from interp.interchange.heads import head_interchange
+    from interp.interchange.starts import PROBE_START, RANDOM_START
     from models.compiled.graphs import CompiledTransformer
 
     loaded = load_model(model)
     steps = range(1, last_step + 1)
     with bad_input():
-        spans = symbol_spans(loaded) if isinstance(loaded, CompiledTransformer) else {}
+        known = isinstance(loaded, CompiledTransformer)
+        spans = symbol_spans(loaded) if known else {}
         ranks = (
             dict.fromkeys(variables, rank) if rank else {name: span.shape[1] for name, span in spans.items()}
         )
+        begin = start or (PROBE_START if known else RANDOM_START)
         found = align(
-            loaded, variables, steps, pairs, max(1, pairs // 2), ranks, None, epochs, seed, progress, start
+            loaded, variables, steps, pairs, max(1, pairs // 2), ranks, None, epochs, seed, progress, begin
         )
         heads = head_interchange(loaded, variables, steps, max(1, pairs // 4), seed=seed)
         slots = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from analyses.framework.record import Analysis
+from analyses.framework.record import Analysis, Section
 from analyses.framework.settings import Setting, count
 from analyses.interchange import EPOCHS, PAIRS, VARIABLES
 
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 MOST_STEP, MOST_EPOCHS, MOST_RANK = 5, 1000, 4096
 """No node of the drawn graphs is deeper than step 5 needs."""
+
+REPORTED: Mapping[str, Any] = {
+    "variables": ("value:first", "shown"),
+    "last_step": 2,
+    "pairs": 96,
+    "epochs": 12,
+}
+"""What the report's section asks."""
 
 
 def source(context: typer.Context, settings: Mapping[str, Any]) -> tuple[str, list[ComputationGraph]]:
@@ -44,7 +52,10 @@ INTERCHANGE = Analysis(
             least=1,
             most=MOST_RANK,
         ),
-        Setting("start", "Where fits begin: random, or probe, in what a probe reads.", "random"),
+        Setting(
+            "start",
+            "Where fits begin: random, or probe, in what a probe reads.  [default: probe for a compiled model]",
+        ),
     ),
     graphs=None,
     takes=("seed", "model"),
@@ -52,5 +63,16 @@ INTERCHANGE = Analysis(
     source=source,
     frames=lambda study: study.frames(),
     loop="the algorithm of computation graphs",
+    section=Section(
+        "Variables",
+        "Whether the value of an operand, and what stands at the node itself, are used or only read: interchange in "
+        "fitted subspaces, beside their controls.",
+        {
+            "alignment": "interp/interchange/interchange_figure.py",
+            "slots": "interp/interchange/interchange_figure.py",
+        },
+        needs="states",
+        arguments=REPORTED,
+    ),
 )
 """Functions: `analyses.interchange`."""

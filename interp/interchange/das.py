@@ -45,7 +45,7 @@ from interp.interchange.accuracy import (
 from interp.interchange.heads import swapped_heads
 from interp.interchange.pairs import StatePairs, draw_pairs
 from interp.interchange.reading import activations_at, read_variable
-from interp.interchange.rows import StateRows, head_place, layer_of_place, places_of
+from interp.interchange.rows import StateRows, head_place, layer_of_place, places_of, width_of_place
 from interp.interchange.shapes import HELD_OUT, TRAINED
 from interp.interchange.starts import (
     PROBE_START,
@@ -180,7 +180,7 @@ def align(
 
     Args:
         per_step, held_out: pairs of every step that are fitted to, and asked about.
-        ranks: variable -> dimensions (default: :data:`RANK`).
+        ranks: variable -> dimensions (default: :func:`default_rank`).
         places: variable -> hook name (default: :func:`default_places`).
         progress: called with (variables done, variables in all).
         start: where every fit begins, one of :data:`interp.interchange.starts.STARTS`.
@@ -194,7 +194,7 @@ def align(
     fit = draw_pairs(model.vocabulary, TRAINED, steps, per_step, seed)
     asked = draw_pairs(model.vocabulary, HELD_OUT, steps, held_out, seed + 1)
     where = default_places(model, variables, fit) | dict(places or {})
-    width = dict.fromkeys(VARIABLES, RANK) | dict(ranks or {})
+    width = {name: default_rank(model, where[name]) for name in variables} | dict(ranks or {})
     rows: list[dict[str, Any]] = []
     bases: dict[str, Tensor] = {}
     untrained = model.untrained(seed + 1)
@@ -234,6 +234,11 @@ def default_places(
         if share.value >= 0.5:
             found[variable] = head_place(layer, head)
     return found
+
+
+def default_rank(model: RecurrentTransformer, place: str) -> int:
+    """:data:`RANK`, or half of the dimensions that the place has where these are fewer: a whole place is none."""
+    return max(1, min(RANK, width_of_place(model, place) // 2))
 
 
 def subspace_overlap(one: Tensor, other: Tensor) -> float:

@@ -129,3 +129,8 @@ def chunks_of(rows: Tensor) -> Sequence[Tensor]:
 def layer_of_place(place: str) -> int:
     """The layer that a step has to be run from for a hook name of :func:`places_of`."""
     return int(place.split(".")[1])
+
+
+def width_of_place(model: RecurrentTransformer, place: str) -> int:
+    """Dimensions of a place: of a head's ``z``, or of the residual stream."""
+    return model.cfg.d_head if "#" in place else model.cfg.d_model
