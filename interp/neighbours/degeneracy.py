@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 WHOLE: Final = "all weights"
-OF_WHOLE: Final = Sampler(n_beta=100.0, gamma=100.0, step=3e-5, draws=48, burn=96)
-OF_PART: Final = Sampler(n_beta=100.0, gamma=100.0, step=3e-4, draws=32, burn=40)
+OF_WHOLE: Final = Sampler(n_beta=100.0, gamma=100.0, step=6e-5, draws=24, burn=48)
+OF_PART: Final = Sampler(n_beta=100.0, gamma=100.0, step=6e-4, draws=16, burn=20)
 """A part has fewer weights that move together, and can take larger steps."""
 IN_TRAINING: Final = 0.3
 """Of n beta, over snapshots: most are no minima, and a chain that runs down the loss, as cold ones do, is negative."""
@@ -138,10 +138,10 @@ class Degeneracy:
         grown = ""
         if self.over is not None:
             at = self.over.onset(WHOLE)
+            first, last = self.over.values[WHOLE][[0, -1]].tolist()
             grown = (
-                f" Over {len(self.over.steps)} snapshots it goes from {self.over.values[WHOLE][0]:.3g} to "
-                f"{self.over.values[WHOLE][-1]:.3g}"
-                + ("." if np.isnan(at) else f", half of it at step {at:.0f}.")
+                f" Over {len(self.over.steps)} snapshots, at {IN_TRAINING:g} of n beta, it goes from {first:.3g} to "
+                f"{last:.3g}" + ("." if np.isnan(at) else f", half of it at step {at:.0f}.")
             )
         median = float(np.median([value for value, _ in heads]))
         return (
@@ -224,7 +224,8 @@ def degeneracy(
     temperatures too. length: of chains, relative to :data:`OF_WHOLE` and :data:`OF_PART`.
 
     Raises:
-        ValueError: no graphs or chains, or an n beta or a length that is not positive.
+        ValueError: no graphs or chains, an n beta or a length that is not positive, or one so large that a chain runs
+            away.
     """
     if chains < 1 or not length > 0:
         raise ValueError(f"chains={chains}, length={length}; allowed: 1 chain or more, a length above 0")
@@ -270,9 +271,18 @@ def all_parts(model: RecurrentTransformer) -> dict[str, list[Part]]:
 def estimate(
     model: RecurrentTransformer, steps: StepSet, parts: Sequence[Part], sampler: Sampler, seed: int = 0
 ) -> float:
-    """The coefficient by one chain over these weights, which must require gradients; they are put back."""
+    """The coefficient by one chain over these weights, which must require gradients; they are put back.
+
+    Raises:
+        ValueError: a chain whose losses are no numbers any more.
+    """
     generator = torch.Generator().manual_seed(seed)
     drawn = langevin(steps.losses(model), parts, sampler, generator)
+    if not np.isfinite(drawn).all():
+        raise ValueError(
+            f"a chain ran away at n beta {sampler.n_beta:g} and step {sampler.step:g}: its losses are no numbers; "
+            "allowed: a smaller n beta"
+        )
     return coefficient(drawn, steps.loss(model), sampler.n_beta)
 
 

@@ -120,7 +120,7 @@ def _training(found: Degeneracy) -> Chart:
     for head, role in heads.items():
         colour = MARK_COLOUR if role.startswith("name") else "#7f9bea"
         kind = "heads of names" if role.startswith("name") else "heads of values"
-        first = kind not in {trace["name"] for trace in traces}
+        first = kind not in {trace.get("name") for trace in traces}
         traces.append(
             line(kind, steps, over.values[head].tolist(), colour, shown=first) | {"text": [head] * len(steps)}
         )

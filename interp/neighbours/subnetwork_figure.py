@@ -30,7 +30,7 @@ def subnetwork_figure(found: Subnetwork, width: int = 1000) -> go.Figure:
     if len(found.other_neurons):
         other = found.other_neurons.tolist()
         name = "its heads, neurons of equal energy"
-        written.append(_marks(name, ["equal energy"] * len(other), other, "#e1862d"))
+        written.append(_marks(name, ["energy"] * len(other), other, "#e1862d"))
     names = [f"{layer}.{head}" for layer in range(len(found.alone)) for head in range(found.alone.shape[1])]
     alone, inside = found.alone.ravel().tolist(), found.found.heads()
     heads = [

@@ -77,5 +77,7 @@ def test_a_study_has_its_controls(model: CompiledTransformer) -> None:
     assert set(found.frames()) == {"basis"} and len(found.to_frame()) == 1 + 18 + 3
     assert asked == [weight.requires_grad for weight in model.parameters()]
     assert np.isfinite(found.parts[WHOLE]).all()
+    with pytest.raises(ValueError, match="ran away at n beta 1e\\+20"):
+        degeneracy(model, graphs, n_beta=1e20, chains=1, n_steps=2, plateau=False, length=0.2)
     with pytest.raises(ValueError, match="1 chain or more"):
         degeneracy(model, graphs, chains=0)
