@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from analyses.edits import ALLOWED
-from analyses.framework.record import Analysis, Chosen, Page
+from analyses.framework.record import Analysis, Chosen, Page, Section
 from analyses.framework.settings import STEPS, Choice, Setting
 from models.factors import FACTORS
 
@@ -119,6 +119,13 @@ COMPARE = Analysis(
         shown=shown,
         beside=lambda model, chosen: () if chosen["other"] == SAME else (chosen["other"],),
         missing=lambda result: "The graphs have other nodes; they are to be seen side by side.",
+    ),
+    section=Section(
+        "Two runs",
+        "A run beside the same run with head 0.0 off in every step: where they part, and whether they end alike.",
+        {"value": "interp/causal/run_difference_figure.py"},
+        needs="states",
+        arguments={"other_edit": "0.0@all=off"},
     ),
     loop="a graph, whose nodes are compared",
 )

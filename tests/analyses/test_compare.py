@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from analyses.catalogue.compare import COMPARE
 from analyses.compare import study_compare
 from analyses.edits import Edit, HeadEdit, parse_edit
 from analyses.inputs import InputError
+from analyses.reporting.parts import Amounts, Job
+from analyses.reporting.recorded import contents
 from interp import (
     HeadOff,
     Overwrite,
@@ -103,3 +106,13 @@ def test_a_head_that_is_off_does_what_the_engine_says() -> None:
 def test_runs_of_other_nodes_are_no_difference(model) -> None:
     with pytest.raises(ValueError, match="other nodes"):
         run_difference(model.run(GRAPH), model.run("1 = a"))
+
+
+def test_the_report_has_a_head_off_beside_the_run(model) -> None:
+    found = contents(COMPARE)(model, Job("compiled", amounts=Amounts(nodes=6, graphs=1)))
+    (sentence,) = found.sentences
+    assert sentence.startswith("The runs differ first after step 0")
+    assert (
+        "compiled has 6 of 6 nodes right" in sentence and "compiled with 0.0@all=off has 0 of 6" in sentence
+    )
+    assert [one.name for one in found.drawings] == ["compare_value"]
