@@ -21,8 +21,8 @@ WRITTEN: Final = "written"
 ROW: Final = 46
 """Pixels of a row."""
 _WIDEST: Final = 7.0
-_KINDS: Final = {True: "#eceef3", False: "#fff4d6"}
-"""Fill of a head, and of an MLP."""
+FILLS: Final = {"head": "#eceef3", "mlp": "#fff4d6", "right": "#d9f2e6", "wrong": "#fbd9de"}
+"""Of a head and an MLP, and of what is written."""
 
 Places = dict[object, tuple[float, float]]
 """Thing, component or :data:`WRITTEN` -> where it stands."""
@@ -136,10 +136,10 @@ def discs(
         (
             parts,
             ["MLP" if part.head is None else f"{part.layer}.{part.head}" for part in parts],
-            [_KINDS[part.head is not None] for part in parts],
+            [FILLS["mlp" if part.head is None else "head"] for part in parts],
             "circle",
         ),
-        ([WRITTEN], [label], ["#d9f2e6" if right else "#fbd9de"], "square"),
+        ([WRITTEN], [label], [FILLS["right" if right else "wrong"]], "square"),
     ]
     traces: list[dict[str, Any]] = []
     for members, texts, fills, symbol in groups:

@@ -34,6 +34,10 @@ _DARK: Final = {
     "#1f36a0": "#b9c8ff",
     "#8a3d00": "#ffb27a",
     "#f0b42d": "#8f6a10",
+    # fills with ink on them: of an MLP, of what is right and of what is wrong
+    "#fff4d6": "#54481f",
+    "#d9f2e6": "#1f4a39",
+    "#fbd9de": "#5c2731",
 }
 """Colour on white paper -> colour on dark paper."""
 _SEEN: Final = 3.0

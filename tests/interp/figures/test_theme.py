@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from interp.circuits.step_drawing import FILLS
 from interp.figures.panels import DIVERGING
 from interp.figures.template import (
     INK,
@@ -53,3 +54,5 @@ def test_what_is_read_has_enough_contrast_on_both_papers():
     )
     for colour in value_colours(23)[:-1]:
         assert max(contrast(ON_LIGHT, colour), contrast(ON_DARK, colour)) >= 4
+    for fill in FILLS.values():
+        assert contrast(INK, fill) >= 4.5 and contrast(DARK_INK, on_dark(fill)) >= 4.5
