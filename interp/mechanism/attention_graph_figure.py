@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from interp.figures.captioned import captioned
 from interp.figures.layout import curve, layer
-from interp.figures.template import EDGE_COLOUR, INK, LEAST_WIDTH, UNSOLVED_COLOUR, make_figure
+from interp.figures.template import EDGE_COLOUR, INK, LEAST_WIDTH, UNSOLVED_COLOUR, legend_below, make_figure
 from interp.mechanism.attention_figure import OTHER_COLOUR
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def attention_graph_figure(
     spots = [(node, o) for node, o in [*plain, *others] if weight[node, o] >= CLASSES[0][0]]
     traces.append(_midpoints(pattern, places, spots, weight, best, names))
     traces += _nodes(pattern, places, diameter, looks_at(pattern, blocks, heads))
+    entries = dict.fromkeys(str(trace["name"]) for trace in traces if trace.get("showlegend", True))
+    legend, below = legend_below(list(entries), width, 46)
     whose = f"head {names[0]}" if len(names) == 1 else f"the strongest of {len(names)} heads"
     whose += f" of layer {block}" if head is None and block is not None else ""
     layout = captioned(
@@ -99,10 +101,10 @@ def attention_graph_figure(
         int((diameter + _NAME + 8) * n_rows) + 20,
         left=12,
         right=12,
-        bottom=72,
+        bottom=below,
     )
     layout |= {
-        "legend": {"orientation": "h", "y": 0.005, "yref": "container", "yanchor": "bottom", "x": 0},
+        "legend": legend,
         "xaxis": {
             "range": [-0.6, n_columns - 0.4],
             "tickvals": list(range(n_columns)),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from interp.data.rhs_patterns import RhsPattern, rhs_pattern
+from interp.figures.template import LEAST_WIDTH
 from interp.mechanism.attention_figure import (
     all_heads_figure,
     pattern_figure,
@@ -168,3 +169,10 @@ def test_roles_are_drawn_by_status(model, graph):
     for trace, values in zip(drawn, targets.mass[:, 1], strict=True):
         np.testing.assert_allclose(np.array(trace.z, float), values.reshape(len(ROLES), -1), atol=1e-4)
     assert len(heatmaps(targets_figure(targets, 0))) == 2, "nothing is done as step 0 is entered"
+
+
+def test_below_the_graph_there_is_room_for_a_legend_of_as_many_lines_as_a_narrow_page_needs(pattern):
+    figure = attention_graph_figure(pattern)
+    entries = {trace.name for trace in traces(figure) if trace.showlegend is not False}
+    lines = -(-sum(46 + 7 * len(name) for name in entries) // LEAST_WIDTH)
+    assert lines > 1 and figure.layout.margin.b >= 46 + 19 * lines
