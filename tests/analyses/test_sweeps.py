@@ -224,23 +224,11 @@ def test_an_address_is_for_clusters(model: str) -> None:
         assert f"--address x:1 is that of a running cluster, and --backend is {backend!r}" in error
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def dask_cluster() -> Any:
+    """Of two workers, which import torch when they are first asked; the last test that uses them kills one."""
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         yield cluster
-
-
-def test_a_running_dask_cluster_gives_the_same_table(
-    dask_cluster: Any, model: str, pairs: list[Any], tmp_path: Path
-) -> None:
-    whole = patch(pairs, WHERE, model=model)
-    address = dask_cluster.scheduler_address
-    spread = patch(pairs, WHERE, model=model, backend="dask", address=address, out=tmp_path)
-    pd.testing.assert_frame_equal(spread.frame, whole.frame, check_exact=True)
-    assert len(parts(tmp_path)) == len(pairs) + 1
-    task = partial(dies_once, flag=str(tmp_path / "flag"))
-    assert list(sweep_graphs(task, range(5), model, 2, "dask", address)) == [0, 1, 4, 9, 16]
-    assert (tmp_path / "flag").exists()
 
 
 def test_the_workers_of_a_sweep_are_options_that_its_config_file_repeats(
@@ -268,6 +256,19 @@ def test_the_workers_of_a_sweep_are_options_that_its_config_file_repeats(
         assert (again / table.name).read_text() == table.read_text()
     assert {backend for backend, _, _ in asked} == {"dask"} and {where for _, _, where in asked} == {address}
     assert len(asked) == 2 * len(sizes)
+
+
+def test_a_running_dask_cluster_gives_the_same_table(
+    dask_cluster: Any, model: str, pairs: list[Any], tmp_path: Path
+) -> None:
+    whole = patch(pairs, WHERE, model=model)
+    address = dask_cluster.scheduler_address
+    spread = patch(pairs, WHERE, model=model, backend="dask", address=address, out=tmp_path)
+    pd.testing.assert_frame_equal(spread.frame, whole.frame, check_exact=True)
+    assert len(parts(tmp_path)) == len(pairs) + 1
+    task = partial(dies_once, flag=str(tmp_path / "flag"))
+    assert list(sweep_graphs(task, range(5), model, 2, "dask", address)) == [0, 1, 4, 9, 16]
+    assert (tmp_path / "flag").exists()
 
 
 def test_a_dask_cluster_that_is_not_there(model: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,15 +66,15 @@ def sweep(graph: ComputationGraph, n_tokens: int, place: int, missing: int = 0) 
 def test_one_effect_among_all_tokens_is_drawn(page, patterns, n, screen):
     pattern = patterns[n]
     n_tokens = len(pattern.tokens)
+
+    def strong(shown: PatchSweep) -> int:
+        figure = patching_figure(shown, width=1060)
+        return drawing.count(drawing.drawn(page, figure, WIDTHS[screen]), STRONG)
+
+    nothing = strong(replace(sweep(pattern.graph, n_tokens, 0), raw=np.full(2 * n_tokens, -2.0)))
     for place in (0, n_tokens // 3, n_tokens // 2 + 1, n_tokens - 1):
-        figure = patching_figure(sweep(pattern.graph, n_tokens, place), width=1060)
-        nothing = patching_figure(
-            replace(sweep(pattern.graph, n_tokens, place), raw=np.full(2 * n_tokens, -2.0))
-        )
-        one, other = (
-            drawing.count(drawing.drawn(page, each, WIDTHS[screen]), STRONG) for each in (figure, nothing)
-        )
-        assert one >= other + 6, f"token {place} of {n_tokens}"
+        one = strong(sweep(pattern.graph, n_tokens, place))
+        assert one >= nothing + 6, f"token {place} of {n_tokens}"
 
 
 @pytest.mark.parametrize(("n", "screen"), list(product(SIZES, WIDTHS)))

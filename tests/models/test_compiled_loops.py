@@ -18,6 +18,8 @@ from tests.compiled_inputs import BATCH, CODED, MULTIPLY, batches
 INPUTS = {"graphs": 20, "parity": 400, "reachability": 200, "shortest-paths": 200, "machine": 60}
 STATES = 5
 """Random states for every input."""
+MOST_WITHOUT_HEADS = {"graphs": 5}
+"""Inputs, of all lengths, for one step a head; a graph has hundreds of positions, of which each is one more case."""
 
 Sym = dict[str, Tensor]
 
@@ -206,6 +208,7 @@ def test_a_step_without_a_head_is_wrong_as_the_circuit_says(made: Callable[[str]
     """What needed heads, and twins together, break; each twin alone and the decoy break nothing."""
     loop = made(name)
     *_, inputs = batches(loop, INPUTS[name], seed=4)
+    inputs = inputs[:: -(-len(inputs) // MOST_WITHOUT_HEADS[name])] if name in MOST_WITHOUT_HEADS else inputs
     kinds = {head.necessity for head in loop.circuit.heads}
     assert {"needed", "redundant", "decoy"} <= kinds
     for symbols, context in scrambled(loop, inputs, 2):
