@@ -46,7 +46,9 @@ def node_links(here: str, shown: Selection, graph: ComputationGraph, node: int, 
     pages: dict[str, StreamlitPage] = st.session_state.get(_PAGES, {})
     if not pages:
         return
-    with st.container(horizontal=True, gap="small", key=f"node-links-{here}{key}"):
+    with st.container(
+        horizontal=True, gap="small", vertical_alignment="center", key=f"node-links-{here}{key}"
+    ):
         messages.markdown("{name} in", st.container(width="content"), name=graph.nodes[node].name)
         for path, title in TARGETS.items():
             if path != here and path in pages:
@@ -67,7 +69,7 @@ def edit_links(here: str, shown: Selection, node: int, step: int, edits: Mapping
     if page is None or not edits:
         return
     common = shown.to_params(("model", *GRAPH)) | {"step": str(step), "node": str(node)}
-    with st.container(horizontal=True, gap="small", key=f"edit-links-{here}"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key=f"edit-links-{here}"):
         messages.markdown("Take off in step {step}:", st.container(width="content"), step=step)
         for label, edit in edits.items():
             st.page_link(page, label=label, query_params={**common, "edit": edit}, width="content")
