@@ -154,7 +154,7 @@ def _bring(checkpoints: Iterable[Path], runs: Iterable[Path], graphs: Iterable[P
 
 def _warm_up() -> None:
     """Import what every page needs while the browser is still starting; the page waits for the rest, if any."""
-    for module in ("models.loading", "interp.figures.trajectory", "interp.figures.graph"):
+    for module in ("models.loading", "models.recurrent", "interp.figures.trajectory", "interp.figures.graph"):
         import_module(module)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -19,8 +19,10 @@ from dashboards.graph_inputs import AnalysisView, GraphInputs
 from dashboards.links import edit_links, node_links
 from dashboards.own_models import written
 from dashboards.precomputed import Result
-from interp import StepEdges, step_edges
 from models.graph import ComputationGraph
+
+if TYPE_CHECKING:
+    from interp import StepEdges
 
 
 def row(inputs: GraphInputs, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> AnalysisView:
@@ -80,6 +82,8 @@ def edges_of(view: AnalysisView, graph: ComputationGraph, node: int, step: int) 
     model = shared(view.model)
 
     def work(progress: Progress) -> StepEdges:
+        from interp import step_edges  # with the tools of TransformerLens, which no other page needs at once
+
         with model.use() as own:
             return step_edges(own, graph, node, step, progress=progress)
 

@@ -65,6 +65,15 @@ def test_a_model_with_hooks_needs_transformer_lens() -> None:
     assert "transformer_lens" in imported_by("from models import load; load('compiled')")
 
 
+def test_a_page_is_drawn_without_the_tools_of_transformer_lens() -> None:
+    """They bring sympy and torch's compiler, two seconds of processor time that the first page would wait for."""
+    code = "from dashboards.pages import analysis_pages; analysis_pages(); import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "transformer_lens" in loaded
+    assert not {"sympy", "transformer_lens.tools.analysis", "sklearn"} & loaded
+
+
 @pytest.mark.parametrize("name", ["compiled", "compiled-max", "discrete-corrected"])
 def test_a_model_without_hooks_runs_as_the_one_with_hooks(name: str) -> None:
     graphs = [ComputationGraph.sample(n_nodes, seed=n_nodes) for n_nodes in (6, 9)]
