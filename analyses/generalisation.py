@@ -158,22 +158,23 @@ def main(
 
 def _mini(track: str, runs: Path | None, out: Path) -> None:
     """Print and write the miniature track."""
-    from analyses.mini_track import read_track
+    from analyses.export import write_html
+    from analyses.mini_track import MINI_SIZES, paper_at, read_track
 
     if track != "mini":
         raise InputError(f"There is no track {clip(track)!r}: allowed is mini.")
     outputs = Outputs("mini-track", folder=out)
     outputs.check()
-    found = read_track(runs)
-    sizes = [8, 16, 32, 64]
-    wide_console().print(found.table(sizes))
-    order = [curve.method for curve in sorted(paper_curves(), key=lambda curve: -curve.fully_solved[-1])]
-    for n_nodes in sizes:
-        typer.echo(found.sentence(n_nodes, order))
+    found, paper = read_track(runs), paper_curves()
+    wide_console().print(found.table(MINI_SIZES))
+    for n_nodes in MINI_SIZES:
+        typer.echo(found.sentence(n_nodes, paper_at(n_nodes, paper)))
     with writing():
         write_text(out / "mini-track.csv", found.to_frame().to_csv(index=False))
         write_text(out / "mini-track.json", json.dumps(found.to_dict(), indent=2) + "\n")
-    typer.echo(f"Wrote {out / 'mini-track.csv'}, {out / 'mini-track.json'}")
+        write_html(found.figure(paper), out / "mini-track.html")
+    written = ", ".join(str(out / f"mini-track.{kind}") for kind in ("csv", "json", "html"))
+    typer.echo(f"Wrote {written}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """The miniature track: six methods, three seeds each, trained from scratch and tested by one command in an evening.
 
-    recurlens train --preset mini [--out runs/mini] [--minutes 8] [--resume]
+    recurlens train --preset mini [--out runs/mini] [--minutes 6] [--resume]
     python -m analyses.generalisation --track mini [--runs runs/mini]
 
 Each seed has first stages of its own (`models.training.mini.STAGES`), from whose weights its methods begin; their
 minutes are counted in. A finished run is evaluated at once, and its `evaluation.json` says that it is finished:
-`--resume` goes on with what is not. Sizes beyond 16 nodes are out of distribution. (The task and the models:
-`models.training.mini`.)
+`--resume` goes on with what is not. (The task and the models: `models.training.mini`.)
+
+Training ends at 16 nodes here and at 32 in the paper, so that a size stands beside the paper's at twice as many nodes:
+the same multiple of what training has shown. As in `analyses.equal_budget`, the fraction of graphs solved is that at
+the step at which most are, and a pair of methods that are alike in the paper is no pair.
 """
 
 from __future__ import annotations
@@ -14,20 +17,24 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyses.export import writing
 from analyses.inputs import InputError
-from analyses.tables import table_of
+from analyses.tables import table_of_fields
 from models.files import write_text
 from models.one_line import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
     from rich.table import Table
+
+    from interp.figures.generalisation import Curve
 
 EVALUATION = "evaluation.json"
 BUNDLED = Path(__file__).parent / "data" / "mini_track.json"
@@ -35,6 +42,12 @@ BUNDLED = Path(__file__).parent / "data" / "mini_track.json"
 SEEDS = (0, 1, 2)
 TEST_SIZES = tuple(range(8, 65, 8))
 TEST_GRAPHS, TEST_SEED = 256, 1000
+TRAINED_UP_TO = 16
+"""Nodes of the largest graphs in training."""
+MINI_SIZES = (8, 16, 32, 64)
+"""Sizes of the table."""
+PAPER_NODES = 2
+"""Nodes in the paper's graphs for one here."""
 
 
 @one_line
@@ -80,9 +93,9 @@ class Track:
         return [method for method in reversed(METHODS) if any(run.method == method for run in self.runs)]
 
     def scores(self, method: str, n_nodes: int) -> list[float]:
-        """Fraction fully solved at one size, a number for each seed."""
+        """Fraction fully solved at the best step of one size, a number for each seed."""
         return [
-            run.fully_solved[run.n_nodes.index(n_nodes)]
+            run.solved_best[run.n_nodes.index(n_nodes)]
             for run in self.runs
             if run.method == method and n_nodes in run.n_nodes
         ]
@@ -102,45 +115,89 @@ class Track:
 
         return pd.DataFrame([asdict(cell) for cell in self.cells()])
 
-    def order(self, n_nodes: int, paper: Sequence[str]) -> list[tuple[str, str, str]]:
+    def order(self, n_nodes: int, paper: Mapping[str, float]) -> list[tuple[str, str, str]]:
         """Pairs (better in the paper, worse in the paper, verdict) at one size.
 
-        `paper`: methods, best first. A pair holds where every seed of the better one solves more than every seed of the
-        other, is reversed where every seed solves less, and is open otherwise.
+        `paper`: method -> fraction fully solved in the paper (`paper_at`). A pair holds where every seed of the better
+        one solves more than every seed of the other, is reversed where every seed solves less, and is open otherwise.
         """
         known = [method for method in paper if self.scores(method, n_nodes)]
         return [
             (upper, lower, _verdict(self.scores(upper, n_nodes), self.scores(lower, n_nodes)))
-            for index, upper in enumerate(known)
-            for lower in known[index + 1 :]
+            for upper, lower in permutations(known, 2)
+            if paper[upper] > paper[lower]
         ]
 
-    def sentence(self, n_nodes: int, paper: Sequence[str]) -> str:
+    def sentence(self, n_nodes: int, paper: Mapping[str, float]) -> str:
         """How many of the paper's pairs hold at one size."""
         pairs = self.order(n_nodes, paper)
         counts = {
             verdict: [f"{upper} over {lower}" for upper, lower, found in pairs if found == verdict]
             for verdict in ("holds", "reversed", "open")
         }
-        named = f" ({', '.join(counts['reversed'])})" if counts["reversed"] else ""
+        named = {verdict: f" ({', '.join(found)})" if found else "" for verdict, found in counts.items()}
         return (
-            f"{n_nodes} nodes: {len(counts['holds'])} of {len(pairs)} of the paper's pairs hold for all seeds, "
-            f"{len(counts['reversed'])} reversed{named}, {len(counts['open'])} open."
+            f"{n_nodes} nodes: {len(counts['holds'])} of {len(pairs)} pairs that differ in the paper at "
+            f"{PAPER_NODES * n_nodes} nodes hold for all seeds, {len(counts['reversed'])} reversed{named['reversed']}, "
+            f"{len(counts['open'])} open{named['open']}."
         )
 
-    def table(self, sizes: Sequence[int]) -> Table:
-        """A rich table: mean over seeds, with the lowest and the highest."""
-        columns = ("method", "seeds", *(f"{n_nodes} nodes" for n_nodes in sizes))
-        table = table_of("Graphs fully solved, mean over seeds (lowest to highest)", columns, ("method",))
-        cells = {(cell.method, cell.n_nodes): cell for cell in self.cells()}
+    def curves(self) -> list[Curve]:
+        """A curve for each method: the mean over its seeds, from the lowest to the highest."""
+        from interp.figures.generalisation import Curve
+
+        found: list[Curve] = []
         for method in self.methods:
-            shown = [cells.get((method, n_nodes)) for n_nodes in sizes]
-            table.add_row(
-                method,
-                str(max((cell.seeds for cell in shown if cell), default=0)),
-                *(f"{c.mean:.1%} ({c.lowest:.1%} to {c.highest:.1%})" if c else "" for c in shown),
+            cells = [cell for cell in self.cells() if cell.method == method]
+            minutes = max(run.minutes for run in self.runs if run.method == method)
+            found.append(
+                Curve(
+                    method,
+                    f"{method}, {max(cell.seeds for cell in cells)} seeds",
+                    [cell.n_nodes for cell in cells],
+                    [cell.mean for cell in cells],
+                    [cell.lowest for cell in cells],
+                    [cell.highest for cell in cells],
+                    minutes,
+                )
             )
-        return table
+        return found
+
+    def figure(self, paper: Sequence[Curve]) -> go.Figure:
+        """`curves`, beside the paper's at the same multiple of the largest training size."""
+        from interp.figures.generalisation import Curve, generalisation_figure
+
+        most = max(size for run in self.runs for size in run.n_nodes)
+        beside: list[Curve] = []
+        for curve in paper:
+            points = {
+                size / PAPER_NODES: solved
+                for size, solved in zip(curve.n_nodes, curve.fully_solved, strict=True)
+                if size <= PAPER_NODES * most
+            }
+            beside.append(Curve(curve.method, curve.name, [*points], [*points.values()]))
+        return generalisation_figure(self.curves(), beside, TRAINED_UP_TO)
+
+    def wide(self, sizes: Sequence[int]) -> pd.DataFrame:
+        """The table as text, a row for each method: mean over seeds, with the lowest and the highest, size by size."""
+        import pandas as pd
+
+        cells = {(cell.method, cell.n_nodes): cell for cell in self.cells()}
+        records: list[dict[str, str]] = []
+        for method in self.methods:
+            shown = {n_nodes: cells.get((method, n_nodes)) for n_nodes in sizes}
+            seeds = max((cell.seeds for cell in shown.values() if cell), default=0)
+            record = {"method": method, "seeds": str(seeds)}
+            for n_nodes, cell in shown.items():
+                of_seeds = f"{cell.mean:.1%} ({cell.lowest:.1%} to {cell.highest:.1%})" if cell else ""
+                record[f"{n_nodes} nodes"] = of_seeds
+            records.append(record)
+        return pd.DataFrame.from_records(records)
+
+    def table(self, sizes: Sequence[int]) -> Table:
+        """`wide` as a rich table."""
+        title = "Graphs fully solved at the best step, mean over seeds (lowest to highest)"
+        return table_of_fields(title, self.wide(sizes).to_dict("records"), ("method",))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -161,6 +218,16 @@ def read_track(folder: Path | None = None) -> Track:
             f"{folder} holds no finished run: train with `recurlens train --preset mini --out {folder}`."
         )
     return Track(found)
+
+
+def paper_at(n_nodes: int, paper: Sequence[Curve]) -> dict[str, float]:
+    """Method -> fraction of graphs fully solved in the paper at the same multiple of the largest training size."""
+    size = PAPER_NODES * n_nodes
+    return {
+        curve.method: curve.fully_solved[list(curve.n_nodes).index(size)]
+        for curve in paper
+        if size in curve.n_nodes
+    }
 
 
 def train_track(

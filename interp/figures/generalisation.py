@@ -50,23 +50,25 @@ class Curve:
     minutes: float | None = None
 
 
-def generalisation_figure(ours: Sequence[Curve], paper: Sequence[Curve]) -> go.Figure:
-    """Our curves solid, with their 95 % intervals as bars and their minutes of training in the legend; the paper's
-    dashed and without markers.
+def generalisation_figure(
+    ours: Sequence[Curve], paper: Sequence[Curve], trained_up_to: int = TRAINED_UP_TO
+) -> go.Figure:
+    """Our curves solid, with their intervals as bars and their minutes of training in the legend; the paper's dashed
+    and without markers. ``trained_up_to``: nodes of the largest graphs in training.
     """
     traces = [*map(_our_trace, ours), *map(_paper_trace, paper)]
     layout: dict[str, Any] = {
-        "title": title_of("Graphs fully solved, by size", f"Trained on at most {TRAINED_UP_TO} nodes."),
+        "title": title_of("Graphs fully solved, by size", f"Trained on at most {trained_up_to} nodes."),
         "height": 700,
         "legend": _LEGEND,
-        "xaxis": {"title": {"text": "nodes in the graph"}, "dtick": 16, "tickangle": 0},
+        "xaxis": {"title": {"text": "nodes in the graph"}, "dtick": trained_up_to // 2, "tickangle": 0},
         "yaxis": {"title": {"text": "fraction of graphs fully solved"}, "range": [-0.03, 1.03]},
         "margin": {"l": 56, "r": 12, "t": 84, "b": 60},
         "shapes": [
             {
                 "type": "line",
-                "x0": TRAINED_UP_TO,
-                "x1": TRAINED_UP_TO,
+                "x0": trained_up_to,
+                "x1": trained_up_to,
                 "yref": "paper",
                 "y0": 0,
                 "y1": 1,
@@ -75,7 +77,7 @@ def generalisation_figure(ours: Sequence[Curve], paper: Sequence[Curve]) -> go.F
         ],
         "annotations": [
             {
-                "x": TRAINED_UP_TO,
+                "x": trained_up_to,
                 "y": 1.0,
                 "yref": "paper",
                 "yanchor": "bottom",

@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 
 from analyses.inputs import InputError
-from analyses.mini_track import Run, Track, read_track, train_track
+from analyses.mini_track import Run, Track, paper_at, read_track, train_track
 from analyses.train import train
+from interp.figures.generalisation import Curve
+from models.training.mini import MINUTES
+from models.training.presets import METHODS
 
-PAPER = ("discrete-corrected", "discrete", "recurrent")
+PAPER = {"discrete-corrected": 1.0, "discrete": 0.9, "recurrent": 0.2}
 
 
 def run(method: str, seed: int, *solved: float) -> Run:
-    return Run(method, seed, 8.0, (8, 64), solved, solved)
+    return Run(method, seed, 6.0, (8, 64), (0.0, 0.0), solved)
 
 
 TRACK = Track(
@@ -84,10 +87,29 @@ def test_the_order_is_that_of_all_seeds() -> None:
         ("discrete", "recurrent"): "open",
     }
     sentence = TRACK.sentence(64, PAPER)
-    assert sentence.startswith(
-        "64 nodes: 2 of 3 of the paper's pairs hold for all seeds, 0 reversed, 1 open."
+    assert sentence == (
+        "64 nodes: 2 of 3 pairs that differ in the paper at 128 nodes hold for all seeds, 0 reversed, "
+        "1 open (discrete over recurrent)."
     )
-    assert "1 reversed (recurrent over discrete)" in TRACK.sentence(8, ("recurrent", "discrete"))
+    assert "1 reversed (recurrent over discrete)" in TRACK.sentence(8, {"recurrent": 0.3, "discrete": 0.2})
+    assert TRACK.order(8, {"recurrent": 0.0, "discrete": 0.0}) == []  # alike in the paper: no pair
+
+
+def test_a_size_stands_beside_the_paper_s_at_twice_as_many_nodes() -> None:
+    paper = [Curve("discrete", "d", (16, 128, 136), (1.0, 0.9, 0.8)), Curve("recurrent", "r", (16,), (0.5,))]
+    assert paper_at(8, paper) == {"discrete": 1.0, "recurrent": 0.5}
+    assert paper_at(64, paper) == {"discrete": 0.9}
+    ours = [trace for trace in TRACK.figure(paper).data if trace.legendgroup == "ours"]
+    beside = [trace for trace in TRACK.figure(paper).data if trace.legendgroup == "paper"]
+    assert [list(trace.x) for trace in beside] == [[8, 64], [8]]  # 136 is beyond twice the largest
+    assert list(ours[1].y) == [1.0, pytest.approx(0.4)]
+    assert list(ours[1].error_y.array) == [0.0, pytest.approx(0.2)]  # up to the highest seed
+
+
+def test_the_bundled_track_is_whole() -> None:
+    track = read_track()
+    assert {(run.method, run.seed) for run in track.runs} == {(m, s) for m in METHODS for s in (0, 1, 2)}
+    assert all(run.minutes == pytest.approx(MINUTES) for run in track.runs)
 
 
 def test_a_cell_is_the_mean_with_student_s_interval() -> None:
