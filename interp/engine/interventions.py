@@ -30,9 +30,18 @@ class Recording:
     Attributes:
         trajectory: its states.
         n_steps: how many steps were run.
+
+    Raises:
+        ValueError: a run that began elsewhere than in its graph's text (``initial_state``): activations are computed
+            again from the text.
     """
 
     def __init__(self, model: RecurrentTransformer, trajectory: Trajectory) -> None:
+        if not torch.equal(trajectory.states[0].long(), trajectory.encoded.factors.long()):
+            raise ValueError(
+                "the run began in another state than its graph's text (initial_state), and a recording computes "
+                "activations again from the text: record the graph, and write what differs by interventions at step 0"
+            )
         self.model = model
         self.trajectory = trajectory
         self.n_steps = trajectory.n_steps

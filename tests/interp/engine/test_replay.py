@@ -9,6 +9,7 @@ from interp.engine.following import Span, batches
 from interp.engine.interventions import (
     Intervention,
     MeanAblate,
+    Recording,
     ResampleAblate,
     SetCode,
     SetFrom,
@@ -232,3 +233,12 @@ def test_batches_hold_one_layer_and_end_and_little_waste() -> None:
         assert len({(spans[index].layer, spans[index].end) for index in batch}) == 1
         assert len(batch) * (100 - min(starts)) <= 400
         assert max(starts) - min(starts) <= 0.25 * (100 - min(starts))
+
+
+def test_a_run_that_began_elsewhere_than_in_its_text_is_no_recording() -> None:
+    model, (graph, _) = tiny(), pair(seed=0)
+    settled = model.run(graph, n_steps=2)
+    Recording(model, settled)
+    later = model.run(graph, n_steps=2, initial_state=settled.states[1])
+    with pytest.raises(ValueError, match=r"initial_state.*interventions at step 0"):
+        Recording(model, later)
