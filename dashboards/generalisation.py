@@ -104,7 +104,7 @@ def _miniature() -> None:
     track, sentences = miniature()
     st.subheader("The miniature track, three seeds each", anchor=False)
     messages.markdown(
-        "Modulus 7, two operands, 64 variables, 0.15 million weights, trained on at most "
+        "Modulus 7, two operands, 64 variables, 0.14 million weights, trained on at most "
         f"{TRAINED_UP_TO} nodes for 6 minutes: an evening repeats it (`recurlens train --preset mini`). Bars go from "
         "the lowest seed to the highest. The paper's curves (dashed) stand at the same multiple of the largest "
         "training size."

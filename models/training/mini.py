@@ -1,6 +1,6 @@
 """The preset `mini`: all six methods on a task that a laptop trains in an evening, three seeds each.
 
-Modulus 7, one or two operands, 64 variables; two layers of 64 (eight heads of 16, MLP 256), 0.15 million weights.
+Modulus 7, one or two operands, 64 variables; two layers of 64 (eight heads of 16, MLP 256), 0.14 million weights.
 Training graphs have 6 to 16 nodes, four leaves and depth at most 5; tests go to 64 nodes. Methods are trained as in the
 preset `staged` (`models.training.stages`): phases that accuracy ends, from a first stage that looks operands up.
 """
