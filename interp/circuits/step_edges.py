@@ -155,8 +155,8 @@ def step_edges(
         >>> from interp import step_edges
         >>> from models import ComputationGraph, load
         >>> found = step_edges(load("compiled"), ComputationGraph.parse("20 = a; 2 = b; a + b = c"), "c", n=1)
-        >>> found.step, found.written, len(found.effects)
-        (1, '22', 4)
+        >>> found.step, found.written, [thing.kind for thing in found.effects]
+        (1, '22', ['value', 'value', 'operation'])
     """
     if model.cfg.bottleneck != "discrete" or model.cfg.writes_text:
         raise ControlledError(

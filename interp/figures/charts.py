@@ -17,6 +17,8 @@ _GAP: Final = (84, 74)
 """Between charts, across and down, in pixels."""
 _LEFT: Final = 74
 _RIGHT: Final = 20
+_NOTHING: Final[dict[str, Any]] = {"type": "scatter", "x": [None], "y": [None], "showlegend": False}
+"""What an empty chart holds: plotly leaves out axes that nothing lies on, and titles would lie over each other."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ def draw_charts(charts: Sequence[Chart], title: str, reading: str, per_line: int
         layout["annotations"].append(_label(f"<b>{chart.title}</b>", suffix, 0, 1, "left", 10))
         if chart.note:
             layout["annotations"].append(_label(chart.note, suffix, 0.5, 0.5, "center", 0))
-        traces += [trace | {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"} for trace in chart.traces]
+        drawn = chart.traces or [_NOTHING]
+        traces += [trace | {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"} for trace in drawn]
     return make_figure(traces, layout)
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.neighbours.step_set import StepSet
+from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 
 Floats = NDArray[np.float64]
@@ -33,6 +34,7 @@ HELD: Final = 0.99
 BASES: Final = ("interaction", "principal", "random")
 
 
+@one_line
 @dataclass(frozen=True, eq=False)
 class InteractionBasis:
     """Directions after one layer.
