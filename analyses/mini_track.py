@@ -171,7 +171,7 @@ class Track:
         beside: list[Curve] = []
         for curve in paper:
             points = {
-                size / PAPER_NODES: solved
+                size // PAPER_NODES: solved
                 for size, solved in zip(curve.n_nodes, curve.fully_solved, strict=True)
                 if size <= PAPER_NODES * most
             }
