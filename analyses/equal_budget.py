@@ -40,8 +40,8 @@ SIZES = (8, 32, 64, 128)
 NODES_AT = 32
 """Size at which the table also gives the fraction of nodes that are right."""
 
-CORRUPTION = "discrete-corrected, the paper's corruption"
-"""The row of a model trained with `--supervision paper`."""
+CORRUPTION = "paper's corruption"
+"""The row of `discrete-corrected` trained with `--supervision paper`."""
 
 Verdict = Literal["holds", "reversed", "open"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from analyses.equal_budget import Ablation, Score, equal_budget
+from analyses.equal_budget import CORRUPTION, Ablation, Score, equal_budget
 from analyses.generalisation import evaluation_curve, our_curves, paper_curves, solved_by_step, to_frame
 from interp.figures.generalisation import METHOD_COLOURS, generalisation_figure, solved_by_step_figure
 from interp.statistics.shares import wilson_interval
@@ -220,3 +220,12 @@ def test_the_page_shows_the_ablation_and_offers_what_can_be_corrected() -> None:
     (models,) = [box.options for box in app.selectbox if box.label == "Model"]
     assert {"compiled", "discrete-corrected", "discrete"} <= set(models)
     assert not {"continuous", "recurrent", "feedforward", "chain-of-thought"} & set(models)
+
+
+def test_the_papers_corruption_is_a_row_and_in_no_pair() -> None:
+    table = equal_budget(paper_curves())
+    assert table.methods[:3] == ["discrete-corrected", CORRUPTION, "discrete"]
+    row, own = (table.at(128)[method] for method in (CORRUPTION, "discrete-corrected"))
+    assert row.paper == own.paper == 1.0 and row.minutes == 60.0
+    named = {name for pair in table.comparisons(128) for name in (pair.upper, pair.lower)}
+    assert "discrete-corrected" in named and CORRUPTION not in named
