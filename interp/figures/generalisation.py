@@ -34,6 +34,10 @@ _LEGEND: Final[dict[str, Any]] = {
 }
 """Under the axes, whose height is what it leaves: so it is never beside them, however narrow the figure is."""
 
+_PER_ENTRY: Final = 42
+"""Height of the figure for an entry of the legend, in pixels: on a phone they stand below each other, with two titles,
+and plotly gives a legend half of the figure at most."""
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -59,7 +63,7 @@ def generalisation_figure(
     traces = [*map(_our_trace, ours), *map(_paper_trace, paper)]
     layout: dict[str, Any] = {
         "title": title_of("Graphs fully solved, by size", f"Trained on at most {trained_up_to} nodes."),
-        "height": 700,
+        "height": max(700, _PER_ENTRY * (len(traces) + 2)),
         "legend": _LEGEND,
         "xaxis": {"title": {"text": "nodes in the graph"}, "dtick": trained_up_to // 2, "tickangle": 0},
         "yaxis": {"title": {"text": "fraction of graphs fully solved"}, "range": [-0.03, 1.03]},
