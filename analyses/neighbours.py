@@ -130,9 +130,7 @@ def study_massive(
     from interp.neighbours.massive import massive_activations
     from models.snapshots import snapshots
 
-    loaded = stepping(model)
-    for graph in graphs:
-        check_fits(graph, loaded)
+    loaded = stepping(model, graphs)
     with bad_input(CheckpointError):
         kept = snapshots(model) if training and has_snapshots(model) else ()
         return NeighbourStudy(model, massive_activations(loaded, graphs, kept, seed=seed))
@@ -154,9 +152,7 @@ def study_subnetwork(
     """
     from interp.neighbours.subnetwork import minimal_subnetwork
 
-    loaded = stepping(model)
-    for graph in graphs:
-        check_fits(graph, loaded)
+    loaded = stepping(model, graphs)
     with bad_input():
         found = minimal_subnetwork(
             loaded, graphs, rounds=rounds, whole_mlps=whole_mlps, n_steps=n_steps, draws=draws, seed=seed
@@ -175,10 +171,8 @@ def study_addition(
     from analyses.reporting.parts import check_operations
     from interp.neighbours.addition import addition
 
-    loaded = stepping(model)
+    loaded = stepping(model, graphs)
     check_operations(loaded, (operation,))
-    for graph in graphs:
-        check_fits(graph, loaded)
     with bad_input():
         return NeighbourStudy(model, addition(loaded, graphs, operation, seed))
 
@@ -205,9 +199,7 @@ def study_degeneracy(
     from interp.neighbours.degeneracy import degeneracy
     from models.snapshots import snapshots
 
-    loaded = stepping(model)
-    for graph in graphs:
-        check_fits(graph, loaded)
+    loaded = stepping(model, graphs)
     with bad_input(CheckpointError):
         kept = list(snapshots(model)) if moments and has_snapshots(model) else []
         chosen = kept[:: -max(1, -(-len(kept) // max(moments, 1)))][::-1]
@@ -227,9 +219,7 @@ def study_separation(
     from interp.neighbours.separation import head_separation
     from models.snapshots import snapshots
 
-    loaded = stepping(model)
-    for graph in graphs:
-        check_fits(graph, loaded)
+    loaded = stepping(model, graphs)
     with bad_input(CheckpointError):
         kept = snapshots(model) if has_snapshots(model) else ()
         return NeighbourStudy(model, head_separation(loaded, graphs, kept, seed))
@@ -245,11 +235,16 @@ def has_snapshots(name: str) -> bool:
         return False
 
 
-def stepping(name: str) -> RecurrentTransformer:
-    """The model of a name, which steps from discrete state to discrete state. Raises InputError for any other."""
+def stepping(name: str, graphs: Sequence[ComputationGraph] = ()) -> RecurrentTransformer:
+    """The model of a name, which steps from discrete state to discrete state and can be given the graphs.
+
+    Raises InputError for any other.
+    """
     from analyses.reporting.parts import NotApplicableError, need_states
 
     loaded = load_model(name)
     with bad_input(NotApplicableError):
         need_states(loaded)
+    for graph in graphs:
+        check_fits(graph, loaded)
     return loaded
