@@ -2,7 +2,8 @@
 
 The model, its settings, its snapshots where there are some, and its learning curve: of `log.jsonl` the validations and
 about as many of the other records as asked for, at equal distances, the first and the last among them. Checkpoint and
-TensorBoard's files stay behind.
+TensorBoard's files stay behind. Where the run began with a run that does not ship, `training.json` has that one's name
+instead of its folder, and its minutes, with those of what it began with in turn, as `minutes_before`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from analyses.equal_budget import total_minutes
 from analyses.export import Outputs, writing
 from analyses.inputs import InputError
 from analyses.options import a_path, at_least, run_alone
@@ -41,7 +43,7 @@ def bundle(run: Path, folder: Path, records: int = RECORDS, half: bool = False) 
     Raises InputError where the run lacks a file, or something cannot be written.
     """
     from models import storage
-    from models.training.trainer import LOG
+    from models.training.trainer import LOG, SETTINGS
 
     missing = [name for name in (*FILES, LOG) if not (run / name).is_file()]
     if missing:
@@ -51,6 +53,12 @@ def bundle(run: Path, folder: Path, records: int = RECORDS, half: bool = False) 
         folder.mkdir(parents=True, exist_ok=True)
         for name in FILES:
             shutil.copyfile(run / name, folder / name)
+        settings = json.loads((run / SETTINGS).read_text())
+        before = _before(settings)
+        if before is not None:
+            settings["training"]["start"] = before.name
+            settings["minutes_before"] = _minutes(before)
+            write_text(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
         if half:
             stored = storage.read(run)
             storage.write(folder, stored.cfg, {name: value.half() for name, value in stored.state.items()})
@@ -59,6 +67,21 @@ def bundle(run: Path, folder: Path, records: int = RECORDS, half: bool = False) 
             shutil.copytree(run / "snapshots", folder / "snapshots", dirs_exist_ok=True)
             shutil.copyfile(run / "snapshots.sha256", folder / "snapshots.sha256")
     return folder
+
+
+def _before(settings: dict[str, Any]) -> Path | None:
+    """The folder of the run that a run began with; None where that is a bundled checkpoint, or nothing."""
+    start = settings["training"]["start"]
+    return Path(start) if start and (Path(start) / "training.json").is_file() else None
+
+
+def _minutes(run: Path) -> float:
+    """Budget of a run and of what it began with, by their settings."""
+    settings = json.loads((run / "training.json").read_text())
+    before = _before(settings)
+    if before is not None:
+        return (settings["training"]["minutes"] or 0.0) + _minutes(before)
+    return total_minutes(settings) or 0.0
 
 
 @reports_bad_input

@@ -1,6 +1,7 @@
 """The paper's methods side by side: does its order hold for our models?
 
-Rows are bundled checkpoints trained on ADD with budgets of processor time, one of each method: that with the longest.
+Rows are bundled checkpoints trained on ADD with budgets of processor time, from seed 0 and the preset's initialisation,
+one of each method: that with the longest budget.
 Minutes count the first stage that a method begins with. What they score comes from the `evaluation.json` beside each,
 at the step at which most graphs of a size are right, which does most for a model that loses what it had
 (`continuous`); what is left when a run has settled stands beside it.
@@ -225,18 +226,22 @@ def best_share(size: Mapping[str, Any]) -> float:
     return max(size["fully_solved"], size.get("solved_best", 0.0))
 
 
-def total_minutes(training: Mapping[str, Any], zoo: Path = ZOO) -> float | None:
-    """A run's budget in minutes with that of the bundled checkpoint it began with; None where it has none.
+def total_minutes(settings: Mapping[str, Any], zoo: Path = ZOO) -> float | None:
+    """A run's budget in minutes with that of what it began with; None where it has none.
 
-    training: the settings in `training.json`.
+    settings: what `training.json` holds. What the run began with is a bundled checkpoint, or has its minutes in
+    `minutes_before` (`analyses.bundle`).
     """
+    training = settings["training"]
     minutes, start = training.get("minutes"), training.get("start")
     if minutes is None or not start:
         return minutes
+    if "minutes_before" in settings:
+        return minutes + settings["minutes_before"]
     before = zoo / start / "training.json"
     if not before.is_file():
         return minutes
-    return minutes + (total_minutes(json.loads(before.read_text())["training"], zoo) or 0.0)
+    return minutes + (total_minutes(json.loads(before.read_text()), zoo) or 0.0)
 
 
 def _longest(zoo: Path) -> dict[str, tuple[float, Path]]:
@@ -246,13 +251,13 @@ def _longest(zoo: Path) -> dict[str, tuple[float, Path]]:
     for folder in sorted(zoo.iterdir()):
         if not (folder / "evaluation.json").is_file() or not (folder / "training.json").is_file():
             continue
-        settings = json.loads((folder / "training.json").read_text())["training"]
-        minutes = total_minutes(settings, zoo)
-        if minutes is None or settings.get("clock") != "processor" or settings["ops"] != ["ADD"]:
+        settings = json.loads((folder / "training.json").read_text())
+        training, minutes = settings["training"], total_minutes(settings, zoo)
+        if minutes is None or training.get("clock") != "processor" or training["ops"] != ["ADD"]:
             continue
-        if minutes > MOST_MINUTES:
+        if minutes > MOST_MINUTES or training["seed"] != 0 or not training["born_distances"]:
             continue
-        row = CORRUPTION if settings.get("supervision") == "paper" else settings["method"]
+        row = CORRUPTION if training.get("supervision") == "paper" else training["method"]
         if minutes > found.get(row, (0.0, folder))[0]:
             found[row] = (minutes, folder)
     return found

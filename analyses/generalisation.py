@@ -60,9 +60,9 @@ def our_curves(zoo: Path = ZOO) -> list[Curve]:
     curves: list[Curve] = []
     for path in sorted(zoo.glob(f"*/{EVALUATION}")):
         settings = path.parent / "training.json"
-        training = json.loads(settings.read_text())["training"] if settings.is_file() else {}
-        if training.get("method") not in stages:
-            curves.append(evaluation_curve(path.parent.name, json.loads(path.read_text()), training))
+        run = json.loads(settings.read_text()) if settings.is_file() else {"training": {}}
+        if run["training"].get("method") not in stages:
+            curves.append(evaluation_curve(path.parent.name, json.loads(path.read_text()), run))
     return curves
 
 
@@ -74,13 +74,14 @@ def solved_by_step(name: str, zoo: Path = ZOO) -> dict[int, list[float]]:
     return {size["n_nodes"]: size["solved_by_step"] for size in json.loads(path.read_text())["sizes"]}
 
 
-def evaluation_curve(name: str, evaluation: dict[str, Any], training: dict[str, Any] | None = None) -> Curve:
-    """The curve in what `recurlens evaluate --json` wrote, with method and budget from the settings of the training.
+def evaluation_curve(name: str, evaluation: dict[str, Any], settings: dict[str, Any] | None = None) -> Curve:
+    """The curve in what `recurlens evaluate --json` wrote, with method and budget from what `training.json` holds.
 
     A model of other operations than the paper's ADD is a method of its own. The fraction is that at the step at which
     most graphs of a size are solved.
     """
-    training = training or {}
+    settings = settings or {"training": {}}
+    training = settings["training"]
     sizes = evaluation["sizes"]
     shares = [best_share(size) for size in sizes]
     bounds = [
@@ -90,7 +91,7 @@ def evaluation_curve(name: str, evaluation: dict[str, Any], training: dict[str, 
     return Curve(
         method=training["method"] if training.get("ops") == ["ADD"] else name,
         name=name,
-        minutes=total_minutes(training),
+        minutes=total_minutes(settings),
         n_nodes=[size["n_nodes"] for size in sizes],
         fully_solved=shares,
         low=[low for low, _ in bounds],

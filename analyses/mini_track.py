@@ -211,8 +211,8 @@ def read_track(folder: Path | None = None) -> Track:
     """
     if folder is None:
         data = json.loads(BUNDLED.read_text())
-        return Track(tuple(_run(record) for record in data["runs"]))
-    found = tuple(_finished(path.parent) for path in sorted(folder.glob(f"*/{EVALUATION}")))
+        return Track(tuple(run_from(record) for record in data["runs"]))
+    found = tuple(finished_run(path.parent) for path in sorted(folder.glob(f"*/{EVALUATION}")))
     if not found:
         raise InputError(
             f"{folder} holds no finished run: train with `recurlens train --preset mini --out {folder}`."
@@ -247,10 +247,8 @@ def train_track(
 
     Raises InputError as `analyses.train.train` does.
     """
-    from analyses.train import train
     from models.training.mini import BEFORE, MINUTES, STAGES
     from models.training.presets import METHODS
-    from models.training.trainer import CHECKPOINT
 
     budget = minutes or MINUTES
     settings: dict[str, Any] = {"clock": "processor", **changes}
@@ -258,25 +256,46 @@ def train_track(
         wanted = tuple(methods or METHODS)
         first = {stage for method in wanted for stage in BEFORE.get(method, ())}
         for method in (*(stage for stage in STAGES if stage in first), *wanted):
-            folder = out / f"{method}-{seed}"
-            if resume and (folder / EVALUATION).exists():
-                continue
-            stages = BEFORE.get(method, ())
-            begun: dict[str, Any] = {"start": str(out / f"{stages[-1]}-{seed}")} if stages else {}
-            train(
-                method,
-                "mini",
-                minutes=budget * (STAGES.get(method) or 1 - sum(STAGES[stage] for stage in stages)),
-                seed=seed,
-                out=folder,
-                resume=resume and (folder / CHECKPOINT).exists(),
-                quiet=quiet,
-                **settings,
-                **begun,
-            )
-            if method not in STAGES:
-                _evaluate(folder, sizes, graphs)
+            train_run(out, f"{method}-{seed}", method, seed, budget, resume, quiet, sizes, graphs, **settings)
     return out
+
+
+def train_run(
+    out: Path,
+    name: str,
+    method: str,
+    seed: int,
+    budget: float,
+    resume: bool = False,
+    quiet: bool = False,
+    sizes: Sequence[int] = TEST_SIZES,
+    graphs: int = TEST_GRAPHS,
+    **settings: Any,
+) -> None:
+    """Train one method or first stage in `out / name`, from the stage `out / <stage>-<seed>` before it, and evaluate it
+    (a stage is not evaluated). budget: minutes of a method, its stages counted in."""
+    from analyses.train import train
+    from models.training.mini import BEFORE, STAGES
+    from models.training.trainer import CHECKPOINT
+
+    folder = out / name
+    if resume and (folder / EVALUATION).exists():
+        return
+    stages = BEFORE.get(method, ())
+    begun: dict[str, Any] = {"start": str(out / f"{stages[-1]}-{seed}")} if stages else {}
+    train(
+        method,
+        "mini",
+        minutes=budget * (STAGES.get(method) or 1 - sum(STAGES[stage] for stage in stages)),
+        seed=seed,
+        out=folder,
+        resume=resume and (folder / CHECKPOINT).exists(),
+        quiet=quiet,
+        **settings,
+        **begun,
+    )
+    if method not in STAGES:
+        _evaluate(folder, sizes, graphs)
 
 
 def _evaluate(folder: Path, sizes: Sequence[int], graphs: int) -> None:
@@ -291,7 +310,8 @@ def _evaluate(folder: Path, sizes: Sequence[int], graphs: int) -> None:
         write_text(folder / EVALUATION, json.dumps(result.to_dict(), indent=2) + "\n")
 
 
-def _finished(folder: Path) -> Run:
+def finished_run(folder: Path) -> Run:
+    """What a finished run's files say; minutes of the stages before it, which lie beside it, are counted in."""
     training = json.loads((folder / "training.json").read_text())["training"]
     sizes = json.loads((folder / EVALUATION).read_text())["sizes"]
     return Run(
@@ -313,7 +333,8 @@ def _before(training: dict[str, Any], out: Path) -> float:
     return before["minutes"] + _before(before, out)
 
 
-def _run(record: dict[str, Any]) -> Run:
+def run_from(record: dict[str, Any]) -> Run:
+    """A run from plain JSON values."""
     sizes, solved, best = (tuple(record[name]) for name in ("n_nodes", "fully_solved", "solved_best"))
     return Run(record["method"], record["seed"], record["minutes"], sizes, solved, best)
 

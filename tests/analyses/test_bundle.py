@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from analyses.bundle import FILES, bundle, thinned
+from analyses.equal_budget import total_minutes
 from analyses.inputs import InputError
 from analyses.train import train
 from models import load
@@ -37,6 +38,20 @@ def test_a_run_is_bundled_and_loads(tmp_path: Path) -> None:
     }
     assert not (folder / "checkpoint.pt").exists()
     assert load(folder).cfg == load(run).cfg
+
+
+def test_what_a_run_began_with_is_named_and_its_minutes_are_counted(tmp_path: Path) -> None:
+    first = train("discrete", "smoke", minutes=0.02, steps=2, out=tmp_path / "first", quiet=True)
+    second = train(
+        "discrete", "smoke", minutes=0.01, steps=2, out=tmp_path / "second", quiet=True, start=str(first)
+    )
+    third = train(
+        "discrete", "smoke", minutes=0.04, steps=2, out=tmp_path / "third", quiet=True, start=str(second)
+    )
+    settings = json.loads((bundle(third, tmp_path / "shipped") / "training.json").read_text())
+    assert settings["training"]["start"] == "second"
+    assert settings["minutes_before"] == pytest.approx(0.03)
+    assert total_minutes(settings, tmp_path) == pytest.approx(0.07)
 
 
 def test_weights_of_half_precision_are_half_as_large_and_load(tmp_path: Path) -> None:

@@ -116,11 +116,23 @@ def write_checkpoint(
     clock: str = "processor",
     start: str | None = None,
     best: float = 0.0,
+    seed: int = 0,
+    born: float = 5.0,
+    before: float | None = None,
 ) -> None:
     """The two files about a checkpoint that hold what was measured; 100 graphs at every size."""
     folder.mkdir()
-    training = {"method": method, "minutes": minutes, "ops": ops or ["ADD"], "clock": clock, "start": start}
-    (folder / "training.json").write_text(json.dumps({"training": training}))
+    training = {
+        "method": method,
+        "minutes": minutes,
+        "ops": ops or ["ADD"],
+        "clock": clock,
+        "start": start,
+        "seed": seed,
+        "born_distances": born,
+    }
+    beside = {} if before is None else {"minutes_before": before}
+    (folder / "training.json").write_text(json.dumps({"training": training, **beside}))
     size = {
         "graphs": 100,
         "fully_solved": solved,
@@ -150,6 +162,16 @@ def test_the_ablation_has_the_longest_training_of_each_method_on_one_task(tmp_pa
     assert wide.loc["discrete", "minutes"] == "40", "the first stage counts"
     assert wide.loc["feedforward", "paper, 32"] == "11.9%"
     assert list(ablation.to_frame().columns)[:4] == ["method", "minutes", "n_nodes", "graphs"]
+
+
+def test_other_seeds_and_other_initialisations_are_no_rows_and_a_start_that_does_not_ship_counts(
+    tmp_path: Path,
+) -> None:
+    write_checkpoint(tmp_path / "discrete", "discrete", 20.0, 0.9, start="STAGE", before=10.0)
+    write_checkpoint(tmp_path / "seed1", "discrete", 50.0, 0.8, seed=1)
+    write_checkpoint(tmp_path / "unplanted", "discrete", 50.0, 0.7, born=0.0)
+    (score,) = equal_budget(paper_curves(), tmp_path).at(128).values()
+    assert (score.minutes, score.solved) == (30.0, 0.9)
 
 
 def test_methods_that_do_not_fit_are_named_and_not_compared(tmp_path: Path) -> None:
