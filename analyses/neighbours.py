@@ -84,9 +84,15 @@ class NeighbourStudy:
 
 
 def study_neurons(
-    graphs: Sequence[ComputationGraph], model: str = "compiled", draws: int = 8, seed: int = 0
+    graphs: Sequence[ComputationGraph],
+    model: str = "compiled",
+    draws: int = 8,
+    label_noise: float = 0.0,
+    seed: int = 0,
 ) -> NeighbourStudy:
     """Whether periodic neurons carry sums (`interp.neighbours.pruning`); graphs are not needed.
+
+    label_noise: share of pairs that had wrong labels in training, which are then looked at apart.
 
     Raises:
         InputError: a model that cannot be used, or no draws.
@@ -95,7 +101,7 @@ def study_neurons(
 
     loaded = stepping(model)
     with bad_input():
-        return NeighbourStudy(model, prune_neurons(loaded, draws=draws, seed=seed))
+        return NeighbourStudy(model, prune_neurons(loaded, draws=draws, seed=seed, label_noise=label_noise))
 
 
 def study_modularity(

@@ -22,6 +22,7 @@ SHOWN_STEPS: Final = 32
 SHOWN_DEGENERACY: Final = {"chains": 1, "n_steps": 24, "plateau": False, "moments": 0, "length": 0.5}
 """Of a page, and of the report's section."""
 MOST_N_BETA: Final = 1e6
+MOST_LABEL_NOISE: Final = 0.99
 MOST_LENGTH: Final = 1000.0
 
 
@@ -34,7 +35,17 @@ NEURONS = Analysis(
     name="neurons",
     about="Prune neurons from the least periodic, the most periodic and at random; graphs are not needed.",
     study="analyses.neighbours:study_neurons",
-    settings=(count("draws", "Orders of each kind that are drawn.", 8, 1),),
+    settings=(
+        count("draws", "Orders of each kind that are drawn.", 8, 1),
+        Setting(
+            "label_noise",
+            "Share of pairs that had wrong labels in training, which are then looked at apart.",
+            0.0,
+            float,
+            least=0,
+            most=MOST_LABEL_NOISE,
+        ),
+    ),
     graphs=2,
     passes=("seed",),
     source=weights_alone,

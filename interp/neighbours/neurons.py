@@ -25,9 +25,14 @@ def decisive(model: RecurrentTransformer, grid: OperandGrid) -> NeuronRun:
 
 def pruned(run: NeuronRun, neurons: NDArray[np.int64]) -> float:
     """Share of tuples answered right with these neurons at their means over all tuples."""
+    return float((answered(run, neurons) == run.grid.truth).mean())
+
+
+def answered(run: NeuronRun, neurons: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Int [axis 1, ..., axis n], the value that is answered with these neurons at their means over all tuples."""
     changed = run.neurons.copy()
     changed[..., neurons] = run.neurons[..., neurons].mean(tuple(range(changed.ndim - 1)), dtype=np.float64)
-    return run.score_with(changed).accuracy
+    return run.logits_with(changed).argmax(-1)
 
 
 def variance(run: NeuronRun) -> NDArray[np.float64]:

@@ -14,6 +14,9 @@ its bias and all that does not depend on the operand as a constant, which is lef
 Pruned neurons are set to their means over all operand tuples. Orders: from the lowest IPR, from the highest, at random,
 from the weakest (by variance), and, at equal energy, from the lowest with neurons of the same eighth of the variance
 exchanged at random. The last is the control of the first: where it does as well, strength counts and not period.
+
+Of a model trained with wrong labels (:mod:`models.training.label_noise`) tuples with a wrong label are looked at apart:
+whether they are answered as labelled (memorised) or right (restored). One that was trained without is the control.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ from numpy.typing import NDArray
 
 from interp.fourier_analysis.neuron_rerun import NeuronRun, neuron_run
 from interp.fourier_analysis.operand_tuples import OperandGrid, collect_grid, operand_grid
-from interp.neighbours.neurons import decisive, eighths, exchanged, pruned, that_vary, variance
+from interp.neighbours.neurons import answered, decisive, eighths, exchanged, that_vary, variance
+from interp.neighbours.wrong_labels import WrongLabels, followed, wrong_labels
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 
@@ -50,6 +54,7 @@ class NeuronPruning:
         energy: float [neuron], variance over all tuples.
         shares: float [point], share of the varying neurons that is pruned.
         accuracy: order (:data:`ORDERS`) -> float [draw, point]; one draw where nothing is drawn.
+        values: of an operand, how many. noise: what becomes of wrong labels; None where none were asked about.
     """
 
     layer: int
@@ -59,6 +64,8 @@ class NeuronPruning:
     energy: Floats
     shares: Floats
     accuracy: Mapping[str, Floats]
+    values: int
+    noise: WrongLabels | None = None
 
     @property
     def of_neurons(self) -> Floats:
@@ -76,8 +83,12 @@ class NeuronPruning:
 
     def halved(self, order: str) -> float:
         """Accuracy with half of the neurons pruned, mean over draws."""
-        at = int(np.abs(self.shares - 0.5).argmin())
-        return float(self.accuracy[order][:, at].mean())
+        return float(self.accuracy[order][:, self.half].mean())
+
+    @property
+    def half(self) -> int:
+        """The point at which about half of the neurons are pruned."""
+        return int(np.abs(self.shares - 0.5).argmin())
 
     @property
     def periodic_carry(self) -> bool:
@@ -98,10 +109,13 @@ class NeuronPruning:
             f"(untrained {np.median(other):.2f}). With half of them pruned, right are {half['lowest']} from the lowest "
             f"IPR ({half['equal energy']} at equal energy), {half['random']} at random, {half['weakest']} from the "
             f"weakest, {half['highest']} from the highest: {answer}."
+            + ("" if self.noise is None else f" {self.noise.sentence(self.half)}")
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a pruned share and order: ``share, order, accuracy, low, high`` (over draws)."""
+        """A row a pruned share and order: ``share, order, accuracy, low, high`` (over draws); means of ``memorised``,
+        ``restored``, ``others`` where wrong labels were asked about.
+        """
         rows: list[dict[str, Any]] = []
         for order, accuracy in self.accuracy.items():
             for at, share in enumerate(self.shares.tolist()):
@@ -114,8 +128,19 @@ class NeuronPruning:
                         "low": float(column.min()),
                         "high": float(column.max()),
                     }
+                    | self._noise(order, at)
                 )
         return pd.DataFrame(rows)
+
+    def _noise(self, order: str, at: int) -> dict[str, float]:
+        if self.noise is None:
+            return {}
+        found = {
+            "memorised": self.noise.memorised,
+            "restored": self.noise.restored,
+            "others": self.noise.others,
+        }
+        return {name: float(one[order][:, at].mean()) for name, one in found.items()}
 
     def summary(self) -> pd.DataFrame:
         """A row an order: accuracy averaged over all shares, and with half of the neurons pruned."""
@@ -174,18 +199,23 @@ def prune_neurons(
     points: int = 20,
     draws: int = 8,
     seed: int = 0,
+    label_noise: float = 0.0,
 ) -> NeuronPruning:
     """Prune a layer's neurons in every order, and score all pairs of operands.
 
     Args:
         operation: default the model's first. layer: default the one without whose neurons fewest are right, the last of
             equals. points: shares that are pruned, beside 0. draws: of orders that are drawn.
+        label_noise: share of tuples that had wrong labels in training (or would have had); 0 not to look at them.
 
     Raises:
-        ValueError: no points or draws; a layer or an operation that the model does not have.
+        ValueError: no points or draws, a label noise that is no share; a layer or an operation that the model does not
+            have.
     """
     if points < 2 or draws < 1:
         raise ValueError(f"points={points}, draws={draws}; allowed: 2 points or more, and 1 draw or more")
+    if not 0 <= label_noise < 1:
+        raise ValueError(f"label_noise={label_noise}; allowed: 0 or more, and less than 1")
     grid = operand_grid(model, operation or model.vocabulary.ops[0], 2, seed=seed)
     run = decisive(model, grid) if layer is None else neuron_run(model, grid, layer)
     found = ipr(tuning_curves(model, grid, run.layer), constant=False)
@@ -195,14 +225,19 @@ def prune_neurons(
     found[np.setdiff1d(np.arange(len(energy)), varying)] = np.nan
     shares = np.linspace(0, 1, points + 1)
     orders = _orders(varying, found.mean(1), energy, draws, np.random.default_rng(seed))
-    accuracy = {
-        name: np.array([_curve(run, order, shares) for order in drawn]) for name, drawn in orders.items()
+    answers = {
+        name: np.array([_answers(run, order, shares) for order in drawn]) for name, drawn in orders.items()
     }
-    return NeuronPruning(run.layer, grid.characters.operations, found, other, energy, shares, accuracy)
+    tuples = tuple(range(2, 2 + len(grid.shape)))
+    accuracy = {name: (given == grid.truth).mean(tuples) for name, given in answers.items()}
+    wrong = wrong_labels(grid, model.vocabulary, label_noise)
+    noise = followed(answers, grid, wrong, model.vocabulary.modulus) if wrong.any() else None
+    operations, values = grid.characters.operations, grid.characters.order
+    return NeuronPruning(run.layer, operations, found, other, energy, shares, accuracy, values, noise)
 
 
-def _curve(run: NeuronRun, order: NDArray[np.int64], shares: Floats) -> list[float]:
-    return [pruned(run, order[: round(share * len(order))]) for share in shares.tolist()]
+def _answers(run: NeuronRun, order: NDArray[np.int64], shares: Floats) -> list[NDArray[np.int64]]:
+    return [answered(run, order[: round(share * len(order))]) for share in shares.tolist()]
 
 
 def _orders(

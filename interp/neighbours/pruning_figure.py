@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
@@ -11,7 +12,7 @@ from interp.figures.template import INK, MARK_COLOUR, UNSOLVED_COLOUR
 from interp.neighbours.lines import between, line
 
 if TYPE_CHECKING:
-    from interp.neighbours.pruning import NeuronPruning
+    from interp.neighbours.pruning import Floats, NeuronPruning
 
 _ORDERS: Final = {
     "lowest": ("lowest IPR first", MARK_COLOUR, "solid"),
@@ -62,10 +63,46 @@ def pruning_figure(found: NeuronPruning, width: int = 1000) -> go.Figure:
             {"tickformat": ".0%", "rangemode": "tozero"},
         ),
     ]
+    frequencies = (found.values - 1) // 2
     reading = (
         f"Neurons of layer {found.layer}, set to their means one after the other, over all pairs of operands. IPR: 1 a "
-        "single wave, 0.17 noise, 0.09 one value. Bands are draws. Where blue lies above orange, waves count for more "
-        "than strength."
+        f"single wave, {2 / (frequencies + 1):.2f} noise, {1 / frequencies:.2f} one value. Bands are draws. Where blue "
+        "lies above orange, waves count for more than strength."
     )
+    if found.noise is not None:
+        reading += f" Below, {found.noise.tuples} pairs whose label in training was wrong."
+        charts += [
+            Chart(
+                "memorised",
+                "neurons pruned",
+                "answered as labelled",
+                _means(found, found.noise.memorised),
+                share_axis(),
+                share_axis(),
+            ),
+            Chart(
+                "restored",
+                "neurons pruned",
+                "answered right",
+                _means(found, found.noise.restored),
+                share_axis(),
+                share_axis(),
+            ),
+        ]
     figure: Any = draw_charts(charts, "Do periodic neurons carry the sum?", reading, 2, width)
     return figure.update_layout(barmode="overlay")
+
+
+def _means(found: NeuronPruning, shares: Mapping[str, Floats]) -> list[dict[str, Any]]:
+    """A line an order, its entry in the legend that of the first chart."""
+    return [
+        line(
+            _ORDERS[order][0],
+            found.shares.tolist(),
+            one.mean(0).tolist(),
+            *_ORDERS[order][1:],
+            shown=False,
+            form=".1%",
+        )
+        for order, one in shares.items()
+    ]

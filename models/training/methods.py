@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final, Literal, cast
 
-Setting = Literal["supervision", "random", "first_step", "extra_steps"]
+Setting = Literal["supervision", "random", "first_step", "extra_steps", "label_noise"]
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ TRAINING_METHODS: Final = {
             "discrete",
             "steps between the discrete states of real runs",
             "discrete:Discrete",
-            ("supervision", "first_step"),
+            ("supervision", "first_step", "label_noise"),
             transitions=True,
         ),
         TrainingMethod(
             "discrete-corrected",
             "steps between discrete states, also from states that no real run would show",
             "discrete_corrected:DiscreteCorrected",
-            ("supervision", "random", "first_step"),
+            ("supervision", "random", "first_step", "label_noise"),
             transitions=True,
         ),
         TrainingMethod(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from models.operations import OPERATIONS
 from models.training import mini, stages
@@ -44,6 +44,8 @@ class TrainingConfig(BaseModel):
     the last `decay` of the progress.
     skew: probability, at the start, that a value is an operation's identity.
     random_states: share of examples of `discrete-corrected` that start from a random state.
+    label_noise: share of operand tuples whose target is another value than the right one, always the same
+    (`models.training.label_noise`); for `discrete` and `discrete-corrected`, supervision `transitions`.
     changed_weight: loss weight of the value factor where the target differs from the input.
     extra_steps: steps beyond depth + 1 that `continuous` is unrolled for, at most (drawn for each batch).
     born_distances: the model's field of this name, for models with relative_bias.
@@ -69,6 +71,7 @@ class TrainingConfig(BaseModel):
     phases: tuple[Phase, ...] = (Phase(name="all"),)
     skew: float = Field(default=0.0, ge=0, le=1)
     random_states: float = Field(default=0.85, ge=0, le=1)
+    label_noise: float = Field(default=0.0, ge=0, le=1)
     changed_weight: float = Field(default=6.0, gt=0)
     extra_steps: int = Field(default=0, ge=0)
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -95,6 +98,16 @@ class TrainingConfig(BaseModel):
         if method not in TRAINING_METHODS:
             raise ValueError(f"choose one of {', '.join(TRAINING_METHODS)}")
         return method
+
+    @field_validator("label_noise")
+    @classmethod
+    def _is_of_transitions(cls, label_noise: float, info: ValidationInfo) -> float:
+        method, supervision = info.data.get("method"), info.data.get("supervision")
+        if label_noise and method is not None:
+            able = [name for name, record in TRAINING_METHODS.items() if "label_noise" in record.settings]
+            if method not in able or supervision == "paper":
+                raise ValueError(f"allowed above 0: supervision transitions and one of {', '.join(able)}")
+        return label_noise
 
 
 _SMALL_TO_FULL = (

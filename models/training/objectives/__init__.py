@@ -19,6 +19,7 @@ def make_objective(
         "random": config.random_states,
         "first_step": 0 if phase is None else phase.first_step,
         "extra_steps": config.extra_steps,
+        "label_noise": config.label_noise,
     }
     own = {name: settings[name] for name in method.settings}
     return method.make()(vocabulary, changed_weight=config.changed_weight, **own)

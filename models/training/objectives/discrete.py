@@ -17,6 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from models.recurrent import RecurrentTransformer
+from models.training.label_noise import with_wrong_labels
 from models.training.objectives.protocol import Batch, Outcome, count_right, value_at
 from models.training.objectives.readout import factored_cross_entropy
 from models.training.objectives.solving import solve_by_steps
@@ -34,6 +35,7 @@ class Discrete:
     random: share of examples that start from a random state (supervision `transitions`).
     corrupt_batch, corrupt_value: the paper's corruption (supervision `paper`).
     first_step: of a real run, the first whose state is an example (supervision `transitions`).
+    label_noise: share of operand tuples whose targets are wrong (supervision `transitions`; `label_noise`).
     """
 
     vocabulary: FactoredVocabulary
@@ -43,6 +45,7 @@ class Discrete:
     corrupt_batch: float = 0.0
     corrupt_value: float = 0.5
     first_step: int = 0
+    label_noise: float = 0.0
     name: str = "discrete"
 
     def draw(self, rng: np.random.Generator, recipe: Recipe, n_graphs: int, skew: float) -> Batch:
@@ -58,8 +61,11 @@ class Discrete:
             graphs = graphs.rows(examples.graphs)
         else:
             examples = mixed_examples(rng, graphs, vocabulary, self.random, skew, self.first_step)
-        state, target = write_values(graphs, examples.inputs), write_values(graphs, examples.targets)
-        return Batch.of(graphs, state, target, graphs.mask, examples.inputs, examples.targets)
+        inputs, targets = examples.inputs, examples.targets
+        if self.label_noise > 0:
+            targets = with_wrong_labels(self.label_noise, graphs, inputs, targets, vocabulary)
+        state, target = write_values(graphs, inputs), write_values(graphs, targets)
+        return Batch.of(graphs, state, target, graphs.mask, inputs, targets)
 
     def loss(self, model: RecurrentTransformer, batch: Batch) -> Outcome:
         """Cross-entropy of one step, all factors; `changed_weight` on values that have to change."""
