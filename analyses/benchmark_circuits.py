@@ -8,7 +8,7 @@ The truth is derived from the weights (`interp.circuits.weight_edges`). To add a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,18 +61,24 @@ class BenchmarkStudy:
         said: list[str] = []
         summary = plain(records(self.result.summary()))
         for name, (every, some) in self.result.n_edges.items():
-            best = max((row for row in summary if row["model"] == name), key=lambda row: row["auroc"])
+            own = [row for row in summary if row["model"] == name]
+            best = max(own, key=lambda row: row["auroc"])
+            names = [row["method"] for row in own if row["auroc"] == best["auroc"]]
             said.append(
-                f"{name}: {some} of {every} edges can matter; {best['method']} tells them best "
+                f"{name}: {some} of {every} edges can matter; told best by {', '.join(names)} "
                 f"(AUROC {best['auroc']:.3f}, precision {best['precision']:.3f})."
             )
         return " ".join(said)
 
     def figure(self) -> go.Figure:
-        """`interp.circuits.benchmark_figure`."""
+        """The first of the figures."""
+        return self.figures()["benchmark"]
+
+    def figures(self) -> dict[str, go.Figure]:
+        """`benchmark`, see `interp.circuits.benchmark_figure`."""
         from interp.circuits.benchmark_figure import benchmark_figure
 
-        return benchmark_figure(self.result)
+        return {"benchmark": benchmark_figure(self.result)}
 
 
 def study_benchmark(
@@ -83,11 +89,12 @@ def study_benchmark(
     seeds: int = 5,
     n_pairs: int = 3,
     nodes: int = 8,
+    progress: Callable[[int, int], None] | None = None,
 ) -> BenchmarkStudy:
     """Score the edges of all known models by all methods.
 
     methods, models: names; none: all that there are. seeds: how many, from 0 on. n_pairs, nodes: pairs of a seed, and
-    nodes of their graphs. graphs, model: none, the benchmark has its own.
+    nodes of their graphs. graphs, model: not used, the benchmark has its own. progress: called with (done, total).
 
     Raises:
         InputError: a name that is not there, or graphs that admit no pair.
@@ -98,7 +105,7 @@ def study_benchmark(
 
     chosen = tuple(methods or ()) or tuple(SCORE_METHODS), tuple(models or ()) or tuple(KNOWN_MODELS)
     try:
-        return BenchmarkStudy(benchmark_methods(*chosen, range(seeds), n_pairs, nodes))
+        return BenchmarkStudy(benchmark_methods(*chosen, range(seeds), n_pairs, nodes, progress))
     except (PairError, ValueError) as error:
         raise InputError(f"No benchmark: {error}.") from error
 

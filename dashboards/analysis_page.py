@@ -6,18 +6,14 @@ import contextlib
 import inspect
 import logging
 import shlex
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
-import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
-from rich.table import Table
 
 from analyses.framework.record import Analysis, Page
 from analyses.framework.settings import Choice
@@ -26,28 +22,14 @@ from dashboards.cached import available, every_model, shared
 from dashboards.charts import chart
 from dashboards.computing import ASK, Progress, computations, computed
 from dashboards.downloads import Download, download_row, figures_html
-from dashboards.graph_inputs import AnalysisView, GraphInputs, default_view
+from dashboards.graph_inputs import GraphInputs
+from dashboards.graph_view import AnalysisView
+from dashboards.links import page_links
 from dashboards.own_models import written
 from dashboards.partial import first_part, shares
 from dashboards.precomputed import Result, content_key, store, stored
+from dashboards.results import Study, as_result, results
 from models.graph import ComputationGraph
-
-_KEPT = 32
-"""Results that stay in memory."""
-
-
-class Study(Protocol):
-    """What an analysis returns."""
-
-    def verdict(self) -> str: ...
-
-    def table(self) -> Table: ...
-
-    def to_frame(self) -> pd.DataFrame: ...
-
-    def to_dict(self) -> dict[str, Any]: ...
-
-    def figures(self) -> Mapping[str, go.Figure]: ...
 
 
 @dataclass(frozen=True)
@@ -77,16 +59,18 @@ class AnalysisPage:
 
     @property
     def graphs(self) -> int:
-        """Sampled by a bare address; with 1 the page is about one graph, which the function gets alone."""
+        """Sampled by a bare address; with 1 the page is about one graph, which the function gets alone; with 0 none."""
         return self.page.graphs
 
     @property
     def at_once(self) -> int:
-        """Nodes of all graphs together up to which the page does not ask before it computes."""
+        """Nodes of all graphs together (without any: 1) up to which the page does not ask before it computes."""
         return self.page.at_once
 
     def models(self) -> list[str]:
-        """Names of those that are offered."""
+        """Names of those that are offered; of a page that is about none, the empty one."""
+        if not self.page.model:
+            return [""]
         return every_model() if self.page.texts else available()
 
     def beside(self, view: AnalysisView) -> Sequence[str]:
@@ -105,14 +89,14 @@ class AnalysisPage:
     @cached_property
     def inputs(self) -> GraphInputs:
         """The page's widgets."""
-        return GraphInputs(self.name, self.settings, self.graphs, self.models)
+        return GraphInputs(self.name, self.settings, self.graphs, self.models, self.page.model)
 
     def default_result(self, model: str, **settings: str) -> Result:
         """What the bare address shows for a model, or one with some settings alone. Raises `ValueError` where it cannot
         be analysed.
         """
-        view = replace(default_view(self.settings, self.graphs), model=model).with_settings(**settings)
-        return self.result(view, view.drawn_graphs(shared(model).model))
+        view = replace(self.inputs.default, model=model).with_settings(**settings)
+        return self.result(view, self.inputs.graphs(view))
 
     def result(
         self,
@@ -136,13 +120,12 @@ class AnalysisPage:
         result = results().get(key)
         if result is None and self.is_default(view) and (result := stored(key)) is not None:
             results().put(key, result)
-            computations().pace[self.kind(view)] = result.seconds / max(1, sum(map(len, graphs)))
+            computations().pace[self.kind(view)] = result.seconds / size(graphs)
         return result
 
     def is_default(self, view: AnalysisView) -> bool:
         """Whether the graphs are those of the bare address, whose results are kept on disk."""
-        default = default_view(self.settings, self.graphs)
-        return view == replace(default, model=view.model, settings=view.settings)
+        return view == replace(self.inputs.default, model=view.model, settings=view.settings)
 
     def kind(self, view: AnalysisView) -> tuple[str, ...]:
         """What decides how long a node of a graph takes."""
@@ -152,7 +135,7 @@ class AnalysisPage:
     def key(self, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> str:
         """What a result depends on, as one text."""
         settings = {setting.name: view.setting(setting.name) for setting in self.settings if setting.computed}
-        models = [shared(name).digest for name in (view.model, *self.beside(view))]
+        models = [shared(name).digest for name in (view.model, *self.beside(view)) if name]
         return content_key(self.name, models, graphs, settings)
 
     def _computed(
@@ -170,37 +153,12 @@ class AnalysisPage:
         return as_result(study, self.figures(study), begin)
 
 
-class _Results:
-    """The latest results of all visitors, by their content."""
-
-    def __init__(self) -> None:
-        self._results: OrderedDict[str, Result] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: str) -> Result | None:
-        with self._lock:
-            if key in self._results:
-                self._results.move_to_end(key)
-            return self._results.get(key)
-
-    def put(self, key: str, result: Result) -> None:
-        with self._lock:
-            self._results[key] = result
-            while len(self._results) > _KEPT:
-                self._results.popitem(last=False)
-
-
-@st.cache_resource(show_spinner=False)
-def results() -> _Results:
-    """The results that are in memory."""
-    return _Results()
-
-
 def analysis_page(page: AnalysisPage) -> None:
     """Draw the page for this visitor's view."""
     inputs = page.inputs
     _, problems = inputs.session.read()
     messages.markdown(page.page.intro)
+    page_links(page.page.further)
     view = inputs.sidebar()
     if page.row is None:
         view = inputs.setting_row(view)
@@ -229,7 +187,8 @@ def _graphs(page: AnalysisPage, view: AnalysisView, problems: list[str]) -> list
 
 def _result(page: AnalysisPage, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> Result | None:
     """The result; None where the visitor has to ask for it first, or where it failed, which a message says."""
-    nodes = sum(len(graph) for graph in graphs)
+    nodes = size(graphs)
+    about = _count(len(graphs), "graph") if graphs else page.page.title
     try:
         result = page.known(view, graphs)
         if result is not None:
@@ -240,7 +199,8 @@ def _result(page: AnalysisPage, view: AnalysisView, graphs: Sequence[Computation
         long = nodes > page.at_once or (expected or 0) > ASK
         if long and not computations().begun(key):
             told = "" if expected is None else f", about {expected:.0f} s by the last of this kind"
-            messages.info(f"{_count(len(graphs), 'graph')} with {nodes:,} nodes in all take a while{told}.")
+            what = f"{about} with {nodes:,} nodes in all take" if graphs else "This takes"
+            messages.info(f"{what} a while{told}.")
             asked = st.button("Compute", type="primary", key=page.inputs.key("compute"))
             if not asked:
                 return None
@@ -249,7 +209,7 @@ def _result(page: AnalysisPage, view: AnalysisView, graphs: Sequence[Computation
             page.name,
             key,
             lambda progress: _in_parts(page, view, graphs, progress, part),
-            f"analysing {_count(len(graphs), 'graph')}",
+            f"analysing {about}",
             asked,
             page.kind(view),
             nodes,
@@ -333,14 +293,18 @@ def snippet(page: AnalysisPage, view: AnalysisView, figures: Iterable[str]) -> s
     study = page.study_of(view)
     function, model = study.__name__, written(view.model)
     given = "".join(f", {name}={value!r}" for name, value in page.options(view).items())
+    graphs = [
+        "from analyses.inputs import GraphSource, load_model",
+        "",
+        f"model = load_model({model!r})",
+        *view.graph_code(),
+    ]
+    taken = {0: "[]", 1: "graphs[0]"}.get(page.graphs, "graphs")
     return "\n".join(
         [
             f"from {study.__module__} import {function}",
-            "from analyses.inputs import GraphSource, load_model",
-            "",
-            f"model = load_model({model!r})",
-            *view.graph_code(),
-            f"study = {function}({'graphs[0]' if page.graphs == 1 else 'graphs'}, {model!r}{given})",
+            *(graphs if page.graphs else [""]),
+            f"study = {function}({taken}, {model!r}{given})",
             "print(study.verdict())",
             *(f"{code}.show()" for code in page.code(view, figures).values()),
         ]
@@ -389,33 +353,20 @@ def command_line(record: Analysis, model: str, options: Mapping[str, Any], graph
         for setting in record.settings
         if setting.passed_as in options
     )
-    parts = ("recurlens", record.name, graphs, f"--model {shlex.quote(written(model))}")
+    chosen = f"--model {shlex.quote(written(model))}" if model else ""
+    parts = ("recurlens", record.name, graphs, chosen)
     return " ".join(part for part in parts if part) + flags
 
 
 def graphs_of(record: Analysis, view: AnalysisView) -> str:
-    """The options that ask for the graphs of a view."""
-    return view.graph_options(one=record.graphs is None)
+    """The options that ask for the graphs of a view, if it is about any."""
+    return view.graph_options(one=record.graphs is None) if view.graphs else ""
+
+
+def size(graphs: Sequence[ComputationGraph]) -> int:
+    """What decides how long an analysis takes: nodes of all graphs together; 1 where there are none."""
+    return sum(map(len, graphs)) or 1
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def as_result(study: Study, figures: Mapping[str, go.Figure], begin: float) -> Result:
-    """A study as it is shown and kept; begin: of its computation, on the clock `time.perf_counter`."""
-    return Result(
-        verdict=study.verdict(),
-        summary=as_frame(study.table()),
-        frame=study.to_frame(),
-        data=study.to_dict(),
-        figures=figures,
-        seconds=time.perf_counter() - begin,
-    )
-
-
-def as_frame(table: Table) -> pd.DataFrame:
-    """A rich table as one of pandas, of text."""
-    return pd.DataFrame(
-        {str(column.header): [str(cell) for cell in column.cells] for column in table.columns}
-    )

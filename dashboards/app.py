@@ -79,7 +79,7 @@ def analysis(record: Analysis, page: Page) -> StreamlitPage:
     name = page.name or record.name
 
     def draw() -> None:
-        if _of_a_loop(record, name, page.question):
+        if page.model and _of_a_loop(record, name, page.question):
             return
         _title(page.question)
         with st.spinner(LOADING, show_time=True):

@@ -15,7 +15,8 @@ from dashboards.analysis_page import command_line, draw_code
 from dashboards.cached import shared
 from dashboards.charts import chart
 from dashboards.downloads import Download, download_row, figures_html
-from dashboards.graph_inputs import SIZES, AnalysisView, GraphInputs
+from dashboards.graph_inputs import GraphInputs
+from dashboards.graph_view import SIZES, AnalysisView
 from dashboards.links import node_links
 from dashboards.looking.component import looking
 from dashboards.own_models import written

@@ -5,7 +5,7 @@ from __future__ import annotations
 from analyses.catalogue.attribution_graph import ATTRIBUTION_GRAPH as RECORD
 from dashboards.analysis_page import page_of
 from dashboards.cached import shared
-from dashboards.graph_inputs import AnalysisView
+from dashboards.graph_view import AnalysisView
 from dashboards.links import node_links
 from dashboards.precomputed import Result
 

@@ -1,213 +1,39 @@
-"""The graphs, the model and the settings of an analysis page: one value, its query parameters, and its sidebar.
-
-Query parameters: `model`; `text` (equations; a blank line between two graphs), or `n`, `graphs`, `seed` and `ops` of
-sampled graphs, of seeds `seed`, `seed + 1`, ...; and the page's own settings by their names.
-"""
+"""The widgets of an analysis page: its model, its graphs and its settings (`dashboards.graph_view`)."""
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self, TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import streamlit as st
 
 from analyses.framework.settings import Choice
-from analyses.inputs import GraphSource, InputError
+from analyses.inputs import InputError
 from dashboards import messages
-from dashboards.address import ParamReader, not_there, spans_of
+from dashboards.address import not_there, spans_of
 from dashboards.cached import available, operations, shared
+from dashboards.graph_view import (
+    COUNTS,
+    GRAPHS,
+    SEEDS,
+    SIZES,
+    AnalysisView,
+    GraphView,
+    default_view,
+    first_text,
+)
 from dashboards.model_choice import choose_model
 from dashboards.own_graphs import choose_from_file
 from dashboards.selection import Selection, selection
-from dashboards.session import PageSession, default_model
-from models.compiled_names import fitting_name
-from models.graph import ComputationGraph, GraphError
+from dashboards.session import PageSession
+from models.graph import ComputationGraph
 from models.operations import OPERATIONS
-from models.recurrent import RecurrentTransformer
 
-EXAMPLE = "20 = x_7; 2 = x_42; x_7 + x_42 = x_23; x_23 + x_42 = x_5"
-SIZES = (6, 128)
-COUNTS = (1, 256)
-GRAPHS = 32
-"""Sampled graphs of a bare address, unless a page says otherwise."""
-SEEDS = (0, 2**31 - 1)
 SAMPLE, TYPE = "Sample", "My own"
+WEIGHTS = "Weights to run; `compiled` is exact by design."
+"""What the choice of a model is."""
 V = TypeVar("V", bound="GraphView")
-
-
-@dataclass(frozen=True)
-class GraphView:
-    """A model, and a graph that is typed, or drawn where `text` is None."""
-
-    model: str = "compiled"
-    text: str | None = None
-    n: int = 32
-    seed: int = 0
-    ops: tuple[str, ...] = ("ADD",)
-    graphs: int = 1
-
-    @property
-    def carried(self) -> tuple[str, ...]:
-        """Parts of the selection that the page keeps for others."""
-        return ()
-
-    def texts(self) -> list[str]:
-        """What was typed, graph by graph."""
-        return [] if self.text is None else [self.text]
-
-    def graph_options(self, one: bool = False) -> str:
-        """The options of `recurlens` that ask for the same graphs: all that were typed, each as one line.
-
-        one: of a command that takes one graph only.
-        """
-        if self.text is not None:
-            texts = [shlex.quote(_one_line(text)) for text in self.texts()]
-            return texts[0] if len(texts) == 1 else " ".join(f"--graph {text}" for text in texts)
-        count = "" if one else f" --graphs {self.graphs}"
-        return f"--n-nodes {self.n}{count} --seed {self.seed} --ops {','.join(self.ops)}"
-
-    def editable_text(self) -> str:
-        """What was typed; else the equations of the graph that was sampled (the first of several), a line each."""
-        if self.text is not None:
-            return self.text
-        try:
-            return ComputationGraph.sample(self.n, ops=self.ops, seed=self.seed).to_text("\n")
-        except GraphError:
-            return EXAMPLE
-
-    def selected(self) -> Selection:
-        """The model and the graph."""
-        if self.text is not None:
-            return Selection(self.model, self.text)
-        return Selection(self.model, n=self.n, seed=self.seed, ops=self.ops)
-
-    def with_selection(self, chosen: Selection) -> Self:
-        """The same of what is chosen: a model, and the first graph of the chosen text, or the sampled one."""
-        view = replace(self, model=chosen.model or self.model)
-        if chosen.text is not None:
-            return replace(view, text=first_text(chosen.text))
-        if chosen.n is None:
-            return view
-        seed = self.seed if chosen.seed is None else chosen.seed
-        return replace(view, text=None, n=chosen.n, seed=seed, ops=chosen.ops or self.ops)
-
-    def fitted(self) -> Self:
-        """The same with the model that knows the operations of the graphs, where the model is a compiled one."""
-        if self.text is None:
-            return replace(self, model=fitting_name(self.model, self.ops))
-        model = self.model
-        for text in self.texts():
-            model = GraphSource(text=text).fitting(model)
-        return replace(self, model=model)
-
-    def to_params(self) -> dict[str, str]:
-        """As query parameters."""
-        if self.text is not None:
-            return {"model": self.model, "text": self.text}
-        return {"model": self.model, "n": str(self.n), "seed": str(self.seed), "ops": ",".join(self.ops)}
-
-    def read_from(self, reader: ParamReader, several: bool = False) -> Self:
-        """The same with the model and the graph of an address; what it does not say stays.
-
-        several: whether it also says how many are drawn.
-        """
-        return replace(
-            self,
-            model=reader.params.get("model", self.model),
-            text=reader.params.get("text"),
-            n=reader.number("n", *SIZES, self.n),
-            graphs=reader.number("graphs", *COUNTS, self.graphs) if several else self.graphs,
-            seed=reader.number("seed", *SEEDS, self.seed),
-            ops=reader.ops(self.ops),
-        )
-
-
-@dataclass(frozen=True)
-class AnalysisView(GraphView):
-    """What an analysis page shows: as many drawn graphs, and (name, value) of each of the page's settings."""
-
-    n: int = 16
-    graphs: int = GRAPHS
-    settings: tuple[tuple[str, str], ...] = ()
-
-    def setting(self, name: str) -> str:
-        """The value of a setting."""
-        return dict(self.settings)[name]
-
-    def with_settings(self, **values: str) -> Self:
-        """The same with other values of some settings."""
-        return replace(self, settings=tuple({**dict(self.settings), **values}.items()))
-
-    def texts(self) -> list[str]:
-        """What was typed, graph by graph, which stand between blank lines."""
-        return split_texts(self.text or "")
-
-    @property
-    def carried(self) -> tuple[str, ...]:
-        """The step and the node, where they are no settings of the page."""
-        return tuple(name for name in ("step", "node") if name not in dict(self.settings))
-
-    def selected(self) -> Selection:
-        """The model, the graph, and the step and node that settings name by numbers."""
-        settings = dict(self.settings)
-        step, node = (
-            int(settings[name]) if settings.get(name, "").isdecimal() else None for name in ("step", "node")
-        )
-        return replace(super().selected(), step=step, node=node)
-
-    def with_selection(self, chosen: Selection) -> Self:
-        """The same of what is chosen; a step and a node where the page has them."""
-        view = super().with_selection(chosen)
-        if chosen.text is not None:
-            view = replace(view, text=chosen.text)
-        settings = dict(self.settings)
-        told = {name: str(max(0, value)) for name, value in chosen.numbers() if name in settings}
-        return view.with_settings(**told)
-
-    def drawn_graphs(self, model: RecurrentTransformer) -> list[ComputationGraph]:
-        """The graphs, in the vocabulary of ``model``. Raises `InputError` for those it cannot be given."""
-        if self.text is None:
-            source = GraphSource(n_nodes=self.n, seed=self.seed, ops=self.ops)
-            return source.many(model, self.graphs)
-        if not self.texts():
-            raise InputError("No equations were typed, such as 20 = x_7; 2 = x_42; x_7 + x_42 = x_23.")
-        return GraphSource(text=tuple(self.texts())).graphs(model)
-
-    def to_params(self) -> dict[str, str]:
-        """As query parameters."""
-        count = {"graphs": str(self.graphs)} if self.text is None else {}
-        return {**super().to_params(), **count, **{name: value for name, value in self.settings if value}}
-
-    @classmethod
-    def from_params(
-        cls, params: Mapping[str, str], settings: Sequence[Choice], graphs: int = GRAPHS
-    ) -> tuple[AnalysisView, list[str]]:
-        """The view of an address, and a message for every parameter that could not be read (and was left out).
-
-        graphs: how many are sampled where the address does not say.
-        """
-        reader = ParamReader(params)
-        view = default_view(settings, graphs).read_from(reader, several=True)
-        chosen = [
-            (
-                setting.name,
-                reader.choice(setting.name, list(setting.options), setting.default)
-                if setting.typed is None
-                else reader.typed(setting.name, setting.typed, setting.default),
-            )
-            for setting in settings
-        ]
-        return replace(view, settings=tuple(chosen)), reader.problems
-
-    def graph_code(self) -> list[str]:
-        """Lines of Python that make `graphs` for the `model`."""
-        if self.text is None:
-            source = f"GraphSource(n_nodes={self.n}, seed={self.seed}, ops={self.ops})"
-            return [f"graphs = {source}.many(model, {self.graphs})"]
-        return [f"graphs = GraphSource(text={tuple(self.texts())!r}).graphs(model)"]
 
 
 def box_width(texts: Iterable[str]) -> int:
@@ -215,32 +41,11 @@ def box_width(texts: Iterable[str]) -> int:
     return max(150, round(7.6 * max(map(len, texts))) + 64)
 
 
-def split_texts(text: str) -> list[str]:
-    """The texts of several graphs, which stand between blank lines."""
-    return [part.strip() for part in re.split(r"\n[ \t]*\n", text.strip()) if part.strip()]
-
-
-def first_text(text: str) -> str:
-    """The text of the first of several graphs."""
-    return next(iter(split_texts(text)), text)
-
-
-def _one_line(text: str) -> str:
-    """The same equations, separated by `;` where they stood on lines of their own."""
-    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
-
-
-def default_view(settings: Sequence[Choice], graphs: int = GRAPHS) -> AnalysisView:
-    """What a bare address shows."""
-    chosen = tuple((setting.name, setting.default) for setting in settings)
-    return AnalysisView(default_model(), settings=chosen, graphs=graphs)
-
-
 class GraphInputs:
     """The widgets of a page, under keys of its own, and the session they are filled from.
 
-    graphs: sampled by a bare address; with 1 the page is about one graph, and does not ask how many. models: names of
-    those that are offered.
+    graphs: sampled by a bare address; with 1 the page is about one graph, and does not ask how many; with 0 about none.
+    models: names of those that are offered. model: whether the page is about one of them.
     """
 
     def __init__(
@@ -249,18 +54,22 @@ class GraphInputs:
         settings: Sequence[Choice],
         graphs: int = GRAPHS,
         models: Callable[[], list[str]] = available,
+        model: bool = True,
     ) -> None:
         self.settings = tuple(settings)
-        self.default = default_view(self.settings, graphs)
+        self.default = default_view(self.settings, graphs, model)
         self._one = graphs == 1
         self._page = page
+        first = "model" if model else self.settings[0].name
         self.session: PageSession[AnalysisView] = PageSession(
-            page, self._parse, self._fill, self.key("model"), models, self._adopt
+            page, self._parse, self._fill, self.key(first), models, self._adopt
         )
         self._models = models
 
     def graphs(self, view: AnalysisView) -> list[ComputationGraph]:
         """The graphs of a view. Raises `InputError` for those the model cannot be given, and for too many."""
+        if not view.graphs:
+            return []
         graphs = view.drawn_graphs(shared(view.model).model)
         if self._one and len(graphs) > 1:
             raise InputError(f"This page is about one graph, and {len(graphs)} were given.")
@@ -272,7 +81,11 @@ class GraphInputs:
 
     def sidebar(self) -> AnalysisView:
         """What the sidebar asks for; not yet known to be graphs that the model can read."""
-        view = graph_sidebar(self.session.current(), self._models(), TYPE, self.key, not self._one)
+        view = self.session.current()
+        if not view.graphs:
+            chosen = view.model and choose_model(self._models(), self.key("model"), WEIGHTS)
+            return replace(view, model=chosen)
+        view = graph_sidebar(view, self._models(), TYPE, self.key, not self._one)
         count = 1 if self._one else st.session_state[self.key("graphs")]
         return replace(view, graphs=count) if view.text is None else view
 
@@ -327,7 +140,8 @@ class GraphInputs:
             messages.warning(not_there(setting.name, asked, there, setting.options[otherwise]))
 
     def _parse(self, given: Mapping[str, str]) -> tuple[AnalysisView, list[str]]:
-        view, problems = AnalysisView.from_params(given, self.settings, self.default.graphs)
+        start = self.default
+        view, problems = AnalysisView.from_params(given, self.settings, start.graphs, bool(start.model))
         return (replace(view, graphs=1) if self._one else view), problems
 
     def _adopt(self, view: AnalysisView, chosen: Selection) -> AnalysisView:
@@ -336,8 +150,13 @@ class GraphInputs:
         return replace(view, text=first_text(view.text)) if self._one and view.text is not None else view
 
     def _fill(self, view: AnalysisView) -> None:
-        fill_graph(view, TYPE, self.key)
-        for widget, value in {"graphs": view.graphs, **dict(view.settings)}.items():
+        filled: dict[str, Any] = dict(view.settings)
+        if view.graphs:
+            fill_graph(view, TYPE, self.key)
+            filled |= {"graphs": view.graphs}
+        elif view.model:
+            filled |= {"model": view.model}
+        for widget, value in filled.items():
             st.session_state[self.key(widget)] = value
 
 
@@ -350,7 +169,7 @@ def graph_sidebar(
     a number of graphs.
     """
     side, state = st.sidebar, st.session_state
-    choose_model(models, key("model"), "Weights to run; `compiled` is exact by design.")
+    choose_model(models, key("model"), WEIGHTS)
     look: Any = {"required": True, "width": "stretch", "label_visibility": "collapsed"}
     side.segmented_control("Graphs", [SAMPLE, typing], key=key("source"), **look)
     view = replace(view, model=state[key("model")])

@@ -1,8 +1,10 @@
-"""Links to the same node on other pages: with the model and the graph, and at the step that is about it."""
+"""Links to the same node on other pages: with the model and the graph, and at the step that is about it; and to pages
+that go on from one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
@@ -58,6 +60,18 @@ def node_links(here: str, shown: Selection, graph: ComputationGraph, node: int, 
                     query_params=address_of(path, shown, graph, node),
                     width="content",
                 )
+
+
+def page_links(paths: Iterable[str]) -> None:
+    """A line of links to pages by their paths, which show what is selected."""
+    pages: dict[str, StreamlitPage] = st.session_state.get(_PAGES, {})
+    there = [pages[path] for path in paths if path in pages]
+    if not there:
+        return
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="page-links"):
+        messages.markdown("Goes on in", st.container(width="content"))
+        for page in there:
+            st.page_link(page, width="content")
 
 
 def edit_links(here: str, shown: Selection, node: int, step: int, edits: Mapping[str, str]) -> None:

@@ -18,12 +18,13 @@ from analyses.loops.offered import offered
 from analyses.loops.opening import Opened
 from dashboards import messages
 from dashboards.address import ParamReader
-from dashboards.analysis_page import as_result, draw_code, draw_figures, draw_files
+from dashboards.analysis_page import draw_code, draw_figures, draw_files
 from dashboards.cached import every_model
 from dashboards.computing import computed
 from dashboards.model_choice import keep_loop, leave_for
 from dashboards.own_models import grouped, label_of
 from dashboards.precomputed import Result
+from dashboards.results import as_result
 from dashboards.selection import Selection
 from dashboards.session import PageSession
 

@@ -12,7 +12,8 @@ from analyses.catalogue.mechanism import WITH_OPERATION
 from analyses.mechanism import WITH_GRAPHS
 from dashboards.analysis_page import command_line, graphs_of, page_of
 from dashboards.cached import operations
-from dashboards.graph_inputs import AnalysisView, GraphInputs
+from dashboards.graph_inputs import GraphInputs
+from dashboards.graph_view import AnalysisView
 from interp.fourier_analysis.characters import with_characters
 from models.graph import ComputationGraph
 

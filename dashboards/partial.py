@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from dashboards.computing import Progress
-from dashboards.graph_inputs import AnalysisView
+from dashboards.graph_view import AnalysisView
 from models.graph import ComputationGraph
 
 _SHARE: Final = 4

@@ -163,10 +163,10 @@ def main() -> None:
 
     # Without a browser every spinner would warn that there is none.
     logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
-    for name in every_model():
+    for name in (*every_model(), ""):  # the last for pages that are about none
         for page in analysis_pages().values():
             for variant in page.page.variants if name in page.models() else ():
-                title = " ".join([name, page.name, *variant.values()])
+                title = " ".join([name, page.name, *variant.values()]).strip()
                 try:
                     result = page.default_result(name, **variant)
                 except ValueError as error:

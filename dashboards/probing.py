@@ -13,7 +13,7 @@ from analyses.probe_reading import ProbeReadingStudy, study_reading
 from analyses.probing import ProbingStudy, study_probes
 from dashboards.analysis_page import command_line, graphs_of, page_of
 from dashboards.cached import shared
-from dashboards.graph_inputs import AnalysisView
+from dashboards.graph_view import AnalysisView
 
 _SITES = {"post": ("resid_post",), "residual": None, "added": ("attn_out", "mlp_out"), "heads": ("z",)}
 

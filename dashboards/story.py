@@ -15,7 +15,8 @@ from dashboards.cached import shared
 from dashboards.charts import chart
 from dashboards.computing import Progress, computed
 from dashboards.downloads import Download, download_row
-from dashboards.graph_inputs import AnalysisView, GraphInputs
+from dashboards.graph_inputs import GraphInputs
+from dashboards.graph_view import AnalysisView
 from dashboards.links import edit_links, node_links
 from dashboards.own_models import written
 from dashboards.precomputed import Result

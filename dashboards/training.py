@@ -11,9 +11,10 @@ import streamlit as st
 
 from analyses.training_dynamics import TrainingStudy
 from dashboards import messages
-from dashboards.analysis_page import as_result, draw_code, draw_figures, draw_files
+from dashboards.analysis_page import draw_code, draw_figures, draw_files
 from dashboards.cached import available
 from dashboards.own_models import grouped, label_of, written
+from dashboards.results import as_result
 from dashboards.selection import Selection
 from dashboards.session import PageSession, default_model
 from models.snapshots import snapshot_files

@@ -41,6 +41,7 @@ ATTRIBUTION_GRAPH = Analysis(
         ),
         graphs=1,
         at_once=24,
+        further=("circuit", "interchange"),
         missing=lambda result: "There is no such node in this graph.",
     ),
     section=Section(

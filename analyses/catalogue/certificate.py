@@ -24,6 +24,7 @@ CERTIFICATE = Analysis(
         "runs. Single steps from the algorithm's own states and from states with one code replaced, with lower bounds, "
         "and the bound for runs beside runs of other graphs. The control ignores the edit.",
         at_once=400,
+        further=("atlas", "interchange"),
         arguments=lambda model, chosen: {"edits": SHOWN},
     ),
     section=Section(

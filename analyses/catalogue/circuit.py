@@ -71,6 +71,7 @@ CIRCUIT = Analysis(
         ),
         graphs=2,
         at_once=40,
+        further=("explain", "interchange", "benchmark-circuits"),
     ),
     section=Section(
         "Circuit",

@@ -55,7 +55,7 @@ NEURONS = Analysis(
         intro="Every neuron's tuning to an operand is a curve over 23 values. How near it is to a single wave (IPR), "
         "and what is still answered right when neurons are pruned in that order; the control prunes others of equal "
         "energy. After Doshi et al., To grok or not to grok (2310.13061).",
-        graphs=2,
+        graphs=0,
         group=GROUP,
     ),
     section=Section(
@@ -87,7 +87,7 @@ MODULARITY = Analysis(
         "clusters, beside shuffled and untrained weights; whether clusters of neurons match operands, frequencies, "
         "factors or operations; and what is lost without one. After Golechha et al., Modular Training of Neural "
         "Networks aids Interpretability (2502.02470).",
-        graphs=2,
+        graphs=0,
         group=GROUP,
         arguments=lambda model, chosen: {"shuffles": SHOWN_SHUFFLES},
     ),

@@ -36,6 +36,7 @@ PROBING = Analysis(
     figures=lambda study: study.figures(),
     page=Page(
         name="probing",
+        further=("interchange", "lens"),
         title="Probing",
         question="What can be read from the hidden state?",
         intro="A linear probe per step and site, fitted on some graphs and tested on others, beside what it reads with "

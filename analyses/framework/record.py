@@ -26,8 +26,11 @@ class Page:
         title: in the navigation. question: above the page. intro: a sentence or two below that.
         choices: what it offers besides model and graphs.
         name: in the address; default: that of the analysis.
-        graphs: sampled by a bare address; with 1 the page is about one graph, which the function gets alone.
-        at_once: nodes of all graphs together up to which the page does not ask before it computes.
+        graphs: sampled by a bare address; with 1 the page is about one graph, which the function gets alone; with 0 it
+            offers none: the study needs none, or draws its own.
+        at_once: nodes of all graphs together up to which the page does not ask before it computes; 0: it always asks.
+        model: whether it is about a model that is chosen; otherwise the function gets an empty name.
+        further: names of pages that go on from here, to which it links.
         shown: names of the figures that choices show, of those that there are; or names and the code that makes each of
             `study`. None: all that there are.
         figures: of a study, all figures that may be shown, by name.
@@ -46,6 +49,8 @@ class Page:
     name: str = ""
     graphs: int = 32
     at_once: int = 4000
+    model: bool = True
+    further: tuple[str, ...] = ()
     shown: Callable[[Chosen], Iterable[str] | Mapping[str, str]] | None = None
     figures: Callable[[Any], Mapping[str, go.Figure]] = lambda study: study.figures()
     missing: Callable[[Mapping[str, Any]], str] | None = None

@@ -70,7 +70,7 @@ def _lacks(name: str) -> str:
     if name in offered():
         needs: dict[str, list[str]] = {}
         for record in every_record():
-            if record.page is not None and not isinstance(record.loop, OnLoops):
+            if record.page is not None and record.page.model and not isinstance(record.loop, OnLoops):
                 needs.setdefault(record.loop, []).append(record.page.title)
         return "; ".join(f"{', '.join(titles)} (needs {what})" for what, titles in needs.items())
     return "" if name in available() else f"all but Failures ({AS_TEXT})"

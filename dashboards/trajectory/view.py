@@ -16,7 +16,7 @@ from typing import Any, Self
 from analyses.edits import ALLOWED, AnyEdit, Edit, HeadEdit, parse_edit
 from analyses.inputs import InputError
 from dashboards.address import ParamReader
-from dashboards.graph_inputs import GraphView
+from dashboards.graph_view import GraphView
 from dashboards.selection import Selection
 from interp.figures.template import state_label
 from models.graph import ComputationGraph

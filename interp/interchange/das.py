@@ -321,10 +321,8 @@ class _Search:
         ]
 
     def _basis(self, rows: StateRows, due: Tensor, step: int | None = None) -> Tensor:
-        chosen = self.fit.asked[self.variable]
-        if step is not None:
-            chosen = chosen & (self.fit.step == step)
-        index = chosen.nonzero().flatten()
+        drawn = torch.ones(len(self.fit), dtype=torch.bool) if step is None else self.fit.step == step
+        index = (drawn & self.fit.asked[self.variable]).nonzero().flatten()
         at = torch.zeros(len(index), dtype=torch.int64)
         view, name = rows.view(step or 0, self.place)
         logits = rows.value_logits(step or 0)
@@ -339,8 +337,9 @@ class _Search:
 
         if self.start == RANDOM_START:
             return fitted(view, self.epochs)
-        bases = collect_activations(view, name, index, logits, positions=at)
-        first = probe_start(bases, self.fit.labels[self.variable][index], self.rank, self.seed)
+        told = drawn.nonzero().flatten()  # a probe needs no answer, so that it is given every base
+        bases = collect_activations(view, name, told, logits, positions=torch.zeros_like(told))
+        first = probe_start(bases, self.fit.labels[self.variable][told], self.rank, self.seed)
         if first is None:
             return fitted(view, self.epochs)
         turn = turn_onto(fitted(view, 0), first)

@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
-from transformer_lens.tools.analysis.interchange import probe_basis
+from transformer_lens.tools.analysis.projection_kernel import orthonormal_subspace
 
 RANDOM_START, PROBE_START = "random", "probe"
 STARTS: Final = (RANDOM_START, PROBE_START)
@@ -43,7 +43,9 @@ def probe_start(activations: Tensor, labels: Tensor, rank: int, seed: int) -> Te
     square = rows.T @ rows
     damped = square + _RIDGE * square.diagonal().sum() / len(rows) * torch.eye(len(square))
     weights: Tensor = cast(Any, torch).linalg.solve(damped, rows.T @ (wanted - wanted.mean(0)))
-    read = probe_basis(weights.T)[:, :rank]
+    # Reduced-rank regression: the directions by how much of the labels they tell, not by the size of their weights.
+    _, _, told = cast(Any, torch).linalg.svd(rows @ weights, full_matrices=False)
+    read = orthonormal_subspace(weights @ told[: min(rank, len(classes) - 1)].T).basis
     drawn = torch.randn(len(square), rank, generator=torch.Generator().manual_seed(seed))
     return _completed(torch.cat([read, drawn[:, : rank - read.shape[1]]], 1))[:, :rank]
 

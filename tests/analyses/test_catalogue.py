@@ -19,7 +19,7 @@ from analyses.framework.command import command
 from analyses.framework.record import Analysis, Page, Section
 from analyses.framework.settings import SWEEP, Choice, Setting
 from dashboards.analysis_page import page_of, snippet
-from dashboards.graph_inputs import default_view
+from dashboards.graph_view import default_view
 from interp.figures.template import make_figure
 from models.graph import ComputationGraph
 

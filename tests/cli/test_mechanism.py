@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analyses.mechanism import study_mechanism
-from dashboards.graph_inputs import default_view
+from dashboards.graph_view import default_view
 from dashboards.mechanism import MECHANISM
 from tests.cli.commands import recurlens
 

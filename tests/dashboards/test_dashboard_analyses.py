@@ -11,12 +11,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboards import precomputed
-from dashboards.analysis_page import AnalysisPage, results, snippet
+from dashboards.analysis_page import AnalysisPage, snippet
 from dashboards.cached import available, every_model
 from dashboards.computing import ASK, computations
-from dashboards.graph_inputs import default_view
+from dashboards.graph_view import default_view
 from dashboards.pages import analysis_pages
 from dashboards.precomputed import Result
+from dashboards.results import results
 from tests.cli.commands import recurlens
 from tests.pages import address, checked, downloads, sentences
 

@@ -13,11 +13,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from dashboards.analysis_page import AnalysisPage, results
+from dashboards.analysis_page import AnalysisPage
 from dashboards.cached import shared
-from dashboards.graph_inputs import AnalysisView, default_view
+from dashboards.graph_view import AnalysisView, default_view
 from dashboards.pages import analysis_pages
 from dashboards.precomputed import Result
+from dashboards.results import results
 from tests.cli.commands import recurlens
 
 ONE = "20 = a\n2 = b;\na + b = total; total + b = twice"

@@ -7,10 +7,11 @@ import json
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboards.analysis_page import results, snippet
+from dashboards.analysis_page import snippet
 from dashboards.cached import available, every_model
-from dashboards.graph_inputs import default_view
+from dashboards.graph_view import default_view
 from dashboards.pages import analysis_pages
+from dashboards.results import results
 from tests.pages import address, checked, downloads, sentences
 
 FAILURES = analysis_pages()["failures"]

@@ -15,7 +15,7 @@ from analyses.framework.settings import Choice
 from analyses.inputs import InputError
 from dashboards import precomputed
 from dashboards.downloads import figures_html
-from dashboards.graph_inputs import AnalysisView, default_view, split_texts
+from dashboards.graph_view import AnalysisView, default_view, split_texts
 from dashboards.precomputed import Result, cache_folder, content_key, model_digest, store, stored
 from models import ComputationGraph, load
 from models.compiled import compile_model
@@ -208,15 +208,20 @@ class StubStudy:
 
 
 @pytest.fixture
-def stub(monkeypatch, folder):
-    """A page of a study that only counts, with what it was called with; `stub.fail` is raised instead, if set."""
+def stub(request, monkeypatch, folder):
+    """A page of a study that only counts, with what it was called with; `stub.fail` is raised instead, if set.
+
+    A parameter: what the record says of the page.
+    """
     import sys
     import types
 
     from analyses.framework.record import Analysis, Page
     from analyses.framework.settings import Setting
-    from dashboards.analysis_page import page_of, results
+    from dashboards.analysis_page import page_of
+    from dashboards.results import results
 
+    said = getattr(request, "param", {"at_once": 1000})
     module = types.ModuleType("tests_stub_analysis")
     calls: list[tuple] = []
 
@@ -235,7 +240,7 @@ def stub(monkeypatch, folder):
             about="Count.",
             study="tests_stub_analysis:study_stub",
             settings=(Setting("factor", "Which.", "value"),),
-            page=Page("Stub", "What?", "What it is.", choices=(FACTOR,), at_once=1000),
+            page=Page("Stub", "What?", "What it is.", choices=(FACTOR,), **said),
         )
     )
     monkeypatch.setitem(sys.modules, "tests_stub_analysis", module)
@@ -250,7 +255,7 @@ def opened(**params: str) -> AppTest:
 
 
 def test_a_bare_address_is_computed_once_and_kept(stub, folder):
-    from dashboards.analysis_page import results
+    from dashboards.results import results
 
     app = opened(model="compiled")
     assert "32 graphs, value." in sentences(app)
@@ -316,6 +321,40 @@ def test_a_view_is_default_by_its_graphs_alone(stub):
     assert stub.PAGE.is_default(replace(view, model="compiled", settings=(("factor", "syntax"),)))
     assert not stub.PAGE.is_default(replace(view, seed=1))
     assert not stub.PAGE.is_default(replace(view, text="1 = a"))
+
+
+@pytest.mark.parametrize("stub", [{"graphs": 0, "at_once": 0}], indirect=True)
+def test_a_page_of_a_study_that_draws_its_own_graphs_offers_none(stub):
+    from dashboards.analysis_page import snippet
+
+    app = opened(model="compiled", n="9", graphs="3", text="1 = a")
+    assert not app.error and stub.calls == []
+    assert [info.value for info in app.info] == ["This takes a while."]
+    assert not app.number_input and not app.text_area
+    assert address(app) == {"model": "compiled", "factor": "value"}
+    checked(app.button(key="stub_compute").click().run())
+    assert "0 graphs, value." in sentences(app)
+    checked(app.selectbox(key="stub_model").set_value("discrete").run())
+    assert address(app)["model"] == "discrete"
+    checked(app.button(key="stub_compute").click().run())
+    assert stub.calls == [(0, "compiled", "value"), (0, "discrete", "value")]
+    view = stub.PAGE.inputs.default
+    assert stub.PAGE.line(view) == f"recurlens stub --model {view.model} --factor value"
+    assert f"study = study_stub([], {view.model!r}, factor='value')" in snippet(stub.PAGE, view, [])
+    assert "graphs = " not in snippet(stub.PAGE, view, [])
+
+
+@pytest.mark.parametrize("stub", [{"graphs": 0, "model": False}], indirect=True)
+def test_a_page_that_is_about_no_model_offers_none(stub):
+    app = opened(model="discrete", factor="syntax")
+    assert not app.error and not app.warning
+    assert "0 graphs, syntax." in sentences(app)
+    assert address(app) == {"factor": "syntax"}
+    assert [box.key for box in app.selectbox] == ["stub_factor"]
+    checked(app.selectbox(key="stub_factor").set_value("value").run())
+    assert stub.calls == [(0, "", "syntax"), (0, "", "value")]
+    assert stub.PAGE.line(stub.PAGE.inputs.default) == "recurlens stub --factor value"
+    assert stub.PAGE.default_result("").verdict == "0 graphs, value."
 
 
 def test_the_result_as_json_is_its_data(result):

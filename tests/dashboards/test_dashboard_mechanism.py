@@ -12,9 +12,10 @@ from analyses.catalogue.mechanism import FIGURES, LABELS
 from analyses.inputs import InputError
 from analyses.mechanism import PARTS, WITH_GRAPHS, study_mechanism
 from analyses.training_dynamics import DATA, TrainingStudy
-from dashboards.analysis_page import results, snippet
-from dashboards.graph_inputs import default_view
+from dashboards.analysis_page import snippet
+from dashboards.graph_view import default_view
 from dashboards.mechanism import MECHANISM
+from dashboards.results import results
 from dashboards.story import STORY
 from interp.mechanism.onsets import TrainingDynamics
 from models.graph import ComputationGraph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamlit.testing.v1 import AppTest
 
-from dashboards.graph_inputs import AnalysisView
+from dashboards.graph_view import AnalysisView
 from dashboards.links import address_of
 from dashboards.patching.view import View as PatchingView
 from dashboards.selection import Selection

@@ -43,7 +43,7 @@ from analyses.reporting.recorded import contents
 from analyses.reporting.sections import SECTIONS
 from dashboards import computing
 from dashboards.analysis_page import snippet
-from dashboards.graph_inputs import default_view
+from dashboards.graph_view import default_view
 from dashboards.pages import analysis_pages
 from models import load
 from streamlit.testing.v1 import AppTest
