@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from interp.circuits.discovery import Discovery
+    from interp.circuits.faithfulness import FaithfulnessCurve
+    from interp.circuits.pair_runs import PairRuns
     from interp.circuits.schedule import Schedule
     from models.graph import ComputationGraph
 
@@ -31,13 +33,19 @@ if TYPE_CHECKING:
 @one_line
 @dataclass(frozen=True)
 class CircuitStudy:
-    """The circuit of `model` (its name), when it is at work, and its f on graphs of another size, if asked for."""
+    """The circuit of `model` (its name), when it is at work, and its f on graphs of another size, if asked for.
+
+    Attributes:
+        transfer_nodes, transfer: the other size, and f of the circuit there.
+        transfer_curve: f there of the first edges of the order, over counts of them.
+    """
 
     model: str
     result: Discovery
     schedule: Schedule
-    transfer_nodes: int | None
-    transfer: float | None
+    transfer_nodes: int | None = None
+    transfer: float | None = None
+    transfer_curve: FaithfulnessCurve | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """A row a step and edge, see `Discovery.to_frame`."""
@@ -47,8 +55,14 @@ class CircuitStudy:
         """A row a sharing and size: `sharing`, and `FaithfulnessCurve.to_frame`."""
         import pandas as pd
 
-        parts = [curve.to_frame().assign(sharing=name) for name, curve in self.result.curves.items()]
+        parts = [curve.to_frame().assign(sharing=name) for name, curve in self._curves().items()]
         return pd.concat(parts, ignore_index=True)
+
+    def _curves(self) -> dict[str, FaithfulnessCurve]:
+        """Those of the result, and of the other size, by what the table calls them."""
+        other = self.transfer_curve
+        more = {} if other is None else {f"{self.result.sharing}, {self.transfer_nodes} nodes": other}
+        return self.result.curves | more
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -61,6 +75,7 @@ class CircuitStudy:
             "faithfulness": found.sufficiency,
             "necessity": found.necessity,
             "least": found.least,
+            "least_each": found.least_each,
             "reached": found.reached,
             "cpr_log": curve.cpr_log,
             "cmd_log": curve.cmd_log,
@@ -72,6 +87,7 @@ class CircuitStudy:
             "weighted_size": found.weighted_size,
             "jaccard": found.jaccard,
             "jaccard_random": found.jaccard_random,
+            "compared": found.compared,
             "schedule": self.schedule.as_predicted,
             "undisturbed": self.schedule.undisturbed,
             "transfer_nodes": self.transfer_nodes,
@@ -102,7 +118,7 @@ class CircuitStudy:
             columns,
             left=("circuits",),
         )
-        for name, curve in self.result.curves.items():
+        for name, curve in self._curves().items():
             smallest = curve.smallest(self.result.least)
             areas = (curve.cpr, curve.cmd, curve.cpr_log, curve.cmd_log)
             table.add_row(
@@ -121,7 +137,7 @@ class CircuitStudy:
             f"{found.unique_edges} of {len(found.graph.edges)} edges ({found.sharing}, heads {heads}) have f = "
             f"{found.sufficiency:.3f}"
             + ("" if found.reached else f", less than the {found.least:g} asked for")
-            + f"; all others together {1 - found.necessity:.3f}.",
+            + f" (on the worst pair {found.least_each:.3f}); all others together {1 - found.necessity:.3f}.",
             f"Cut in one step, it is felt at {self.schedule.as_predicted:.1%} of (node, step) cells as the depths say.",
         ]
         if found.rival is not None:
@@ -131,6 +147,11 @@ class CircuitStudy:
             )
         if found.stand_ins:
             said.append(f"{len(found.stand_ins)} of its edges have a stand-in outside.")
+        if found.compared > 1:
+            said.append(
+                f"Circuits of {found.compared} single pairs, as large, share {found.jaccard:.0%} of their edges two by "
+                f"two (at random {found.jaccard_random:.0%})."
+            )
         if found.same_pairs:
             said.append("It is judged on the pair that it was found on (give --graphs 2 or more).")
         if self.transfer is not None:
@@ -159,19 +180,23 @@ def study_circuit(
     n_steps: int | None = None,
     transfer_nodes: int | None = None,
     seed: int = 0,
+    every_pair: bool = False,
+    resampled: int = 0,
 ) -> CircuitStudy:
     """Make a pair of every graph, find a circuit on the first half and judge it on the others; with one, on that.
 
     pair_kind: how the other graph differs, one of `interp.causal.pairs.KINDS`. pairs: graphs that are used, at most.
-    method, sharing, least, draws: as for `interp.discover`. ablation, n_steps: as for `interp.pair_runs`.
-    transfer_nodes: judge the tied circuit on as many pairs of so many nodes too. seed: of all that is drawn.
+    method, sharing, least, draws, every_pair: as for `interp.discover`. ablation, n_steps: as for `interp.pair_runs`.
+    transfer_nodes: judge the circuit, and the order of the edges, on as many pairs of so many nodes too. resampled: how
+    many more pairs are drawn to compare their circuits. seed: of all that is drawn.
 
     Raises:
         InputError: no graph, one that admits no pair, a model without a discrete state, a setting that is not allowed.
     """
     from interp.causal.pairs import make_pair, sample_pairs
     from interp.causal.patching import PatchingError
-    from interp.circuits.discovery import discover
+    from interp.circuits.discovery import SHARINGS, discover, of_length
+    from interp.circuits.faithfulness import faithfulness_curve
     from interp.circuits.pair_runs import pair_runs
     from interp.circuits.schedule import schedule
 
@@ -187,17 +212,24 @@ def study_circuit(
             pair_runs(loaded, side, ablation, n_steps, seed=seed) if side else None for side in sides
         )
         assert runs is not None
-        found = discover(runs, judged, method, sharing, least, draws, seed)
+        ops = sorted({op for graph in used for op in graph.ops}) or ["ADD"]
+
+        def others(count: int, n_nodes: int) -> PairRuns:
+            drawn = sample_pairs(count, pair_kind, n_nodes, ops, seed)
+            return pair_runs(loaded, drawn, ablation, seed=seed)
+
+        more = others(resampled, len(used[0])) if resampled else None
+        found = discover(runs, judged, method, sharing, least, draws, seed, every_pair, more)
         worked = schedule(judged or runs, found.kept)
-        transfer = None
-        if transfer_nodes is not None:
-            ops = sorted({op for graph in used for op in graph.ops}) or ["ADD"]
-            drawn = sample_pairs(max(len(sides[1]), 1), pair_kind, transfer_nodes, ops, seed)
-            larger = pair_runs(loaded, drawn, ablation, seed=seed)
-            transfer = float(larger.faithfulness([found.named])[0])
+        if transfer_nodes is None:
+            return CircuitStudy(model, found, worked)
+        larger = others(max(len(sides[1]), 1), transfer_nodes)
+        transfer = float(larger.faithfulness([found.named])[0])
+        scores = of_length(larger, found.scores[sharing])
+        curve = faithfulness_curve(larger, scores, sharing == SHARINGS[0])
     except (ValueError, PatchingError) as error:
         raise InputError(f"No circuit: {error}.") from error
-    return CircuitStudy(model, found, worked, transfer_nodes, transfer)
+    return CircuitStudy(model, found, worked, transfer_nodes, transfer, curve)
 
 
 if __name__ == "__main__":

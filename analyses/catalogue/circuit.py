@@ -25,11 +25,18 @@ CIRCUIT = Analysis(
         Setting(
             "least", "Faithfulness that the circuit should have.", 0.95, float, least=0, most=1, above=True
         ),
+        Setting(
+            "every_pair",
+            "Every single pair must have it, those that the circuit is found on too: it then transfers better.",
+            False,
+            bool,
+        ),
         count("draws", "Random circuits of every size.", 5, 1),
+        count("resampled", "More pairs, drawn to compare the circuits of single pairs.", 0),
         STEPS,
         Setting(
             "transfer_nodes",
-            "Judge it on graphs of so many nodes too.",
+            "Judge it, and the order of its edges, on graphs of so many nodes too.",
             type=int,
             least=2,
             most=MOST_NODES,

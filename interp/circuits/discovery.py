@@ -1,14 +1,16 @@
 """A model's circuit over steps: found on pairs, judged on others, beside what else would do as well.
 
 Edges are ranked by a method (:mod:`interp.circuits.method_records`) and the first so many are kept that f
-(:mod:`interp.circuits.faithfulness`) is large enough and stays so. Kept is what the rest is asked about:
+(:mod:`interp.circuits.faithfulness`) is large enough and stays so: on the pairs it is judged on taken together, or,
+with ``every_pair``, on each of them and of those it was found on. A pair that needs few edges says little of others, so
+that the second transfers better. Kept is what the rest is asked about:
 
     sufficiency   f of the circuit alone
     necessity     1 - f of everything but the circuit
     rivals        a second circuit without any edge of the first, where what is left is enough for one; and edges with a
                   stand-in: the circuit needs them, the whole model does not
     stability     the mean Jaccard index of the circuits, of the same size, that single pairs give; beside it that of
-                  circuits drawn at random
+                  circuits drawn at random; more pairs can be given for this alone
 
 No circuit is *the* circuit: what the score of another method, another ablation or other pairs keeps may differ.
 """
@@ -31,6 +33,7 @@ from interp.circuits.faithfulness import (
     faithfulness_curve,
     order_of,
     random_curve,
+    sizes_of,
     weighted_size,
 )
 from interp.circuits.method_records import ScoreMethod, score_method
@@ -58,11 +61,12 @@ class Discovery:
         curves: sharing -> f over sizes; and "random", tied circuits drawn at random.
         kept: bool [step, edge]; the circuit.
         least: f that was asked for; whether it was reached says ``reached``.
+        least_each: the least f of the circuit on any one pair, of those it was found and judged on.
         sufficiency, necessity: of ``kept``.
         rival: bool [step, edge]; a circuit without any of its edges with f at least ``least``; None: there is none in
             what is left, which together has f ``1 - necessity``.
         stand_ins: places of kept edges that the whole model can do without and the circuit cannot.
-        jaccard, jaccard_random: of the circuits of single pairs; nan with one pair.
+        jaccard, jaccard_random: of the circuits of single pairs; nan with one pair. compared: how many these are.
         found_on, judged_on: numbers of pairs.
         same_pairs: whether they are the same ones.
     """
@@ -75,12 +79,14 @@ class Discovery:
     curves: dict[str, FaithfulnessCurve]
     kept: Cut
     least: float
+    least_each: float
     sufficiency: float
     necessity: float
     rival: Cut | None
     stand_ins: tuple[int, ...]
     jaccard: float
     jaccard_random: float
+    compared: int
     found_on: int
     judged_on: int
     same_pairs: bool
@@ -149,6 +155,8 @@ def discover(
     least: float = 0.95,
     draws: int = 5,
     seed: int = 0,
+    every_pair: bool = False,
+    resampled: PairRuns | None = None,
 ) -> Discovery:
     """Find a circuit on ``runs`` and judge it on ``judged`` (None: on the same).
 
@@ -157,6 +165,8 @@ def discover(
         sharing: of the circuit that is kept; curves are made of both.
         least: f that it should have.
         draws: random circuits of every size. seed: of these, and of methods that draw.
+        every_pair: whether every pair must have it, those that the circuit was found on too.
+        resampled: other pairs, whose own circuits are compared with those of ``runs``.
 
     Raises:
         ValueError: an unknown method or sharing, ``least`` not in 0..1; pairs on which the whole model and nothing at
@@ -186,13 +196,15 @@ def discover(
         one: np.mean(alone[one], axis=0) if chosen.estimates else chosen.scores(runs, one == "tied", seed)
         for one in SHARINGS
     }
-    fitted = {one: _on(judged_on, scores[one]) for one in SHARINGS}
+    fitted = {one: of_length(judged_on, scores[one]) for one in SHARINGS}
     curves = {one: faithfulness_curve(judged_on, fitted[one], one == "tied") for one in SHARINGS}
     curves["random"] = random_curve(judged_on, draws, seed)
     tied = sharing == "tied"
-    kept = _kept(judged_on, fitted[sharing], tied, least)
+    sides = [judged_on] if judged is None else [judged_on, runs]
+    kept = _kept(judged_on, fitted[sharing], tied, least, sides if every_pair else None)
     found = judged_on.faithfulness([kept, ~kept])
-    own = [_top(_on(judged_on, each), int(kept.sum()), tied) for each in alone[sharing]]
+    more = [] if resampled is None else _scores_by_pair(chosen, resampled, tied, seed)
+    own = [_top(of_length(judged_on, each), int(kept.sum()), tied) for each in (*alone[sharing], *more)]
     return Discovery(
         method=chosen,
         ablation=runs.ablation,
@@ -202,12 +214,14 @@ def discover(
         curves=curves,
         kept=kept,
         least=least,
+        least_each=min(float(side.faithfulness_each([of_length(side, kept)]).min()) for side in sides),
         sufficiency=float(found[0]),
         necessity=float(1 - found[1]),
         rival=_rival(judged_on, fitted[sharing], kept, tied, least, float(found[1])),
         stand_ins=_stand_ins(judged_on, kept, least) if tied else (),
         jaccard=_mean_jaccard(own),
         jaccard_random=_mean_jaccard(_drawn(kept, draws, seed, tied)),
+        compared=len(own),
         found_on=len(runs.pairs),
         judged_on=len(judged_on.pairs),
         same_pairs=judged is None,
@@ -224,8 +238,8 @@ def _scores_by_pair(method: ScoreMethod, runs: PairRuns, tied: bool, seed: int) 
     return [method.scores(replace(runs, pairs=(pair,)), tied, seed) for pair in runs.pairs]
 
 
-def _on(runs: PairRuns, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores for runs of another length: those of the last step go on, or later steps are left out."""
+def of_length(runs: PairRuns, scores: NDArray[Any]) -> NDArray[Any]:
+    """Scores or a circuit, [step, edge], for runs of another length: the last step goes on, or later ones are cut."""
     missing = runs.n_steps - len(scores)
     return (
         scores[: runs.n_steps] if missing <= 0 else np.concatenate([scores, scores[-1:].repeat(missing, 0)])
@@ -243,17 +257,36 @@ def _top(scores: NDArray[np.float64], n: int, tied: bool) -> Cut:
     return kept
 
 
-def _kept(runs: PairRuns, scores: NDArray[np.float64], tied: bool, least: float) -> Cut:
-    """The smallest circuit of the ranking from which on f is large enough, without edges that lead nowhere."""
-    order, n_edges = order_of(scores, tied, signed=False), runs.shape[1]
-    coarse = faithfulness_curve(runs, scores, tied)
-    upper = coarse.smallest(least) or n_edges
-    below = [int(size) for size in coarse.sizes if size < upper]
+def _kept(
+    runs: PairRuns,
+    scores: NDArray[np.float64],
+    tied: bool,
+    least: float,
+    sides: Sequence[PairRuns] | None,
+) -> Cut:
+    """The smallest circuit of the ranking from which on f is large enough, without edges that lead nowhere.
+
+    sides: runs whose every pair must have it; None: ``runs`` as a whole.
+    """
+
+    def circuits(side: PairRuns, sizes: Sequence[int]) -> list[Cut]:
+        return circuits_of(order_of(of_length(side, scores), tied, signed=False), sizes, side.shape, tied)
+
+    def held(sizes: Sequence[int]) -> NDArray[np.float64]:
+        if sides is None:
+            return runs.faithfulness(circuits(runs, sizes))
+        each = [side.faithfulness_each(circuits(side, sizes)) for side in sides]
+        return np.concatenate(each, axis=1).min(1)
+
+    n_edges = runs.shape[1]
+    counts = sizes_of(n_edges)
+    coarse = held([int(count) for count in counts])
+    upper = FaithfulnessCurve(n_edges, counts, coarse, coarse).smallest(least) or n_edges
+    below = [int(count) for count in counts if count < upper]
     sizes = list(range(below[-1] + 1 if below else 0, upper + 1))
-    circuits = circuits_of(order, sizes, runs.shape, tied)
-    enough = runs.faithfulness(circuits) >= least
+    enough = held(sizes) >= least
     first = int(np.argmax(enough)) if enough.any() else len(sizes) - 1
-    return _leading(runs.graph, circuits[first])
+    return _leading(runs.graph, circuits(runs, sizes[first : first + 1])[0])
 
 
 def _leading(graph: StepGraph, kept: Cut) -> Cut:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -72,6 +72,10 @@ class PairRuns:
         """m with nothing cut, and with everything."""
         whole, nothing = self.measure([np.zeros(self.shape, bool), np.ones(self.shape, bool)])
         return float(whole), float(nothing)
+
+    def faithfulness_each(self, kept: Sequence[Cut]) -> NDArray[np.float64]:
+        """:meth:`faithfulness` of circuits on every pair alone, float [circuit, pair]."""
+        return np.stack([replace(self, pairs=(pair,)).faithfulness(kept) for pair in self.pairs], axis=1)
 
     def faithfulness(self, kept: Sequence[Cut]) -> NDArray[np.float64]:
         """``(m(C) - m(empty)) / (m(full) - m(empty))`` of circuits, bool [edge] or [step, edge] each (MIB: Mueller et

@@ -17,7 +17,7 @@ from interp.circuits.faithfulness import (
     sizes_of,
     weighted_size,
 )
-from interp.circuits.method_records import SCORE_METHODS, score_method
+from interp.circuits.method_records import SCORE_METHODS, ScoreMethod, score_method
 from interp.circuits.pair_runs import PairRuns, pair_runs
 from interp.circuits.schedule import schedule
 from interp.circuits.step_graph import StepGraph
@@ -108,6 +108,30 @@ def test_a_circuit_is_enough_and_needed(corrupt: PairRuns) -> None:
     assert worked.as_predicted == worked.undisturbed == worked.first_is_depth == 1.0
     wrong = np.roll(found.kept, 1, axis=1)
     assert schedule(corrupt, wrong).as_predicted < 0.9
+
+
+def test_a_circuit_for_every_pair_has_the_edges_that_any_of_them_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = known()
+    first, third = (
+        pair_runs(model, [(graphs[0], graphs[1])])
+        for graphs in (
+            [ComputationGraph.parse(text.format(leaf), modulus=5, n_variables=16) for leaf in (3, 0)]
+            for text in ("{} = a; 1 = b; a + b = c", "{} = a; 1 = b; 2 = c; b + c - a = d")
+        )
+    )
+    exact = score_method("exact").scores
+    scores = 10 * np.abs(exact(first, True, 0)) + np.abs(exact(third, True, 0))
+    given = ScoreMethod(
+        "given", "what the first pair needs, and then the other", lambda runs, tied, seed: scores
+    )
+    monkeypatch.setitem(SCORE_METHODS, "given", given)
+    one = discover(third, first, "given", draws=1)
+    assert one.sufficiency >= 0.95 > one.least_each == third.faithfulness([one.named])[0]
+    every = discover(third, first, "given", draws=1, every_pair=True, resampled=first)
+    assert every.least_each >= 0.95 and every.unique_edges > one.unique_edges
+    assert (one.compared, every.compared, every.jaccard) == (1, 2, 1.0)
 
 
 def test_a_twin_is_a_stand_in() -> None:
