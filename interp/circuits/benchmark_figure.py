@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.figures.charts import Chart, draw_charts
-from interp.figures.template import step_colours
+from interp.figures.template import MARK_COLOUR
 
 if TYPE_CHECKING:
     from interp.circuits.benchmark import MethodBenchmark
 
 
 def benchmark_figure(result: MethodBenchmark, width: int = 1000) -> go.Figure:
-    """A mark a seed, by method; precision at the true size beside it."""
+    """A ring a seed, by method; precision at the true size as a diamond, which fits into the ring."""
     frame: Any = result.to_frame()
     labels = {"auroc": "AUROC", "precision": "precision at the true size"}
-    colours = dict(zip(labels, step_colours(2), strict=True))
+    looks = {
+        "auroc": {"color": MARK_COLOUR, "size": 13, "symbol": "circle-open", "line": {"width": 2}},
+        "precision": {"color": "#e1862d", "size": 7, "symbol": "diamond"},
+    }
     charts: list[Chart] = []
     for number, (name, (every, some)) in enumerate(result.n_edges.items()):
         own = frame[frame["model"] == name]
@@ -31,7 +34,7 @@ def benchmark_figure(result: MethodBenchmark, width: int = 1000) -> go.Figure:
                 "x": own["method"].tolist(),
                 "y": own[column].tolist(),
                 "text": own["seed"].tolist(),
-                "marker": {"color": colours[column], "size": 9, "opacity": 0.7},
+                "marker": looks[column],
                 "hovertemplate": f"%{{x}}, seed %{{text}}: {label} %{{y:.3f}}<extra></extra>",
             }
             for column, label in labels.items()

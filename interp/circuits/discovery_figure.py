@@ -9,7 +9,7 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.figures.charts import Chart, draw_charts
 from interp.figures.panels import Panel, draw
-from interp.figures.template import UNSOLVED_COLOUR, step_colours
+from interp.figures.template import MARK_COLOUR, UNSOLVED_COLOUR
 
 if TYPE_CHECKING:
     from interp.circuits.discovery import Discovery
@@ -20,7 +20,7 @@ _MOST = 1.5
 
 def faithfulness_figure(result: Discovery, width: int = 1000) -> go.Figure:
     """f over the number of edges, on a logarithmic axis: tied, per step, and drawn at random."""
-    colours = [*step_colours(2), UNSOLVED_COLOUR]
+    colours = [MARK_COLOUR, "#e1862d", UNSOLVED_COLOUR]
     labels = {"tied": "tied", "per-step": "per step", "random": "tied, at random"}
     traces: list[dict[str, Any]] = []
     for (name, label), colour in zip(labels.items(), colours, strict=True):

@@ -42,6 +42,8 @@ _LEFT: Final = 78
 _RIGHT: Final = 96
 _LEGEND: Final = 26
 """Height of the legend, where something was not computed."""
+_FIT, _THINNED = 8, 12
+"""Pixels of a column from which all are labelled; and from label to label where not all are."""
 _BESIDE: Final = 40
 """Pixels between panels in a row."""
 _BOLD: Final = 7.0
@@ -237,8 +239,9 @@ def _add(
     first = not any(trace["name"] == NOT_COMPUTED for trace in traces)
     traces += [trace | axes for trace in missing_traces(blocks, first)]
     pitch = span.least / n_columns
-    size = max(7.0, min(11.0, pitch - 1))
-    ticks = _ticks(panel, pitch)
+    each = 1 if pitch >= _FIT else int(np.ceil(_THINNED / pitch))
+    size = max(7.0, min(11.0, pitch * each - 1))
+    ticks = list(range(0, n_columns, each))
     plain = {"showgrid": False, "showline": True, "mirror": True, "linecolor": EDGE_COLOUR}
     title_font = {"size": 12}
     layout[f"xaxis{suffix}"] = plain | {
@@ -282,12 +285,6 @@ def _add(
         refs = {"xref": axes["xaxis"], "yref": axes["yaxis"]}
         layout["shapes"] += [shape | refs for shape in shapes]
         layout["annotations"] += [note | refs for note in notes]
-
-
-def _ticks(panel: Panel, pitch: float) -> list[int]:
-    """Which columns are labelled: all, or as many as there is room for."""
-    every = max(1, int(np.ceil(8 / pitch)))
-    return list(range(0, len(panel.columns), every))
 
 
 def _hover(panel: Panel, blocks: Blocks) -> list[list[str]]:

@@ -47,9 +47,11 @@ def times_figure(atlas: RecoveryAtlas, width: int = 1000) -> go.Figure:
         axis = {"range": [-0.5, longest + 0.5], "dtick": max(1, longest // 10)}
         charts.append(Chart(title, "steps", "edits", traces, axis, share_axis()))
     charts.append(_outcomes(atlas, kinds))
+    count = len(atlas.graphs)
+    runs = "one graph" if count == 1 else f"{count} graphs"
     extent = "all" if atlas.exhaustive else f"a random sample of {len(atlas)} of {sum(atlas.all_edits)}"
     reading = (
-        f"Edits of one code in the runs of {len(atlas.graphs)} graphs: {extent}. Steps until the run is back in that "
+        f"Edits of one code in the runs of {runs}: {extent}. Steps until the run is back in that "
         "without the edit, or at rest elsewhere. As the algorithm predicts, in outcome, time and end: "
         f"{atlas.as_predicted}."
     )
