@@ -187,10 +187,10 @@ def study_degeneracy(
     graphs: Sequence[ComputationGraph],
     model: str = "compiled",
     chains: int = 2,
-    n_steps: int = 64,
+    n_steps: int = 48,
     n_beta: float = 100.0,
     plateau: bool = True,
-    moments: int = 10,
+    moments: int = 4,
     length: float = 1.0,
     seed: int = 0,
 ) -> NeighbourStudy:

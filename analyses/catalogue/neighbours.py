@@ -212,7 +212,7 @@ DEGENERACY = Analysis(
     study="analyses.neighbours:study_degeneracy",
     settings=(
         count("chains", "Of every estimate of the model.", 2, 1),
-        count("n_steps", "Steps that the loss is the mean of, at most.", 64, 1),
+        count("n_steps", "Steps that the loss is the mean of, at most.", 48, 1),
         Setting(
             "n_beta",
             "Of the density that is drawn from.",
@@ -229,7 +229,7 @@ DEGENERACY = Analysis(
             bool,
             revocable=True,
         ),
-        count("moments", "Snapshots of its training, at most, where there are some.", 10),
+        count("moments", "Snapshots of its training, at most, where there are some.", 4),
         Setting(
             "length",
             "Of chains, relative to the usual.",

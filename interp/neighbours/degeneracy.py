@@ -4,8 +4,10 @@
 for the number of weights that matter. It is estimated by Langevin dynamics (:mod:`interp.neighbours.langevin`) on the
 loss of training over a fixed set of the algorithm's steps: of all weights, and of one head's or one MLP's while all
 others stay (a head has its rows of W_Q, W_K, W_V, W_O, their biases and its position scores). n beta is set, not
-n / log n: the loss of a model that makes no mistake is flat unless it is looked at sharply. Chains are of one length,
-from w* on, so that coefficients are comparable among parts, and not absolute numbers.
+n / log n: the loss of a model that makes no mistake is flat unless it is looked at sharply. A chain forgets where it
+began in about 2 / (step gamma) draws, and as many and more are made before any is counted; gamma is as small as that
+allows. It is part of the answer: of a loss that is flat near w* and rises steeply further away (no quadratic, as that
+of a model that makes no mistake) the coefficient grows with the reach of a chain, 1 / sqrt(gamma) a weight.
 
 Held against it: what the loss rises by without the head or MLP (zeros in its place), by rank; the estimate at half and
 double the step and temperature; and how many chains came out negative, which a minimum does not allow. Over snapshots
@@ -41,8 +43,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 WHOLE: Final = "all weights"
-OF_WHOLE: Final = Sampler(n_beta=100.0, gamma=100.0, step=6e-5, draws=24, burn=48)
-OF_PART: Final = Sampler(n_beta=100.0, gamma=100.0, step=6e-4, draws=16, burn=20)
+OF_WHOLE: Final = Sampler(n_beta=100.0, gamma=300.0, step=8e-5, draws=54, burn=110)
+OF_PART: Final = Sampler(n_beta=100.0, gamma=300.0, step=6e-4, draws=16, burn=24)
 """A part has fewer weights that move together, and can take larger steps."""
 IN_TRAINING: Final = 0.3
 """Of n beta, over snapshots: most are no minima, and a chain that runs down the loss, as cold ones do, is negative."""
@@ -212,7 +214,7 @@ def degeneracy(
     snapshots: Sequence[tuple[int, RecurrentTransformer]] = (),
     n_beta: float = OF_WHOLE.n_beta,
     chains: int = 2,
-    n_steps: int = 64,
+    n_steps: int = 48,
     plateau: bool = True,
     length: float = 1.0,
     seed: int = 0,

@@ -22,6 +22,7 @@ NAMES = (
     "05_your_own_looped_model",
     "06_trained_foreign_loop",
     "07_same_circuit_in_every_step",
+    "08_what_neighbours_ask",
 )
 WHEELS = {"06_trained_foreign_loop": "kokoro"}
 """Folders that a notebook has to be given first; without them it is not run."""
@@ -81,16 +82,16 @@ def test_notebooks_are_chosen_by_number_or_name():
     assert chosen(["02", "01_graph_to_trajectory.py"]) == [NAMES[1], NAMES[0]]
     assert chosen([]) == list(NAMES)
     with pytest.raises(
-        NotebookError, match="there is no notebook '08'; there are 01_graph_to_trajectory, 02"
+        NotebookError, match="there is no notebook '09'; there are 01_graph_to_trajectory, 02"
     ):
-        chosen(["08"])
+        chosen(["09"])
 
 
 def test_an_unknown_notebook_is_one_message_and_exit_code_2():
-    command = [sys.executable, "-m", "analyses.notebooks.execute", "08"]
+    command = [sys.executable, "-m", "analyses.notebooks.execute", "09"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=FOLDER.parent.parent)
     assert ended.returncode == 2
-    assert "there is no notebook '08'" in ended.stderr
+    assert "there is no notebook '09'" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

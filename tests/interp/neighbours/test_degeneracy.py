@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from interp.neighbours.degeneracy import WHOLE, all_parts, degeneracy, estimate
+from interp.neighbours.degeneracy import OF_PART, OF_WHOLE, WHOLE, all_parts, degeneracy, estimate
 from interp.neighbours.interaction_basis import interaction_basis
 from interp.neighbours.langevin import Sampler
 from interp.neighbours.step_set import StepSet, step_sets
@@ -40,6 +40,11 @@ def test_planted_heads_have_larger_coefficients_than_idle_ones(
     assert sum(planted) == 9 and roc_auc_score(planted, found) >= 0.95
     assert min(found) >= 0
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
+@pytest.mark.parametrize("sampler", [OF_WHOLE, OF_PART])
+def test_chains_forget_where_they_began_before_they_are_counted(sampler: Sampler) -> None:
+    assert sampler.burn >= 2 / (sampler.step * sampler.gamma)
 
 
 def test_parts_are_all_weights_once(model: CompiledTransformer) -> None:
