@@ -29,6 +29,7 @@ from dashboards.own_models import written
 from dashboards.partial import first_part, shares
 from dashboards.precomputed import Result, content_key, store, stored
 from dashboards.results import Study, as_result, results
+from dashboards.shipped import Asked, shipped
 from models.graph import ComputationGraph
 
 
@@ -95,8 +96,13 @@ class AnalysisPage:
         """What the bare address shows for a model, or one with some settings alone. Raises `ValueError` where it cannot
         be analysed.
         """
-        view = replace(self.inputs.default, model=model).with_settings(**settings)
-        return self.result(view, self.inputs.graphs(view))
+        return self.result(*self.bare(model, **settings))
+
+    def bare(self, model: str = "", **settings: str) -> tuple[AnalysisView, list[ComputationGraph]]:
+        """The view of the bare address and its graphs; of another model or with other settings, where given."""
+        view = self.inputs.default.with_settings(**settings)
+        view = replace(view, model=model or view.model)
+        return view, self.inputs.graphs(view)
 
     def result(
         self,
@@ -108,17 +114,20 @@ class AnalysisPage:
         key = self.key(view, graphs)
         if (found := self.known(view, graphs)) is not None:
             return found
-        result = self._computed(view, graphs, progress)
+        result = self.fresh(view, graphs, progress)
         results().put(key, result)
         if self.is_default(view):
             store(key, result)
         return result
 
     def known(self, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> Result | None:
-        """The result, if it is in memory or on disk."""
+        """The result, if it is in memory, on disk or among those that ship."""
         key = self.key(view, graphs)
         result = results().get(key)
-        if result is None and self.is_default(view) and (result := stored(key)) is not None:
+        if result is not None or not self.is_default(view):
+            return result
+        result = stored(key) or shipped(self.name, self.asked(view, graphs))
+        if result is not None:
             results().put(key, result)
             computations().pace[self.kind(view)] = result.seconds / size(graphs)
         return result
@@ -135,21 +144,34 @@ class AnalysisPage:
     def key(self, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> str:
         """What a result depends on, as one text."""
         settings = {setting.name: view.setting(setting.name) for setting in self.settings if setting.computed}
-        models = [shared(name).digest for name in (view.model, *self.beside(view)) if name]
-        return content_key(self.name, models, graphs, settings)
+        return content_key(self.name, self._digests(view), graphs, settings)
 
-    def _computed(
+    def asked(self, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> Asked:
+        """What the study is asked; see `dashboards.shipped`."""
+        study = self.study_of(view)
+        name, digests = f"{study.__module__}:{study.__qualname__}", tuple(self._digests(view))
+        return Asked(name, view.model, digests, self._given(graphs), self.options(view))
+
+    def _given(self, graphs: Sequence[ComputationGraph]) -> ComputationGraph | Sequence[ComputationGraph]:
+        """What the study takes of the graphs: all, or the one that the page is about."""
+        return graphs[0] if self.graphs == 1 else graphs
+
+    def _digests(self, view: AnalysisView) -> list[str]:
+        return [shared(name).digest for name in (view.model, *self.beside(view)) if name]
+
+    def fresh(
         self,
         view: AnalysisView,
         graphs: Sequence[ComputationGraph],
-        progress: Callable[[int, int], None] | None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Result:
+        """The result, computed."""
         begin = time.perf_counter()
         function = self.study_of(view)
         options = self.options(view)
         if "progress" in inspect.signature(function).parameters:
             options["progress"] = progress
-        study = function(graphs[0] if self.graphs == 1 else graphs, view.model, **options)
+        study = function(self._given(graphs), view.model, **options)
         return as_result(study, self.figures(study), begin)
 
 

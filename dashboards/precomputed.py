@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +32,7 @@ FOLDER_VARIABLE = "RECURLENS_CACHE"
 _KEPT = 256
 """Results that stay in the folder; the oldest go first."""
 
+ROOT = Path(__file__).resolve().parent.parent
 _CODE = ("models", "interp", "analyses", "dashboards")
 _LIBRARIES = ("numpy", "pandas", "plotly", "scikit-learn", "scipy", "torch")
 
@@ -111,7 +112,11 @@ def content_key(
 
 def stored(key: str) -> Result | None:
     """The result of a key; None where there is none, or it is damaged."""
-    path = _path(key)
+    return read(_path(key))
+
+
+def read(path: Path) -> Result | None:
+    """The result of a file; None where there is none, or it is damaged."""
     try:
         return Result.from_bytes(path.read_bytes())
     except FileNotFoundError:
@@ -146,14 +151,23 @@ def _remove_oldest(folder: Path) -> None:
 @functools.lru_cache(maxsize=1)
 def _code_digest() -> str:
     """SHA-256 of our sources and the versions of the libraries that compute and draw."""
+    paths = (path for folder in _CODE for path in sorted((ROOT / folder).rglob("*.py")))
+    sources = sources_digest(path.relative_to(ROOT).as_posix() for path in paths)
+    return hashlib.sha256(f"{sources} {' '.join(library_versions().values())}".encode()).hexdigest()
+
+
+def sources_digest(sources: Iterable[str]) -> str:
+    """SHA-256 of sources, by their paths from :data:`ROOT`. Raises `OSError` where one cannot be read."""
     digest = hashlib.sha256()
-    root = Path(__file__).resolve().parent.parent
-    for folder in _CODE:
-        for path in sorted((root / folder).rglob("*.py")):
-            digest.update(str(path.relative_to(root)).encode())
-            digest.update(path.read_bytes())
-    digest.update(" ".join(version(library) for library in _LIBRARIES).encode())
+    for source in sources:
+        digest.update(source.encode())
+        digest.update((ROOT / source).read_bytes())
     return digest.hexdigest()
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that compute and draw."""
+    return {library: version(library) for library in _LIBRARIES}
 
 
 def main() -> None:

@@ -10,8 +10,11 @@ _SPACE: Final = (
     ".stMainBlockContainer {padding: 2.5rem 2.5rem 4rem}"
     "@media (max-width: 640px) {.stMainBlockContainer {padding: 4.5rem 1rem 4rem}}"
     "[data-testid=stCaptionContainer] {opacity: 0.8}"
+    ".stButtonGroup > div {flex-wrap: wrap}"
 )
-"""Captions are paler than a contrast of 4.5 to 1 as Streamlit draws them."""
+"""Captions are paler than a contrast of 4.5 to 1 as Streamlit draws them, and buttons beside each other end up beside a
+narrow page.
+"""
 
 
 def is_dark() -> bool:

@@ -124,7 +124,7 @@ def onset_figure(result: TrainingDynamics, width: int = 1000) -> go.Figure:
                 width,
             ),
         ),
-        "xaxis": {"type": "log", "title": {"text": "training step (log)"}, "dtick": "D2"},
+        "xaxis": {"type": "log", "title": {"text": "training step (log)"}, "dtick": "D2", "tickformat": "~s"},
         "yaxis": {"type": "category"},
     }
     return make_figure(traces, layout)

@@ -119,7 +119,7 @@ def test_my_own_graph_is_run_live(page, settings, drawn, tmp_path):
 def test_other_figures_need_no_second_computation(monkeypatch):
     app = opened("codes", **FEW, show="usage")
     assert list(figures(app)) == ["usage", "information"]
-    monkeypatch.setattr(AnalysisPage, "_computed", None)
+    monkeypatch.setattr(AnalysisPage, "fresh", None)
     checked(app.segmented_control(key="codes_show").set_value("margins").run())
     assert list(figures(app)) == ["margins"]
     checked(app.segmented_control(key="codes_factor").set_value("syntax").run())
@@ -202,7 +202,7 @@ def test_what_took_long_before_is_asked_for_and_its_time_is_told(monkeypatch):
 
 
 def test_the_first_graphs_are_shown_before_all_of_them_and_stay_where_those_are_cancelled(monkeypatch):
-    page, computed = analysis_pages()["lens"], AnalysisPage._computed
+    page, computed = analysis_pages()["lens"], AnalysisPage.fresh
     view = replace(default_view(page.settings), model="compiled")
 
     def slow(page, view, graphs, progress):
@@ -211,7 +211,7 @@ def test_the_first_graphs_are_shown_before_all_of_them_and_stay_where_those_are_
             time.sleep(0.01)
         return computed(page, view, graphs, progress)
 
-    monkeypatch.setattr(AnalysisPage, "_computed", slow)
+    monkeypatch.setattr(AnalysisPage, "fresh", slow)
     monkeypatch.setattr("dashboards.analysis_page.ASK", ASK)
     monkeypatch.setattr("dashboards.computing.PATIENCE", 0.1)
     monkeypatch.setitem(computations().pace, page.kind(view), ASK)

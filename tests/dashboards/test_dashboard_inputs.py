@@ -219,6 +219,7 @@ def stub(request, monkeypatch, folder):
     from analyses.framework.record import Analysis, Page
     from analyses.framework.settings import Setting
     from dashboards.analysis_page import page_of
+    from dashboards.computing import computations
     from dashboards.results import results
 
     said = getattr(request, "param", {"at_once": 1000})
@@ -232,6 +233,7 @@ def stub(request, monkeypatch, folder):
         return StubStudy(graphs, factor)
 
     results.clear()
+    computations.clear()
     module.calls, module.fail = calls, None
     module.study_stub = study_stub
     module.PAGE = page_of(
