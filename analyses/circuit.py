@@ -149,8 +149,8 @@ class CircuitStudy:
             said.append(f"{len(found.stand_ins)} of its edges have a stand-in outside.")
         if found.compared > 1:
             said.append(
-                f"Circuits of {found.compared} single pairs, as large, share {found.jaccard:.0%} of their edges two by "
-                f"two (at random {found.jaccard_random:.0%})."
+                f"Circuits of {found.compared} single pairs, as large, have a mean Jaccard index of "
+                f"{found.jaccard:.3f} (at random {found.jaccard_random:.3f})."
             )
         if found.same_pairs:
             said.append("It is judged on the pair that it was found on (give --graphs 2 or more).")
