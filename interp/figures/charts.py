@@ -23,7 +23,7 @@ _NOTHING: Final[dict[str, Any]] = {"type": "scatter", "x": [None], "y": [None], 
 
 @dataclass(frozen=True)
 class Chart:
-    """One pair of axes; ``note`` stands in the middle where there is nothing to draw."""
+    """One pair of axes; ``note`` stands in the middle where there is nothing to draw, and axes then have no numbers."""
 
     title: str
     x_title: str
@@ -53,6 +53,8 @@ def draw_charts(charts: Sequence[Chart], title: str, reading: str, per_line: int
         begin = place * (chart_width + across) / inner_width
         high = 1 - line * (_HEIGHT + down) / inner_height
         framed = {"showline": True, "mirror": True, "linecolor": EDGE_COLOUR}
+        if chart.note:
+            framed["showticklabels"] = False
         layout[f"xaxis{suffix}"] = (
             framed
             | chart.x_axis

@@ -118,10 +118,13 @@ class MassiveActivations:
         )
         grown = ""
         if self.growth is not None:
-            grown = (
-                f" Over {len(self.growth.steps)} snapshots growth has an adjusted R2 of {self.growth.five:.2f} by five "
-                f"parameters, {self.growth.log:.2f} by a logarithm."
+            growth = self.growth
+            fits = {"five parameters": growth.five, "a logarithm": growth.log}
+            said = (
+                f"no fit by {name}" if np.isnan(fit) else f"an adjusted R2 of {fit:.2f} by {name}"
+                for name, fit in fits.items()
             )
+            grown = f" Over {len(growth.steps)} snapshots growth has {', '.join(said)}."
         return (
             f"{found} has a massive activation; {largest} "
             f"(untrained {'not defined' if other is None else f'{other:.0f}'}), in dimension {self.dimension} after "

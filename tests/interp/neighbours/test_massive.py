@@ -23,6 +23,7 @@ def test_a_planted_outlier_is_found_exactly() -> None:
     frame = found.to_frame()
     assert (frame["ratio"] == frame["largest"] / frame["median"]).all()
     assert found.growth is not None and np.isnan(found.growth.five)  # nothing grows
+    assert "growth has no fit by five parameters, " in found.sentence()
 
 
 def test_the_known_model_has_none() -> None:
