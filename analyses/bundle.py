@@ -3,7 +3,7 @@
 The model, its settings, its snapshots where there are some, and its learning curve: of `log.jsonl` the validations and
 about as many of the other records as asked for, at equal distances, the first and the last among them. Checkpoint and
 TensorBoard's files stay behind. Where the run began with a run that does not ship, `training.json` has that one's name
-instead of its folder, and its minutes, with those of what it began with in turn, as `minutes_before`.
+instead of its folder, and the minutes it ran for, with those of what it began with in turn, as `minutes_before`.
 """
 
 from __future__ import annotations
@@ -76,12 +76,14 @@ def _before(settings: dict[str, Any]) -> Path | None:
 
 
 def _minutes(run: Path) -> float:
-    """Budget of a run and of what it began with, by their settings."""
+    """Minutes that a run was trained for, by the last record of its log, and what it began with before it."""
     settings = json.loads((run / "training.json").read_text())
+    records = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+    own = max((record["seconds"] for record in records if "seconds" in record), default=0.0) / 60
     before = _before(settings)
     if before is not None:
-        return (settings["training"]["minutes"] or 0.0) + _minutes(before)
-    return total_minutes(settings) or 0.0
+        return own + _minutes(before)
+    return own + (total_minutes(settings) or 0.0) - (settings["training"]["minutes"] or 0.0)
 
 
 @reports_bad_input

@@ -95,6 +95,7 @@ def edges_figure(result: Discovery, width: int = 1000) -> go.Figure:
         values=values,
         hover=hover,
         sites=np.arange(values.size).reshape(values.shape),
+        missing="no such edge",
     )
     reading = (
         "The edges of a step that are in the circuit. Colour: share of the steps in which an edge is kept; orange "

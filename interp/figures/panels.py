@@ -56,7 +56,7 @@ class Panel:
 
     values: float [row, column], NaN where nothing was measured. hover: text of every cell.
     sites: int [row, column], what a click on a cell means to the caller, -1 where there is nothing.
-    depths: of every column, or empty; dotted lines stand where it changes.
+    depths: of every column, or empty; dotted lines stand where it changes. missing: what the legend calls cells of NaN.
     """
 
     title: str
@@ -68,6 +68,7 @@ class Panel:
     hover: list[list[str]]
     sites: NDArray[np.int64]
     depths: tuple[int, ...] = ()
+    missing: str = NOT_COMPUTED
 
 
 def colour_limit(panels: Sequence[Panel]) -> float:
@@ -236,8 +237,8 @@ def _add(
         traces += [heatmap | {"hoverinfo": "skip"}, points | axes]
     else:
         traces.append(heatmap | {"text": hover, "hoverinfo": "text"})
-    first = not any(trace["name"] == NOT_COMPUTED for trace in traces)
-    traces += [trace | axes for trace in missing_traces(blocks, first)]
+    first = not any(trace["name"] == panel.missing for trace in traces)
+    traces += [trace | axes for trace in missing_traces(blocks, first, panel.missing)]
     pitch = span.least / n_columns
     each = 1 if pitch >= _FIT else int(np.ceil(_THINNED / pitch))
     size = max(7.0, min(11.0, pitch * each - 1))
