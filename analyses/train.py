@@ -85,7 +85,7 @@ def train(
         if not resume:
             Outputs("train", folder=folder).check()
         trainer = Trainer(config, folder, resume=resume, quiet=quiet, tensorboard=tensorboard, device=device)
-        if repeat is not None:
+        if repeat is not None and trainer.workers.leads:
             with writing():
                 write_text(folder / CONFIG_NAME, repeat)
         trainer.run()

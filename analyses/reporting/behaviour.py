@@ -45,10 +45,9 @@ def accuracy(model: RecurrentTransformer, job: Job) -> Contents:
     given = None if model.cfg.writes_text or model.cfg.default_steps is not None else steps
     graphs = sample_sizes(model, some, few, job.ops, job.seed)
     untrained = evaluate(job.untrained(model), graphs, given, "untrained")
+    settings = {"training": {"method": model.cfg.method, "ops": list(model.vocabulary.ops)}}
     curves = [
-        evaluation_curve(
-            job.model, found.to_dict(), {"method": model.cfg.method, "ops": list(model.vocabulary.ops)}
-        ),
+        evaluation_curve(job.model, found.to_dict(), settings),
         evaluation_curve("untrained", untrained.to_dict()),
     ]
     paper = [curve for curve in paper_curves() if curve.method == model.cfg.method]
