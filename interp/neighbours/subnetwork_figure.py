@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def subnetwork_figure(found: Subnetwork, width: int = 1000) -> go.Figure:
     """What is written by sets of every size; by random ones; and without one head alone."""
     kind = "MLPs" if found.whole_mlps else "neurons"
-    sizes = [one.count(False) for one in found.curve]
+    sizes = [one.count(heads=found.whole_mlps) for one in found.curve]
     curve = [
         line("other steps", sizes, [one.written for one in found.curve], MARK_COLOUR, form=".1%"),
         line("steps it was found on", sizes, [one.own for one in found.curve], "#7f9bea", "dot", form=".1%"),
@@ -47,7 +47,12 @@ def subnetwork_figure(found: Subnetwork, width: int = 1000) -> go.Figure:
     axis = {"type": "category", "categoryorder": "array", "categoryarray": names, "tickangle": -90}
     charts = [
         Chart(
-            "by pressure", f"{kind} that are left", "due values", curve, {"rangemode": "tozero"}, share_axis()
+            "by pressure",
+            f"{'heads' if found.whole_mlps else kind} that are left",
+            "due values",
+            curve,
+            {"rangemode": "tozero"},
+            share_axis(),
         ),
         Chart(
             "of this size", "units that are left", "due values", written, {"type": "category"}, share_axis()
