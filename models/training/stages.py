@@ -140,4 +140,5 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "feedforward": {"start": "continuous", "phases": _END_ONLY, "learning_rate": 5e-4},
     "chain-of-thought": {"start": SHARED_TEXT, "phases": _WRITTEN, "skew": 0.6, "learning_rate": 1.5e-3},
 }
-"""What a method adds to the preset, or changes in it. The rates come from single pilots and are not tuned."""
+"""What a method adds to the preset, or changes in it. The rates come from single pilots; on the small task half
+of them and twice were tried as well (`analyses.rates`)."""
