@@ -34,7 +34,10 @@ from models.files import write_atomically
 from models.graph import ComputationGraph
 
 FOLDER: Final = Path(__file__).parent / "data"
-PAGES: Final = ("explain", "probing", "codes", "dynamics", "atlas", "mechanism", "circuit")
+PAGES: Final = (
+    *("explain", "probing", "codes", "dynamics", "atlas", "mechanism", "circuit"),
+    *("neurons", "modularity", "massive", "subnetwork", "degeneracy", "addition", "separation"),
+)
 """Pages whose bare address, with the default model, takes two seconds of processor time and more to compute."""
 _MADE: Final = "made.json"
 _TOLD: Final = ("analyses.catalogue", "analyses.framework", "models.training")
