@@ -121,12 +121,8 @@ class Track:
         `paper`: method -> fraction fully solved in the paper (`paper_at`). A pair holds where every seed of the better
         one solves more than every seed of the other, is reversed where every seed solves less, and is open otherwise.
         """
-        known = [method for method in paper if self.scores(method, n_nodes)]
-        return [
-            (upper, lower, _verdict(self.scores(upper, n_nodes), self.scores(lower, n_nodes)))
-            for upper, lower in permutations(known, 2)
-            if paper[upper] > paper[lower]
-        ]
+        scores = {method: self.scores(method, n_nodes) for method in paper}
+        return pairs_by_verdict({method: found for method, found in scores.items() if found}, paper)
 
     def sentence(self, n_nodes: int, paper: Mapping[str, float]) -> str:
         """How many of the paper's pairs hold at one size."""
@@ -350,7 +346,22 @@ def _cell(method: str, n_nodes: int, scores: list[float]) -> Cell:
     return Cell(method, n_nodes, len(scores), mean, min(scores), max(scores), low, high)
 
 
-def _verdict(upper: list[float], lower: list[float]) -> str:
+def pairs_by_verdict(
+    scores: Mapping[str, Sequence[float]], paper: Mapping[str, float]
+) -> list[tuple[str, str, str]]:
+    """Pairs (better in the paper, worse in the paper, verdict) of methods that differ there.
+
+    scores: method -> what each of its runs solves. A pair holds where every run of the better method solves more than
+    every run of the other, is reversed where every run solves less, and is open otherwise.
+    """
+    return [
+        (upper, lower, _verdict(scores[upper], scores[lower]))
+        for upper, lower in permutations(scores, 2)
+        if paper[upper] > paper[lower]
+    ]
+
+
+def _verdict(upper: Sequence[float], lower: Sequence[float]) -> str:
     if min(upper) > max(lower):
         return "holds"
     return "reversed" if max(upper) < min(lower) else "open"

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +29,7 @@ from analyses.mini_track import (
     TRAINED_UP_TO,
     Run,
     finished_run,
+    pairs_by_verdict,
     paper_at,
     run_from,
     train_run,
@@ -97,11 +97,7 @@ class Rates:
             for method in self.methods
             if method in paper
         }
-        return [
-            (upper, lower, _verdict(scores[upper], scores[lower]))
-            for upper, lower in permutations(scores, 2)
-            if paper[upper] > paper[lower]
-        ]
+        return pairs_by_verdict(scores, paper)
 
     def sentence(self, n_nodes: int, paper: Mapping[str, float]) -> str:
         """How many of the paper's pairs hold whatever the rates."""
@@ -161,12 +157,6 @@ class Rates:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {"pilots": [asdict(pilot) for pilot in self.pilots]}
-
-
-def _verdict(upper: list[float], lower: list[float]) -> str:
-    if min(upper) > max(lower):
-        return "holds"
-    return "reversed" if max(upper) < min(lower) else "open"
 
 
 def train_rates(

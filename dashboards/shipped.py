@@ -77,7 +77,12 @@ def fits(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             made = json.loads(archive.read(_MADE))
         return sources_digest(made["sources"]) == made["code"]
-    except (OSError, zipfile.BadZipFile):  # there is no such file, a source is gone, or the file is damaged
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        KeyError,
+        ValueError,
+    ):  # no such file, a source is gone, or it is damaged
         return False
 
 

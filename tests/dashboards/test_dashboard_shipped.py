@@ -81,6 +81,7 @@ def test_what_does_not_fit_is_not_used(folder):
     for change in (
         lambda made: made | {"code": "0" * 64},
         lambda made: made | {"sources": [*made["sources"], "interp/gone.py"]},
+        lambda made: {"code": made["code"]},  # without its sources
     ):
         rewrite(path, folder / "changed", change)
         (folder / "changed").replace(path)
