@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 import torch
 
 from analyses.inputs import InputError
+from analyses.json_object import is_address, read_object
 from models.graph import ComputationGraph
 from models.graph_errors import clip
 from models.operations import OPERATIONS
@@ -23,8 +24,6 @@ from models.vocabulary import FactoredVocabulary
 
 FORMAT: Final = "recurlens.trajectory.1"
 _MOST_STATES: Final = 4096
-LARGEST: Final = 8_000_000
-"""Characters of a file that is opened."""
 
 
 @dataclass(frozen=True)
@@ -92,26 +91,6 @@ class SavedRun:
 def run_json(run: Trajectory, model: str, view: Mapping[str, str]) -> str:
     """A run as the text of a file that opens again."""
     return json.dumps({"model": model, "view": dict(view)} | run.to_dict(), indent=2) + "\n"
-
-
-def read_object(text: str) -> dict[str, Any]:
-    """The JSON object of a text. Raises InputError for another text, or one that is too long."""
-    if len(text) > LARGEST:
-        raise InputError(f"it has {len(text):,} characters; {LARGEST:,} are allowed.")
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"it is no JSON: {clip(str(error))}.") from error
-    if not isinstance(data, dict):
-        raise InputError("it has to be a JSON object.")
-    return cast("dict[str, Any]", data)
-
-
-def is_address(params: Any) -> bool:
-    """Whether something read from JSON is an object of texts by name."""
-    if not isinstance(params, dict):
-        return False
-    return all(isinstance(value, str) for value in cast("dict[str, Any]", params).values())
 
 
 def _graph_of(given: Any, number: int) -> RunOfGraph:

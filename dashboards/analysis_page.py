@@ -22,6 +22,7 @@ from dashboards.cached import available, every_model, shared
 from dashboards.charts import chart
 from dashboards.computing import ASK, Progress, computations, computed
 from dashboards.downloads import Download, download_row, figures_html
+from dashboards.folded import folded
 from dashboards.graph_inputs import GraphInputs
 from dashboards.graph_view import AnalysisView
 from dashboards.links import page_links
@@ -298,16 +299,23 @@ def draw_files(page: str, result: Result, expanded: bool = False) -> None:
             Download("Figures (HTML)", f"{stem}.html", lambda: figures_html(page, result.figures.values())),
         ]
     )
-    with st.expander("Table", expanded=expanded):
-        st.dataframe(result.summary, hide_index=True, height="content")
+    folded("Table", lambda: st.dataframe(result.summary, hide_index=True, height="content"), expanded)
 
 
-def draw_code(python: str, command: str, about: str = "The same as a command:") -> None:
-    """What draws the page again."""
-    with st.expander("View the code that drew this"):
+def draw_code(
+    python: str,
+    command: str,
+    about: str = "The same as a command:",
+    title: str = "View the code that drew this",
+) -> None:
+    """What draws the page again; title: on the box that it stands in, one on its page."""
+
+    def code() -> None:
         st.code(python, language="python")
         messages.markdown(about)
         st.code(command, language="bash")
+
+    folded(title, code)
 
 
 def snippet(page: AnalysisPage, view: AnalysisView, figures: Iterable[str]) -> str:

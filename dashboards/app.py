@@ -18,6 +18,7 @@ from dashboards.paths import with_spellings
 from dashboards.saving.share import reopen, share_buttons
 from dashboards.start import start_page, words
 from dashboards.theme import page_style
+from dashboards.warm_up import warm_up
 
 # The path of the page at `/`, in files and links. (A text below it would be drawn on every page.)
 DEFAULT = "trajectory"
@@ -158,3 +159,4 @@ PATH = PAGE.url_path or DEFAULT
 reopen(PATH)
 words()
 PAGE.run()
+warm_up()

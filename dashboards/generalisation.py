@@ -16,6 +16,7 @@ from dashboards.analysis_page import command_line, draw_code
 from dashboards.cached import available, locked, operations
 from dashboards.charts import chart
 from dashboards.computing import computed
+from dashboards.folded import folded
 from dashboards.own_models import written
 from interp.figures.generalisation import Curve, generalisation_figure, solved_by_step_figure
 from models.compiled_names import compiled_operations
@@ -35,9 +36,8 @@ def generalisation_page() -> None:
     st.download_button(
         "Download the table (CSV)", table.to_csv(index=False), "generalisation.csv", "text/csv"
     )
-    with st.expander("Table"):
-        wide = table.pivot_table(index=["source", "method"], columns="n_nodes", values="fully_solved")
-        st.dataframe(wide, width="stretch")
+    wide = table.pivot_table(index=["source", "method"], columns="n_nodes", values="fully_solved")
+    folded("Table", lambda: st.dataframe(wide, width="stretch"))
     _ablation()
     _miniature()
     measured = [curve.name for curve in ours]
@@ -154,7 +154,7 @@ def _correction_form() -> None:
         f"(before: {size.fully_solved_before:.1%}). A node with a corrupted operand cannot be right at once, "
         "because a step reads its operands' current values."
     )
-    draw_code(*_correction_code(*wanted))
+    draw_code(*_correction_code(*wanted), title="View the code that measured the correction")
 
 
 def _correction_code(model: str, n_nodes: int, graphs: int, share: float) -> tuple[str, str]:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import streamlit as st
 
 from analyses.loops.offered import offered
-from dashboards.cached import every_model
 from dashboards.own_models import grouped, label_of, left_out
 from dashboards.selection import GRAPH, select, selection
 
@@ -36,6 +35,10 @@ def choose_model(names: Sequence[str], key: str, help: str) -> str:
 
     names: models of the kind that is shown.
     """
+    from dashboards.cached import (
+        every_model,  # imports PyTorch, and Start, which asks for no model, is not to wait
+    )
+
     loops = list(offered())
     others = [name for name in loops if name not in names] if loops and names[0] not in loops else []
     about = help + left_out(names, every_model())

@@ -15,6 +15,7 @@ from dashboards.cached import shared
 from dashboards.charts import chart
 from dashboards.computing import Progress, computed
 from dashboards.downloads import Download, download_row
+from dashboards.folded import folded
 from dashboards.graph_inputs import GraphInputs
 from dashboards.graph_view import AnalysisView
 from dashboards.links import edit_links, node_links
@@ -99,8 +100,10 @@ def edges_of(view: AnalysisView, graph: ComputationGraph, node: int, step: int) 
     chart(found.figure(), "story edges")
     edges = Download("Edges (CSV)", "recurlens-edges.csv", lambda: found.to_frame().to_csv(index=False))
     download_row([edges])
-    with st.expander("View the code that measured the edges"):
-        st.code(edges_snippet(view, node, step), language="python")
+    folded(
+        "View the code that measured the edges",
+        lambda: st.code(edges_snippet(view, node, step), language="python"),
+    )
 
 
 def edges_snippet(view: AnalysisView, node: int, step: int) -> str:

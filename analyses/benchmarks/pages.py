@@ -1,10 +1,12 @@
 """How long a reader waits for a page: a browser opens every page, moves the slider, and comes when others are there.
 
 `python -m analyses.benchmarks.pages` prints a table, row by row as it measures: seconds until the first figure is drawn
-when a page is opened at its bare address for the first time, and again; until the player shows the step that was asked
-for; and both with graphs of 128 nodes. Beside each stands the processor time of the server, which says on a busy
-machine, too, what a page costs. Results of bare addresses are those that ship or are in the cache of
-`dashboards.precomputed`; `--empty` begins with an empty cache, and `--bare` leaves all but bare addresses out.
+(of a page that asks before it computes, the button) when a page is opened at its bare address for the first time in a
+new tab, then again by its link in the sidebar, and by its address in another tab, which loads Streamlit anew; until the
+player shows the step that was asked for; and with graphs of 128 nodes. Beside each stands the processor time of the
+server, which says on a busy machine, too, what a page costs. The last rows are the plain way: a Streamlit app of one
+chart with three points, below which no page can be. Results of bare addresses are those that ship or are in the cache
+of `dashboards.precomputed`; `--empty` begins with an empty cache, and `--bare` leaves all but bare addresses out.
 """
 
 from __future__ import annotations
@@ -12,20 +14,38 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from json import dumps
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 
 from analyses.benchmarks.harness import JsonOption, machine
-from analyses.benchmarks.served import CHROMIUM, FLAGS, Server, served
+from analyses.benchmarks.served import CHROMIUM, FLAGS, Server, served, served_script
 from analyses.catalogue import every_record
 from models.files import write_text
 
-_DRAWN: Final = ".js-plotly-plot .main-svg, [data-testid=stPageLink-NavLink]"
+_SIZE: Final[ViewportSize] = {"width": 1440, "height": 1000}
+_FIGURES: Final = ".js-plotly-plot .main-svg, .player .node, button:text-is('Compute')"
+_LINKS: Final = "[data-testid=stPageLink-NavLink]"
+"""Start has these and no figure."""
+_PLAIN: Final = """
+import plotly.graph_objects as go
+import streamlit as st
+
+def chart():
+    st.plotly_chart(go.Figure(go.Scatter(y=[1, 3, 2])))
+
+def other():
+    st.write("another page")
+
+st.set_page_config(layout="wide")
+st.navigation([st.Page(chart, default=True), st.Page(other, url_path="other")]).run()
+"""
 _PATIENCE: Final = 300_000
 _MODEL: Final = "model=discrete-corrected"
 _WORK: Final = "probing?model=compiled&n=16&graphs=61&seed="
@@ -79,7 +99,7 @@ def main(
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             others = [_work(browser, server, number) for number in range(visitors)]
             print(_HEAD)
-            for wait in _measured(browser, server, chosen, bare):
+            for wait in chain(_measured(browser, server, chosen, bare), _plain(browser, Path(folder))):
                 waits.append(wait)
                 print(_row(wait, visitors), flush=True)
             for other in others:
@@ -104,30 +124,75 @@ def _work(browser: Browser, server: Server, number: int) -> BrowserContext:
     return context
 
 
+def _plain(browser: Browser, folder: Path) -> Iterator[Wait]:
+    """What no page of Streamlit with a chart can be faster than."""
+    script = folder / "plain.py"
+    script.write_text(_PLAIN)
+    with served_script(script) as server:
+        context = browser.new_context(viewport=_SIZE)
+        yield from _visits(context, server, "one chart", "", "other")
+        context.close()
+
+
 def _measured(browser: Browser, server: Server, chosen: list[str], bare: bool) -> Iterator[Wait]:
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    context = browser.new_context(viewport=_SIZE)
     for name in chosen:
-        title = name or "trajectory"
-        yield _opened(context, server, f"{title}, first visit", name, 2.5)
-        yield _opened(context, server, f"{title}, again", name, 0.8)
+        yield from _visits(context, server, name or "trajectory", name, "" if name == "start" else "start")
     if not bare:
         for nodes, goal in ((32, 0.3), (128, 0.5)):
             yield _slid(context, server, nodes, goal)
-        yield _opened(context, server, "trajectory, 128 nodes", f"?{_MODEL}&n=128", 1.6)
-        yield _opened(context, server, "attention, 128 nodes", f"attention?{_MODEL}&n=128", 2.5)
+        for name, address, goal in (("trajectory", "", 1.6), ("attention", "attention", 2.5)):
+            page, wait = _opened(context, server, f"{name}, 128 nodes", f"{address}?{_MODEL}&n=128", goal)
+            yield wait
+            page.close()
     context.close()
 
 
-def _opened(context: BrowserContext, server: Server, what: str, address: str, goal: float) -> Wait:
+def _visits(context: BrowserContext, server: Server, what: str, name: str, other: str) -> Iterator[Wait]:
+    """The page of a name in a new tab, again from another page, and again in another tab."""
+    page, wait = _opened(context, server, f"{what}, first visit", name, 2.5)
+    yield wait
+    page.locator(_to(other)).click()
+    page.locator(_drawn(name)).first.wait_for(state="detached", timeout=_PATIENCE)
+    _settled(page)
+    yield _until_drawn(page, server, f"{what}, again by its link", name, 0.8, page.locator(_to(name)).click)
+    page.close()
+    page, wait = _opened(context, server, f"{what}, again in a new tab", name, 0.8)
+    yield wait
+    page.close()
+
+
+def _opened(
+    context: BrowserContext, server: Server, what: str, address: str, goal: float
+) -> tuple[Page, Wait]:
+    """A tab with the page at an address, and how long it took."""
     page = context.new_page()
+
+    def go() -> None:
+        page.goto(f"{server.address}/{address}", timeout=_PATIENCE)
+
+    return page, _until_drawn(page, server, what, address, goal, go)
+
+
+def _until_drawn(
+    page: Page, server: Server, what: str, address: str, goal: float, act: Callable[[], None]
+) -> Wait:
     before, began = server.processor_seconds(), time.monotonic()
-    page.goto(f"{server.address}/{address}", timeout=_PATIENCE)
-    page.locator(_DRAWN).first.wait_for(state="attached", timeout=_PATIENCE)
+    act()
+    page.locator(_drawn(address)).first.wait_for(state="attached", timeout=_PATIENCE)
     taken = time.monotonic() - began
     _settled(page)
-    wait = Wait(what, taken, server.processor_seconds() - before, goal)
-    page.close()
-    return wait
+    return Wait(what, taken, server.processor_seconds() - before, goal)
+
+
+def _drawn(address: str) -> str:
+    """What is there when the first figure of a page is."""
+    return _LINKS if address == "start" else _FIGURES
+
+
+def _to(name: str) -> str:
+    """The link of a page in the sidebar."""
+    return f"[data-testid=stSidebarNavLink][href$='/{name}']"
 
 
 def _slid(context: BrowserContext, server: Server, nodes: int, goal: float) -> Wait:

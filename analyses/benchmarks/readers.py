@@ -9,16 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import socket
 import statistics
-import subprocess
 import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +23,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import ClientConnection, connect
 
 from analyses.benchmarks.harness import machine
+from analyses.benchmarks.served import served
 from interp.figures.scene import scene_of
 from interp.figures.template import state_label
 from models.files import write_text
@@ -36,7 +31,6 @@ from models.graph import ComputationGraph
 from models.loading import COMPILED, available, config, load
 from models.trajectory import Trajectory
 
-APP = Path(__file__).resolve().parents[2] / "dashboards" / "app.py"
 _PATIENCE = 600.0
 """Seconds after which an answer is given up."""
 _AGAIN = 0.2
@@ -138,40 +132,13 @@ class Reader:
             )
 
 
-@contextmanager
-def served() -> Iterator[str]:
-    """A server of the dashboard on a free port, until the context ends; its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), f"--server.port={port}"]
-    options = ["--server.address=127.0.0.1", "--server.headless=true", "--browser.gatherUsageStats=false"]
-    places = os.pathsep.join(filter(None, [str(APP.parents[1]), os.environ.get("PYTHONPATH")]))
-    server = subprocess.Popen(
-        [*command, *options], env=os.environ | {"PYTHONPATH": places}, stdout=subprocess.DEVNULL
-    )
-    try:
-        end = time.monotonic() + 120
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2):
-                    break
-            except OSError:
-                if server.poll() is not None or time.monotonic() > end:
-                    raise
-                time.sleep(0.2)
-        yield f"ws://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
 def read_together(count: int, moves: int) -> list[Reader]:
     """So many readers at once, the models in turn, each on another graph, with so many moves."""
     names = [name for name in available() if name == COMPILED or not config(name).writes_text]
     readers = [Reader(names[i % len(names)], 8 + i % 9, i, moves) for i in range(count)]
     ready = threading.Barrier(count)
-    with served() as address:
+    with served() as server:
+        address = server.address.replace("http", "ws", 1)
         threads = [threading.Thread(target=reader.read, args=(address, ready)) for reader in readers]
         for thread in threads:
             thread.start()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,17 +41,40 @@ class Server:
 
 @contextmanager
 def served(root: Path = ROOT) -> Iterator[Server]:
-    """The dashboard of the sources at `root`, until the block is left.
+    """The dashboard of the sources at `root`, as `recurlens dashboard` starts it, until the block is left.
 
     Raises:
         RuntimeError: it does not start.
     """
+    with _up(["-m", "analyses.cli", "dashboard", "--port"], root) as server:
+        yield server
+
+
+@contextmanager
+def served_script(script: Path) -> Iterator[Server]:
+    """A Streamlit app of one file, with the settings of the dashboard, until the block is left.
+
+    Raises:
+        RuntimeError: it does not start.
+    """
+    options = [
+        "--server.fileWatcherType=none",
+        "--browser.gatherUsageStats=false",
+        "--server.address=127.0.0.1",
+    ]
+    with _up(["-m", "streamlit", "run", str(script), *options, "--server.port"], script.parent) as server:
+        yield server
+
+
+@contextmanager
+def _up(arguments: Sequence[str], folder: Path) -> Iterator[Server]:
+    """A server that Python runs in a folder, by arguments that end with the option of its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(root / "dashboards" / "app.py")]
-    options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
-    server = subprocess.Popen([*command, *options], cwd=root, stdout=subprocess.DEVNULL)
+    quietly = os.environ | {"STREAMLIT_SERVER_HEADLESS": "true"}
+    command = [sys.executable, *arguments, str(port)]
+    server = subprocess.Popen(command, cwd=folder, env=quietly, stdout=subprocess.DEVNULL)
     try:
         _wait_until_up(f"http://127.0.0.1:{port}/_stcore/health", server)
         yield Server(f"http://127.0.0.1:{port}", psutil.Process(server.pid))

@@ -14,6 +14,7 @@ from analyses.inputs import InputError
 from analyses.loops.offered import offered
 from dashboards import messages
 from dashboards.cached import available, every_model, shared
+from dashboards.folded import folded
 from dashboards.opening.checkpoints import LARGEST_MB, take_checkpoint
 from dashboards.own_models import AS_TEXT, grouped, kind_of
 
@@ -33,8 +34,10 @@ def models_section(pages: Mapping[str, StreamlitPage]) -> None:
     )
     if given:
         _take([(one.name, one.getvalue()) for one in given], pages["trajectory"])
-    with st.expander("All models, by kind, and the pages that do not show them"):
-        st.dataframe(models_frame(), hide_index=True, height="content")
+    folded(
+        "All models, by kind, and the pages that do not show them",
+        lambda: st.dataframe(models_frame(), hide_index=True, height="content"),
+    )
 
 
 def _take(files: list[tuple[str, bytes]], page: StreamlitPage) -> None:

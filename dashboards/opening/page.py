@@ -10,8 +10,9 @@ from streamlit.navigation.page import StreamlitPage
 
 from analyses import brought
 from analyses.inputs import InputError
+from analyses.json_object import read_object
 from analyses.run_file import FORMAT as RUN
-from analyses.run_file import RunOfGraph, SavedRun, read_object
+from analyses.run_file import RunOfGraph, SavedRun
 from dashboards import messages
 from dashboards.cached import every_model
 from dashboards.charts import chart

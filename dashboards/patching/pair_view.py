@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboards import messages
 from dashboards.charts import chart
+from dashboards.folded import folded
 from dashboards.patching.words import pair_sentence
 from interp.causal.pairs import Pair
 from interp.figures.graph import graph_figure
@@ -20,13 +21,16 @@ from models.trajectory import Trajectory
 def show_pair(pair: Pair, clean: Trajectory, corrupt: Trajectory) -> None:
     """A sentence, and on demand both graphs, the equations that differ and the values that differ."""
     messages.markdown(pair_sentence(pair, clean, corrupt))
-    with st.expander("Both graphs, and what differs"):
+
+    def both() -> None:
         for place, name, run in zip(st.columns(2), ("clean", "corrupt"), (clean, corrupt), strict=True):
             template = "**{name}**, at the end of its run; circled: values that differ"
             messages.markdown(template, place, name=name.capitalize())
             figure = _circled(graph_figure(run, highlight=pair.changed_nodes[0], width=500), pair.differing)
             chart(figure, f"graph {name}", place, f"The {name} graph at the end of its run")
         st.dataframe(_differences(pair, clean, corrupt), hide_index=True, height="content")
+
+    folded("Both graphs, and what differs", both)
 
 
 def _circled(figure: go.Figure, nodes: tuple[int, ...]) -> go.Figure:

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import Any, Final, cast
 
 from analyses.inputs import InputError
-from analyses.run_file import is_address, read_object
+from analyses.json_object import is_address, read_object
 from models.graph_errors import clip
 
 FORMAT: Final = "recurlens.session.1"

@@ -7,6 +7,7 @@ import streamlit as st
 
 from analyses.run_file import run_json
 from dashboards import messages
+from dashboards.analysis_page import draw_code
 from dashboards.cached import shared
 from dashboards.charts import chart
 from dashboards.player.component import Change
@@ -99,10 +100,10 @@ def show_edit(result: BesideControl) -> None:
         mime="application/json",
         on_click="ignore",
     )
-    with st.expander("View the code that draws the edited run"):
-        st.code(edit_snippet(view, result), language="python")
-        messages.markdown("The edited run beside the original, as a command:")
-        st.code(edit_command(view), language="bash")
+    about = "The edited run beside the original, as a command:"
+    draw_code(
+        edit_snippet(view, result), edit_command(view), about, "View the code that draws the edited run"
+    )
 
 
 def _follow(run: Trajectory, graph: ComputationGraph, edit: AnyEdit) -> BesideControl | None:

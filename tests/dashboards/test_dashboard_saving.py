@@ -7,7 +7,8 @@ import json
 import pytest
 
 from analyses.inputs import InputError
-from analyses.run_file import LARGEST, SavedRun, run_json
+from analyses.json_object import LARGEST
+from analyses.run_file import SavedRun, run_json
 from dashboards.player.component import Place
 from dashboards.player.standalone import standalone_page
 from dashboards.saving.menu import css_class
