@@ -2,7 +2,6 @@
 
 import sys
 
-import plotly.graph_objects as go
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
@@ -12,6 +11,7 @@ from analyses.catalogue.patching import PATCHING
 from analyses.catalogue.solve import SOLVE
 from analyses.framework.record import Analysis, Page
 from dashboards import messages
+from dashboards.chart_to_come import chart_to_come
 from dashboards.links import remember
 from dashboards.model_choice import chosen_loop
 from dashboards.paths import with_spellings
@@ -129,13 +129,9 @@ def _title(text: str) -> None:
 
 
 def _load() -> None:
-    """The heavy imports, while an empty chart makes the browser fetch the drawing library."""
-    empty = go.Figure(layout={"height": 40, "xaxis": {"visible": False}, "yaxis": {"visible": False}})
-    place = st.empty()
-    place.plotly_chart(empty, theme=None, config={"displayModeBar": False}, key="empty")
-    import dashboards.trajectory.page  # noqa: F401
-
-    place.empty()
+    """The heavy imports, while the browser fetches the drawing library."""
+    with chart_to_come():
+        import dashboards.trajectory.page  # noqa: F401
 
 
 st.set_page_config(page_title="recurlens", page_icon="🔁", layout="wide")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shlex
 
-import plotly.graph_objects as go
 import streamlit as st
 
 from analyses.catalogue.attention import ATTENTION
@@ -148,10 +147,6 @@ def _draw(view: AnalysisView, graph: ComputationGraph, run: Trajectory) -> None:
     pattern = _pattern(view, graph, run, step)
     if pattern is None:
         return
-    figures: dict[str, go.Figure] = {
-        "tokens": all_heads_figure(pattern) if head is None else pattern_figure(pattern, layer, head),
-        "graph": attention_graph_figure(pattern, layer, head, computing=_computing(view, pattern)),
-    }
     messages.text(_sentence(pattern, layer, head))
     st.caption(
         "Point at a right-hand side to see at which tokens each head looks from there; at another token, from where "
@@ -159,8 +154,11 @@ def _draw(view: AnalysisView, graph: ComputationGraph, run: Trajectory) -> None:
     )
     heads = list(range(pattern.n_heads)) if head is None else [head]
     looking(pattern, layer, heads, selection().node, "attention looking")
-    for name, figure in figures.items():
-        chart(figure, f"attention {name}")
+    # The graph is quickly drawn, the patterns of all heads are not: a reader sees it while they come.
+    figures = {"graph": attention_graph_figure(pattern, layer, head, computing=_computing(view, pattern))}
+    chart(figures["graph"], "attention graph")
+    figures["tokens"] = all_heads_figure(pattern) if head is None else pattern_figure(pattern, layer, head)
+    chart(figures["tokens"], "attention tokens")
     node = selection().node
     if node is not None and node < len(graph):
         node_links("attention", view.selected(), graph, node)
@@ -227,8 +225,8 @@ def snippet(view: AnalysisView) -> str:
             *view.graph_code(),
             "run = model.run(graphs[0])",
             f"pattern = rhs_pattern(model, run, {step})",
-            f"{first}.show()",
             f"attention_graph_figure(pattern, {layer}, {None if head == ALL else head}{only}).show()",
+            f"{first}.show()",
             f"targets_figure(attention_targets(model, graphs, run.n_steps), {step}).show()",
         ]
     )

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from dashboards import messages
 from dashboards.again import run_again
+from dashboards.chart_to_come import chart_to_come
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -299,8 +300,10 @@ def computed(
     st.session_state[f"{place} computation"] = job
     if job.problem is None:
         job.start(reader())
-    with messages.spinner(f"{about[:1].upper()}{about[1:]} ..."):
-        ended = job.wait(PATIENCE)
+    ended = not job.running
+    if not ended:
+        with chart_to_come(), messages.spinner(f"{about[:1].upper()}{about[1:]} ..."):
+            ended = job.wait(PATIENCE)
     if not ended:
         _progress_fragment(place, key, job, about, so_far, None if so_far is None else so_far())
         return None
@@ -312,7 +315,7 @@ def computed(
     return job.result
 
 
-@st.fragment(run_every=1.0)
+@st.fragment(run_every=0.5)
 def _progress_fragment(
     place: str,
     key: object,

@@ -6,13 +6,17 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from dashboards import messages
+
 
 def folded(label: str, draw: Callable[[], object], expanded: bool = False) -> None:
     """A box of that label, one on its page. draw: draws what is in it. expanded: whether it is open at first."""
 
     @st.fragment
     def box() -> None:
-        with st.expander(label, expanded, key=key_of(label), on_change="rerun") as opened:
+        with st.expander(
+            messages.escape_markdown(label), expanded, key=key_of(label), on_change="rerun"
+        ) as opened:
             if opened.open:
                 draw()
 

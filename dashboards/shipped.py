@@ -35,10 +35,21 @@ from models.graph import ComputationGraph
 
 FOLDER: Final = Path(__file__).parent / "data"
 PAGES: Final = (
-    *("explain", "probing", "codes", "dynamics", "atlas", "mechanism", "circuit"),
+    *(
+        "explain",
+        "probing",
+        "codes",
+        "lens",
+        "dynamics",
+        "failures",
+        "atlas",
+        "mechanism",
+        "story",
+        "circuit",
+    ),
     *("neurons", "modularity", "massive", "subnetwork", "degeneracy", "addition", "separation"),
 )
-"""Pages whose bare address, with the default model, takes two seconds of processor time and more to compute."""
+"""Pages whose bare address, with the default model, takes one second of processor time and more to compute."""
 _MADE: Final = "made.json"
 _TOLD: Final = ("analyses.catalogue", "analyses.framework", "models.training")
 """What these mean for a result is told by the study's arguments and by the weights, which are asked for."""

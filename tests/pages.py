@@ -9,9 +9,21 @@ import re
 import numpy as np
 from streamlit.testing.v1 import AppTest
 
+from dashboards.folded import key_of
+
 
 def checked(app: AppTest) -> AppTest:
     assert not app.exception, app.exception
+    return app
+
+
+def unfolded(app: AppTest) -> AppTest:
+    """With every box open that is drawn when it is opened."""
+    measured = "View the code that measured"
+    labels = ["Table", "View the code that drew this", "View the code that draws the edited run"]
+    labels += [f"{measured} the edges", f"{measured} the correction", "Both graphs, and what differs"]
+    for label in [*labels, "All models, by kind, and the pages that do not show them"]:
+        app.session_state[key_of(label)] = True
     return app
 
 

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from interp.data.labels import STATUSES, statuses
+from interp.engine.walk import may_repeat
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
@@ -120,11 +121,16 @@ def rhs_pattern(model: RecurrentTransformer, run: Trajectory, step: int, row: in
         raise ValueError(f"row is {row}; allowed: 0..{len(run.encoded.graphs) - 1}")
     graph = run.encoded.graphs[row]
     encoded = model.to_encoded(graph)
+    n_pos, vocabulary = encoded.factors.shape[1], run.vocabulary
+    # A step that is a function of the state it is entered with is run alone; else the run up to it.
+    alone = may_repeat(model)
+    entering = run.states[step, row : row + 1, :n_pos] if alone else encoded.factors
+    number = 0 if alone else step
+    tokens = vocabulary.pack(entering).to(model.W_E.device)
     _, cache = model.run_with_cache(
-        encoded, steps=[step], names="hook_pattern", positions="rhs", n_steps=n_steps
+        tokens, steps=number, names="hook_pattern", positions=encoded.rhs, n_steps=number + 1
     )
     layers = [cache[f"blocks.{layer}.attn.hook_pattern"][0, 0] for layer in range(model.cfg.n_layers)]
-    n_pos, vocabulary = encoded.factors.shape[1], run.vocabulary
     symbols = vocabulary.symbols("value")
     return RhsPattern(
         graph=graph,

@@ -14,7 +14,7 @@ from dashboards.trajectory.view import Edit, View
 from dashboards.trajectory.words import spans
 from models import ComputationGraph, load
 from models.operations import OPERATIONS
-from tests.pages import address, checked, codes_of, figure, played, sentences, shown_values, trace
+from tests.pages import address, checked, codes_of, figure, played, sentences, shown_values, trace, unfolded
 
 CHAIN = "20 = x_7; 2 = x_42; x_7 + x_42 = total; total * x_42 = twice"
 
@@ -24,7 +24,7 @@ def page(root: Path):
     """Opens the app at an address and runs it once."""
 
     def open_page(**params: str) -> AppTest:
-        app = AppTest.from_file(str(root / "dashboards" / "app.py"), default_timeout=60)
+        app = unfolded(AppTest.from_file(str(root / "dashboards" / "app.py"), default_timeout=60))
         for name, value in params.items():
             app.query_params[name] = value
         return checked(app.run())

@@ -19,7 +19,7 @@ from dashboards.pages import analysis_pages
 from dashboards.precomputed import Result
 from dashboards.results import results
 from tests.cli.commands import recurlens
-from tests.pages import address, checked, downloads, sentences
+from tests.pages import address, checked, downloads, sentences, unfolded
 
 OWN = "20 = a; 2 = b; a + b = total; total + b = twice"
 FEW = {"model": "compiled", "n": "7", "graphs": "5", "seed": "3", "ops": "ADD"}
@@ -43,7 +43,7 @@ def draw(page: str) -> None:
 
 
 def opened(page: str, **params: str) -> AppTest:
-    app = AppTest.from_function(draw, default_timeout=120, args=(page,))
+    app = unfolded(AppTest.from_function(draw, default_timeout=120, args=(page,)))
     for name, value in params.items():
         app.query_params[name] = value
     return checked(app.run())

@@ -12,7 +12,7 @@ from dashboards.cached import available, every_model
 from dashboards.graph_view import default_view
 from dashboards.pages import analysis_pages
 from dashboards.results import results
-from tests.pages import address, checked, downloads, sentences
+from tests.pages import address, checked, downloads, sentences, unfolded
 
 FAILURES = analysis_pages()["failures"]
 FEW = {"n": "9", "graphs": "2", "seed": "3", "ops": "ADD"}
@@ -33,7 +33,7 @@ def draw() -> None:
 
 
 def opened(**params: str) -> AppTest:
-    app = AppTest.from_function(draw, default_timeout=120)
+    app = unfolded(AppTest.from_function(draw, default_timeout=120))
     for name, value in params.items():
         app.query_params[name] = value
     return checked(app.run())

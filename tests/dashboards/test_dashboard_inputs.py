@@ -19,7 +19,7 @@ from dashboards.graph_view import AnalysisView, default_view, split_texts
 from dashboards.precomputed import Result, cache_folder, content_key, model_digest, store, stored
 from models import ComputationGraph, load
 from models.compiled import compile_model
-from tests.pages import address, checked, sentences
+from tests.pages import address, checked, sentences, unfolded
 
 FACTOR = Choice("factor", "Factor", {"value": "value", "syntax": "syntax"})
 SIZE = Choice("size", "Size", {"small": "few", "large": "many"})
@@ -250,7 +250,7 @@ def stub(request, monkeypatch, folder):
 
 
 def opened(**params: str) -> AppTest:
-    app = AppTest.from_function(draw_stub, default_timeout=60)
+    app = unfolded(AppTest.from_function(draw_stub, default_timeout=60))
     for name, value in params.items():
         app.query_params[name] = value
     return checked(app.run())

@@ -12,7 +12,7 @@ from analyses.framework.record import OnLoops
 from analyses.loops.offered import offer
 from dashboards.loop_page import LoopView
 from tests.foreign import FILE, IDS
-from tests.pages import address, checked, figure, sentences
+from tests.pages import address, checked, figure, sentences, unfolded
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def draw(name: str, model: str) -> None:
 
 
 def opened(name: str, model: str, **params: str) -> AppTest:
-    app = AppTest.from_function(draw, default_timeout=120, args=(name, model))
+    app = unfolded(AppTest.from_function(draw, default_timeout=120, args=(name, model)))
     for key, value in {"model": model, **params}.items():
         app.query_params[key] = value
     return checked(app.run())

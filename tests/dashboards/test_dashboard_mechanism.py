@@ -20,7 +20,7 @@ from dashboards.story import STORY
 from interp.mechanism.onsets import TrainingDynamics
 from models.graph import ComputationGraph
 from models.snapshots import snapshot_files
-from tests.pages import address, checked, sentences
+from tests.pages import address, checked, sentences, unfolded
 
 OWN = "20 = a; 2 = b; a + b = total"
 
@@ -44,7 +44,7 @@ def draw(page: str) -> None:
 
 
 def opened(page: str, **params: str) -> AppTest:
-    app = AppTest.from_function(draw, default_timeout=120, args=(page,))
+    app = unfolded(AppTest.from_function(draw, default_timeout=120, args=(page,)))
     for name, value in params.items():
         app.query_params[name] = value
     return checked(app.run())
@@ -73,8 +73,8 @@ def test_attention_of_my_own_graph_and_the_code_that_draws_it():
     app = opened("attention", model="compiled", text=OWN, step="1", layer="1", head="2")
     assert not app.error
     assert titles(app) == [
-        "Head 1.2 at step 1: where right-hand sides look",
         "Attention on the graph at step 1, head 1.2",
+        "Head 1.2 at step 1: where right-hand sides look",
         "What stands where heads look, at step 1",
     ]
     chosen = {"model": "compiled", "text": OWN, "step": "1", "layer": "1", "head": "2"}
@@ -88,7 +88,7 @@ def test_attention_is_followed_from_step_to_step_and_head_to_head():
     assert "of 2 operands get at least half of the attention of some head of layer 2" in sentences(app)
     checked(app.select_slider(key="attention_step").set_value("1").run())
     checked(app.segmented_control(key="attention_head").set_value("0").run())
-    assert titles(app)[0] == "Head 2.0 at step 1: where right-hand sides look"
+    assert titles(app)[1] == "Head 2.0 at step 1: where right-hand sides look"
     assert (address(app)["step"], address(app)["head"]) == ("1", "0")
     checked(app.text_area(key="attention_text").set_value("20 = a\n\n2 = b").run())
     assert [error.value for error in app.error] == ["This page is about one graph, and 2 were given."]

@@ -25,7 +25,7 @@ from interp.engine.sites import Site
 from models import ComputationGraph
 from models.compiled import compile_model
 from tests.cli.commands import recurlens
-from tests.pages import address, checked, figure, sentences, trace
+from tests.pages import address, checked, figure, sentences, trace, unfolded
 
 CLEAN = "20 = a; 2 = b; a + b = total; total + b = twice"
 CORRUPT = "20 = a; 9 = b; a + b = total; total + b = twice"
@@ -50,7 +50,7 @@ def page(monkeypatch):
     monkeypatch.setattr("dashboards.patching.page._PATIENCE", 30)
 
     def open_page(**params: str) -> AppTest:
-        app = AppTest.from_function(draw_page, default_timeout=60)
+        app = unfolded(AppTest.from_function(draw_page, default_timeout=60))
         for name, value in params.items():
             app.query_params[name] = value
         return checked(app.run())

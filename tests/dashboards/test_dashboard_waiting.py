@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from dashboards import computing
 from dashboards.computing import Computation
 from models.recurrent import RecurrentTransformer
-from tests.pages import address, checked, sentences
+from tests.pages import address, checked, sentences, unfolded
 
 TEXT = "20 = a; 2 = b; a + b = c; c - a = d"
 PAIR = {"model": "compiled", "clean": TEXT, "corrupt": TEXT.replace("2 = b", "5 = b")}
@@ -35,7 +35,7 @@ def opened(name: str, **query: str) -> AppTest:
         module = "dashboards.attention" if name == "attention" else f"dashboards.{name}.page"
         getattr(importlib.import_module(module), f"{name}_page")()
 
-    page = AppTest.from_function(app, default_timeout=120, args=(name,))
+    page = unfolded(AppTest.from_function(app, default_timeout=120, args=(name,)))
     page.query_params.update(query)
     return checked(page.run())
 

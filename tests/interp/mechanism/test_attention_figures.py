@@ -58,6 +58,16 @@ def test_the_pattern_is_the_runs_own(model, graph, pattern):
     assert [pattern.tokens[pos] for pos in pattern.rhs] == ["a", "b", "total", "twice", "copy"]
 
 
+def test_a_step_alone_looks_as_it_does_in_the_run(model, graph, pattern):
+    run, seen = model.run(graph), []
+    hooks = [(f"steps.{step}.hook_embed", lambda _, hook: seen.append(hook.name)) for step in (0, 1)]
+    with model.hooks(fwd_hooks=hooks):
+        watched = rhs_pattern(model, run, 1)
+    np.testing.assert_array_equal(watched.pattern, pattern.pattern)
+    # A hook may change what enters a step, so the run is then run up to it.
+    assert seen == ["steps.0.hook_embed", "steps.1.hook_embed"]
+
+
 def test_the_frame_holds_all_that_is_large(pattern):
     frame = pattern.to_frame(0.5)
     assert len(frame) == (pattern.pattern >= 0.5).sum()
