@@ -132,9 +132,12 @@ def _heads(
     model: RecurrentTransformer, graphs: Sequence[ComputationGraph], operation: str, seed: int
 ) -> _Found:
     from interp.mechanism.heads import head_roles
+    from interp.progress import phase
 
-    found = head_roles(model, graphs, VARIATIONS, seed)
-    other = head_roles(model.untrained(seed + 1), graphs[:1], VARIATIONS, seed)
+    with phase(0.0, len(graphs) / (len(graphs) + 1)):
+        found = head_roles(model, graphs, VARIATIONS, seed)
+    with phase(len(graphs) / (len(graphs) + 1), 1.0):
+        other = head_roles(model.untrained(seed + 1), graphs[:1], VARIATIONS, seed)
     kinds = {one: [role.kind for role in result.heads] for one, result in (("own", found), ("other", other))}
     named = {one: sum(kind in ("lookup", "offset") for kind in own) for one, own in kinds.items()}
     counts = {kind: kinds["own"].count(kind) for kind in dict.fromkeys(kinds["own"])}

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from interp.progress import listening
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -22,3 +24,13 @@ def progress_bar(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         yield bar, bar.add_task(what, total=total)
+
+
+@contextmanager
+def share_bar(quiet: bool = False) -> Iterator[None]:
+    """A bar that shows how much of the block is done, in percent, as `interp.progress` tells."""
+    with (
+        progress_bar("percent", 100, quiet) as (bar, task),
+        listening(lambda share: bar.update(task, completed=round(100 * share))),
+    ):
+        yield

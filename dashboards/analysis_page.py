@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -31,7 +31,11 @@ from dashboards.partial import first_part, shares
 from dashboards.precomputed import Result, content_key, store, stored
 from dashboards.results import Study, as_result, results
 from dashboards.shipped import Asked, shipped
+from interp.progress import listening
 from models.graph import ComputationGraph
+
+_PARTS: Final = 1000
+"""In how many parts the progress of a study is told that tells a share of the whole."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,10 @@ class AnalysisPage:
         options = self.options(view)
         if "progress" in inspect.signature(function).parameters:
             options["progress"] = progress
-        study = function(self._given(graphs), view.model, **options)
+            study = function(self._given(graphs), view.model, **options)
+        else:
+            with listening(lambda share: progress and progress(round(share * _PARTS), _PARTS)):
+                study = function(self._given(graphs), view.model, **options)
         return as_result(study, self.figures(study), begin)
 
 

@@ -14,12 +14,8 @@ from analyses.export import Outputs, say_written, write_files, write_more, writi
 from analyses.framework.record import Analysis, OnLoops
 from analyses.inputs import InputError, load_model, loading_once
 from analyses.loops.names import is_loop
-from analyses.options import (
-    fitting_model,
-    many_graphs,
-    run_alone,
-    wide_console,
-)
+from analyses.options import fitting_model, many_graphs, run_alone, wide_console
+from analyses.progress import share_bar
 from analyses.studies import used_options
 from analyses.terminal import reports_bad_input
 from models.files import write_text
@@ -109,7 +105,10 @@ def run_command(record: Analysis, context: typer.Context) -> None:
     }
     arguments |= record.arguments(settings)
     arguments |= {name: given[name] for name in record.passes}
-    study = record.function(_alone(record, graphs) if record.alone else graphs, model=model, **arguments)
+    with share_bar(
+        given["quiet"] or "quiet" in record.passes
+    ):  # a study that is told to be quiet has its own bar
+        study = record.function(_alone(record, graphs) if record.alone else graphs, model=model, **arguments)
     written = _write(record, study, outputs, context)
     console = wide_console()
     if not given["quiet"]:

@@ -29,6 +29,7 @@ from interp.circuits.influence import EDGE_SHARE, NODE_SHARE, influences, normal
 from interp.circuits.inside_step import InsideStep, inside_step
 from interp.circuits.state_links import StateLinks, state_links
 from interp.engine.interventions import Recording
+from interp.progress import followed, phase
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
@@ -185,12 +186,14 @@ def attribution_graph(
         (1.0, True)
     """
     equation = _target(graph, node)
-    links = state_links(model, graph, draws, seed)
+    with phase(0.0, 0.7):
+        links = state_links(model, graph, draws, seed)
     end = _settled(links.run, equation)
     target = GraphNode(end, equation, "value")
     # What prunes away at the end need not be looked into; a larger share is kept until weights inside steps are known.
     codes = prune(_links(links, end), target, 1 - (1 - node_share) / _MARGIN, edge_share)
-    whole, completeness = _with_components(links, codes, seed)
+    with phase(0.7, 0.9):
+        whole, completeness = _with_components(links, codes, seed)
     influence = influences(whole, target)
     path = _top_path(whole, target)
     left = {pair: whole[pair] for pair in pairwise(path)} | prune(whole, target, node_share, edge_share)
@@ -283,7 +286,7 @@ def _with_components(
     whole: dict[tuple[GraphNode, GraphNode], float] = {}
     completeness: dict[GraphNode, float] = {}
     known: dict[tuple[bytes, int, tuple[tuple[int, str], ...]], InsideStep | None] = {}
-    for code in sorted({end for _, end in codes}, key=lambda one: one.place):
+    for code in followed(sorted({end for _, end in codes}, key=lambda one: one.place)):
         parents = {source: weight for (source, end), weight in codes.items() if end == code}
         found = None
         if code.factor == "value":

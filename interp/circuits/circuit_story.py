@@ -29,6 +29,7 @@ from interp.engine.sites import Site, position_of, rhs
 from interp.lenses.direct_attribution import ANSWERS, attribution_of, attribution_sites
 from interp.lenses.lens import collect_residuals, lens_of
 from interp.mechanism.perturbed import ControlledError
+from interp.progress import followed
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
@@ -299,7 +300,7 @@ def story(
         for t in range(count)
     )
     found: list[StepEffects] = []
-    for t in range(count):
+    for t in followed(range(count)):
         situation = Situation(model, recording, index, t)
         found.append(
             step_effects(situation, [change(situation, it, n, seed) for it in situation.things], least)

@@ -31,6 +31,7 @@ from interp.circuits.step_graph import StepGraph
 from interp.engine.interventions import Recording
 from interp.engine.rows import key_of
 from interp.engine.writing import NamedHook, attached
+from interp.progress import followed, told
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
 from models.stepper import Memory, run_steps
@@ -116,7 +117,8 @@ class CutRuns:
         entering: list[_Row] = [_Row(None, None)] * len(rows)
         found = np.zeros((self.n_steps, len(rows)))
         with edge_hooks(self.model.at_step(0)):
-            for stepped in run_steps(memory, entering, None, self.n_steps, 0, following.enter):
+            steps = run_steps(memory, entering, None, self.n_steps, 0, following.enter)
+            for stepped in followed(steps, self.n_steps):
                 found[stepped.number] = [cast(_Done, row).metric for row in stepped.state]
         return found
 
@@ -213,6 +215,7 @@ class _Following:
                 batch = alike[first : first + per_batch]
                 outcomes = self._run([state[rows[place]] for place in batch], start, step)
                 after.update(zip(batch, outcomes, strict=True))
+                told(len(after), len(rows))
         return [after[place] for place in range(len(rows))]
 
     def join(self, rows: Sequence[_After], step: int, context: None) -> list[_Row]:

@@ -39,6 +39,7 @@ from interp.circuits.faithfulness import (
 from interp.circuits.method_records import ScoreMethod, score_method
 from interp.circuits.pair_runs import PairRuns
 from interp.circuits.step_graph import StepGraph
+from interp.progress import followed, phase
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -191,14 +192,20 @@ def discover(
             "with every edge cut the metric is as with none, so that nothing says what a circuit does; allowed are "
             f"pairs that differ at what is read, or another ablation than {runs.ablation!r}"
         )
-    alone = {one: _scores_by_pair(chosen, runs, one == "tied", seed) for one in SHARINGS}
-    scores = {
-        one: np.mean(alone[one], axis=0) if chosen.estimates else chosen.scores(runs, one == "tied", seed)
-        for one in SHARINGS
-    }
+    with phase(0.0, 0.4 if chosen.estimates else 0.3):
+        alone = {one: _scores_by_pair(chosen, runs, one == "tied", seed) for one in followed(SHARINGS)}
+    with phase(0.4 if chosen.estimates else 0.3, 0.6):
+        scores = {
+            one: np.mean(alone[one], axis=0) if chosen.estimates else chosen.scores(runs, one == "tied", seed)
+            for one in followed(SHARINGS)
+        }
     fitted = {one: of_length(judged_on, scores[one]) for one in SHARINGS}
-    curves = {one: faithfulness_curve(judged_on, fitted[one], one == "tied") for one in SHARINGS}
-    curves["random"] = random_curve(judged_on, draws, seed)
+    with phase(0.6, 0.8):
+        curves = {
+            one: faithfulness_curve(judged_on, fitted[one], one == "tied") for one in followed(SHARINGS)
+        }
+    with phase(0.8, 0.9):
+        curves["random"] = random_curve(judged_on, draws, seed)
     tied = sharing == "tied"
     sides = [judged_on] if judged is None else [judged_on, runs]
     kept = _kept(judged_on, fitted[sharing], tied, least, sides if every_pair else None)
@@ -235,7 +242,7 @@ def _named(kept: Cut) -> Cut:
 
 def _scores_by_pair(method: ScoreMethod, runs: PairRuns, tied: bool, seed: int) -> list[NDArray[np.float64]]:
     """Every pair alone; where scores are no estimates of m and there is one pair only, nothing is asked twice."""
-    return [method.scores(replace(runs, pairs=(pair,)), tied, seed) for pair in runs.pairs]
+    return [method.scores(replace(runs, pairs=(pair,)), tied, seed) for pair in followed(runs.pairs)]
 
 
 def of_length(runs: PairRuns, scores: NDArray[Any]) -> NDArray[Any]:

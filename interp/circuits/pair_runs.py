@@ -17,6 +17,7 @@ from interp.circuits.cut_runs import Cut, CutRuns
 from interp.circuits.replaced_writes import replaced_writes, writes_of
 from interp.circuits.step_graph import StepGraph
 from interp.engine.interventions import Recording
+from interp.progress import followed
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
@@ -57,7 +58,7 @@ class PairRuns:
 
     def measure_each(self, cuts: Sequence[Cut]) -> NDArray[np.float64]:
         """The metric of every pair with each of the cuts, float [cut, pair]."""
-        return np.stack([pair.measure(cuts) for pair in self.pairs], axis=1)
+        return np.stack([pair.measure(cuts) for pair in followed(self.pairs)], axis=1)
 
     def measure(self, cuts: Sequence[Cut]) -> NDArray[np.float64]:
         """Mean metric over the pairs, m in the definition of faithfulness, float [cut]."""
@@ -65,7 +66,7 @@ class PairRuns:
 
     def measure_by_step(self, cuts: Sequence[Cut]) -> NDArray[np.float64]:
         """Mean over the pairs of the metric of every step's logits, float [step, cut]."""
-        return np.mean([pair.measure_by_step(cuts) for pair in self.pairs], axis=0)
+        return np.mean([pair.measure_by_step(cuts) for pair in followed(self.pairs)], axis=0)
 
     @cached_property
     def ends(self) -> tuple[float, float]:

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from interp.engine.interventions import Recording, SetCode, record
 from interp.engine.replay import run_interventions
+from interp.progress import followed
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
@@ -86,7 +87,7 @@ class StateLinks:
         """
         rng = np.random.default_rng(self.seed)
         own = whole = 0
-        for state, chosen in _by_state(nodes):
+        for state, chosen in followed(_by_state(nodes)):
             drawn = [
                 [self._codes.replaced(state - 1, one, rng) for one in range(self.weights.shape[2])]
                 for _ in range(self.draws)
@@ -110,7 +111,7 @@ class StateLinks:
         it has no edge from are replaced at once, in one draw each.
         """
         kept, rng = 0, np.random.default_rng(self.seed)
-        for state, chosen in _by_state(nodes):
+        for state, chosen in followed(_by_state(nodes)):
             given = [
                 [
                     code
@@ -169,7 +170,7 @@ def state_links(
     codes = _Codes.of(run)
     where = [codes.positions(*divmod(node, len(FACTORS))) for node in range(n_nodes)]
     known: dict[bytes, NDArray[np.float64]] = {}
-    for step in range(run.n_steps):
+    for step in followed(range(run.n_steps)):
         entering = run.trajectory.states[step, 0].numpy(force=True).tobytes()
         if entering not in known:
             known[entering] = _links_of_step(run, codes, step, where, draws, rng)

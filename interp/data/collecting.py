@@ -35,6 +35,7 @@ from interp.engine.replay import Progress
 from interp.engine.sites import BY_DESTINATION, OUTSIDE_BLOCKS, PER_HEAD, Site, SiteError, resolve
 from interp.engine.walk import BATCH_TOKENS, Step, batches, may_repeat, recording, walk
 from interp.loop.either import also_for_loops
+from interp.progress import told
 from models.bounds import index_of
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer
@@ -114,6 +115,7 @@ def collect(
                 for batch in plan:
                     collection.add(batch, n_steps, states, repeats, seen)
                     done += len(batch)
+                    told(done, len(graphs))
                     if progress is not None:
                         progress(done, len(graphs))
             data = collection.finished(n_steps)

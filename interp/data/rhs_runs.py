@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from interp.progress import followed
 from models.cache import StepCache
 from models.graph import ComputationGraph
 from models.recurrent import RecurrentTransformer
@@ -46,7 +47,7 @@ def rhs_runs(
     """
     longest = model.to_encoded(graphs).factors.shape[1]
     at_once = max(1, TOKENS_AT_ONCE // longest)
-    for start in range(0, len(graphs), at_once):
+    for start in followed(range(0, len(graphs), at_once)):
         encoded = model.to_encoded(graphs[start : start + at_once])
         _, cache = model.run_with_cache(encoded, names=names, positions="rhs", n_steps=n_steps)
         yield encoded, cache

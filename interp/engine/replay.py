@@ -40,6 +40,7 @@ from interp.engine.sparse.step import PointResult, SparseSteps
 from interp.engine.sparse.tally import Exactness, Tally, check_exactness
 from interp.engine.writing import write_hooks
 from interp.loop.either import also_for_loops
+from interp.progress import told
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
@@ -258,6 +259,7 @@ class _Job:
                 rows = self.rows(block)
             with torch.no_grad():
                 run(rows)
+            told(block.stop, len(self.given))
             if self.progress is not None:
                 self.progress(block.stop, len(self.given))
             for row in rows:

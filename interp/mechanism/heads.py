@@ -29,6 +29,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from interp.mechanism.attention_roles import N_OFFSETS, ROLES, AttentionTargets, attention_targets
 from interp.mechanism.grouping import HeadGroups, head_groups
 from interp.mechanism.variances import HeadVariance, head_variance
+from interp.progress import phase
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
@@ -126,8 +127,10 @@ def head_roles(
     Raises:
         ControlledError: a continuous model of fixed steps, or graphs of leaves alone. ValueError: no graphs.
     """
-    targets = attention_targets(model, graphs)
-    variance = head_variance(model, graphs, statuses=("waiting", "computing", "done"), n=n, seed=seed)
+    with phase(0.0, 0.1):
+        targets = attention_targets(model, graphs)
+    with phase(0.1, 1.0):
+        variance = head_variance(model, graphs, statuses=("waiting", "computing", "done"), n=n, seed=seed)
     heads = name_heads(variance, targets, least)
     return HeadRoles(variance, targets, head_groups(variance, targets, seed=seed), heads)
 

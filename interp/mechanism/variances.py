@@ -36,6 +36,7 @@ from interp.mechanism.perturbed import (
     need_schedule,
     perturbations_of,
 )
+from interp.progress import followed
 from interp.statistics.resampling import interval_over_graphs
 from models.graph import ComputationGraph
 from models.one_line import one_line
@@ -163,12 +164,12 @@ def head_variance(
     lines: list[dict[str, Any]] = []
     varying: list[Floats] = []
     total: list[Floats] = []
-    for number, graph in enumerate(graphs):
+    for number, graph in enumerate(followed(graphs)):
         chosen = one_of_every_depth(graph, rng) if nodes is None else [nodes[number] % len(graph)]
         deepest = max(graph.depths_by_node)
         recording = record(model, graph, n_steps=deepest + 2)
         base = BaseRun.of(model, recording, recording.n_steps)
-        for node in chosen:
+        for node in followed(chosen):
             n_operands = len(graph.nodes[node].operands)
             for status in statuses:
                 step = graph.depths_by_node[node] + _STEP_OF[status]

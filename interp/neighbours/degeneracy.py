@@ -34,6 +34,7 @@ from interp.neighbours.langevin import Part, Sampler, coefficient, langevin
 from interp.neighbours.masks import HEADS, MLPS, only
 from interp.neighbours.separation import KINDS, head_separation
 from interp.neighbours.step_set import StepSet, step_sets
+from interp.progress import followed, phase
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
@@ -233,7 +234,7 @@ def degeneracy(
         raise ValueError(f"chains={chains}, length={length}; allowed: 1 chain or more, a length above 0")
     (steps,) = step_sets(model, graphs, n_steps, seed=seed)
     parts = all_parts(model)
-    with _moving(model):
+    with _moving(model), phase(0.0, 0.5):
         found = {
             name: np.array(
                 [
@@ -241,9 +242,12 @@ def degeneracy(
                     for chain in range(chains)
                 ]
             )
-            for name, part in parts.items()
+            for name, part in followed(parts.items())
         }
+    with _moving(model), phase(0.5, 0.7):
         grid = _plateau(model, steps, _sampler(WHOLE, n_beta, length), seed) if plateau else None
+    with phase(0.7, 1.0):
+        over = _over(snapshots, graphs[:4], steps, IN_TRAINING * n_beta, length, seed)
     loss = steps.loss(model)
     return Degeneracy(
         parts=found,
@@ -253,7 +257,7 @@ def degeneracy(
         loss=loss,
         n_steps=len(steps),
         bases=tuple(interaction_basis(model, steps, layer, seed) for layer in range(model.cfg.n_layers)),
-        over=_over(snapshots, graphs[:4], steps, IN_TRAINING * n_beta, length, seed),
+        over=over,
     )
 
 
@@ -327,7 +331,7 @@ def _plateau(model: RecurrentTransformer, steps: StepSet, sampler: Sampler, seed
     """Float [n beta, step], of all weights; a chain of half the step is twice as long."""
     parts = all_parts(model)[WHOLE]
     found = np.zeros((len(FACTORS), len(FACTORS)))
-    for (row, n_beta), (column, step) in product(enumerate(FACTORS), enumerate(FACTORS)):
+    for (row, n_beta), (column, step) in followed(list(product(enumerate(FACTORS), enumerate(FACTORS)))):
         other = replace(sampler, n_beta=n_beta * sampler.n_beta, step=step * sampler.step)
         other = _as_long(other, 1 / step)
         found[row, column] = estimate(model, steps, parts, other, seed)
@@ -345,9 +349,9 @@ def _over(
     if not snapshots:
         return None
     values: dict[str, list[float]] = {}
-    for _, model in snapshots:
+    for _, model in followed(snapshots):
         with _moving(model):
-            for name, part in all_parts(model).items():
+            for name, part in followed(all_parts(model).items()):
                 values.setdefault(name, []).append(
                     estimate(model, steps, part, _sampler(name, n_beta, length), seed)
                 )

@@ -33,6 +33,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from interp.progress import followed
+
 Floats = NDArray[np.float64]
 Loss = Callable[[], Tensor]
 """Of the weights as they are now: a scalar, or float [chain] where the weights have an axis of chains."""
@@ -94,7 +96,7 @@ def langevin(
     found: list[Tensor] = []
     order = _batches(len(losses), generator)
     try:
-        for number in range(sampler.burn + rounds * len(losses)):
+        for number in followed(range(sampler.burn + rounds * len(losses))):
             loss = losses[next(order)]()
             gradients = torch.autograd.grad(loss.sum(), tensors)
             if number >= sampler.burn:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.neighbours.step_set import StepSet
+from interp.progress import followed
 from models.recurrent import RecurrentTransformer
 
 Units = dict[str, NDArray[np.bool_]]
@@ -87,7 +88,7 @@ def sparsify(
     optimizer: Any = torch.optim.Adam(scores.values(), lr=_RATE)
     losses = steps.losses(model)
     heat = 1.0
-    for number in range(rounds):
+    for number in followed(range(rounds)):
         heat = _HOTTEST ** (number / max(rounds - 1, 1))
         gates = {name: torch.sigmoid(heat * score) for name, score in scores.items()}
         loss = torch.stack([cost[name] * gate.sum() for name, gate in gates.items()]).sum()

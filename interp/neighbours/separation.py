@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from interp.mechanism.attention_roles import ROLES, attention_targets
 from interp.mechanism.onsets import onset
 from interp.mechanism.variances import PLACES
+from interp.progress import followed
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
@@ -161,7 +162,7 @@ def head_separation(
     moments: list[int] = [-1]
     mass = [_mass(model.untrained(seed + 1), graphs)]
     embedded = [_embedded(model.untrained(seed + 1))]
-    for step, one in snapshots:
+    for step, one in followed(snapshots):
         moments.append(step)
         mass.append(_mass(one, graphs))
         embedded.append(_embedded(one))

@@ -25,6 +25,7 @@ from torch import Tensor
 from interp.neighbours.masks import HEADS, MLPS, NEURONS, Units, all_units, only, sparsify
 from interp.neighbours.neurons import of_equal_energy
 from interp.neighbours.step_set import StepSet, step_sets
+from interp.progress import followed
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
@@ -222,7 +223,7 @@ def minimal_subnetwork(
         units = sparsify(model, own, pressure, rounds, whole_mlps, start)
         return Found(pressure, units, _written(model, own, units), _written(model, other, units))
 
-    curve = tuple(found(pressure, seed) for pressure in sorted(pressures, reverse=True))
+    curve = tuple(found(pressure, seed) for pressure in followed(sorted(pressures, reverse=True)))
     enough = [number for number, one in enumerate(curve) if one.own >= SUFFICES]
     best = enough[0] if enough else int(np.argmax([one.own for one in curve]))
     units = curve[best].units
