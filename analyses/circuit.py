@@ -199,6 +199,7 @@ def study_circuit(
     from interp.circuits.faithfulness import faithfulness_curve
     from interp.circuits.pair_runs import pair_runs
     from interp.circuits.schedule import schedule
+    from interp.progress import phase
 
     if not graphs:
         raise InputError("There is no graph to find a circuit on.")
@@ -208,9 +209,10 @@ def study_circuit(
     try:
         made = [make_pair(graph, pair_kind, seed + index) for index, graph in enumerate(used)]
         sides = [made[:half], made[half:]]
-        runs, judged = (
-            pair_runs(loaded, side, ablation, n_steps, seed=seed) if side else None for side in sides
-        )
+        with phase(0.0, 0.02):
+            runs, judged = (
+                pair_runs(loaded, side, ablation, n_steps, seed=seed) if side else None for side in sides
+            )
         assert runs is not None
         ops = sorted({op for graph in used for op in graph.ops}) or ["ADD"]
 
@@ -219,7 +221,8 @@ def study_circuit(
             return pair_runs(loaded, drawn, ablation, seed=seed)
 
         more = others(resampled, len(used[0])) if resampled else None
-        found = discover(runs, judged, method, sharing, least, draws, seed, every_pair, more)
+        with phase(0.02, 0.9):
+            found = discover(runs, judged, method, sharing, least, draws, seed, every_pair, more)
         worked = schedule(judged or runs, found.kept)
         if transfer_nodes is None:
             return CircuitStudy(model, found, worked)

@@ -16,17 +16,21 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Span:
-    """A part of the whole, from ``begin`` to ``end``, both 0 to 1, and who is told how much of the whole is done."""
+    """A part of the whole, from ``begin`` to ``end``, both 0 to 1, and who is told how much of the whole is done.
+
+    reached: where the last phase ended; what follows without a phase of its own is what is left.
+    """
 
     begin: float
     end: float
     report: Callable[[float], None]
+    reached: float
 
-    def at(self, share: float) -> float:
-        """The share of the whole at which this share of the part is done."""
-        return self.begin + (self.end - self.begin) * share
+    def left(self, share: float) -> float:
+        """The share of the whole at which this share of what is left is done."""
+        return self.reached + (self.end - self.reached) * share
 
 
 _SPAN: ContextVar[_Span | None] = ContextVar("span", default=None)
@@ -42,7 +46,7 @@ def listening(report: Callable[[float], None]) -> Iterator[None]:
         most = max(most, share)
         report(most)
 
-    before = _SPAN.set(_Span(0.0, 1.0, tell))
+    before = _SPAN.set(_Span(0.0, 1.0, tell, 0.0))
     try:
         yield
     finally:
@@ -56,23 +60,25 @@ def phase(begin: float, end: float) -> Iterator[None]:
     if span is None:
         yield
         return
-    before = _SPAN.set(_Span(span.at(begin), span.at(end), span.report))
-    try:
+    length = span.end - span.begin
+    with _part(span, span.begin + length * begin, span.begin + length * end):
         yield
-    finally:
-        _SPAN.reset(before)
-    span.report(span.at(end))
 
 
 def followed(items: Iterable[T], count: int | None = None) -> Iterator[T]:
-    """The items, one by one: what is done to produce one and until the next is asked for is its part of the whole.
+    """The items, one by one: what is done to produce one and until the next is asked for is its part of what is left.
 
     count: how many there are, where the items do not say.
     """
+    span = _SPAN.get()
+    if span is None:
+        yield from items
+        return
     total = len(items) if count is None and isinstance(items, Collection) else count or 1
+    ends = [span.left((number + 1) / total) for number in range(total)]
     remaining = iter(items)
-    for number in range(total):
-        with phase(number / total, (number + 1) / total):
+    for end in ends:
+        with _part(span, span.reached, end):
             try:
                 item = next(remaining)
             except StopIteration:
@@ -85,4 +91,16 @@ def told(done: int, total: int) -> None:
     """So many of all the items of what is being followed are done."""
     span = _SPAN.get()
     if span is not None:
-        span.report(span.at(done / total if total else 1.0))
+        span.report(span.left(done / total if total else 1.0))
+
+
+@contextmanager
+def _part(span: _Span, begin: float, end: float) -> Iterator[None]:
+    """The block is the part of the whole from ``begin`` to ``end``."""
+    before = _SPAN.set(_Span(begin, end, span.report, begin))
+    try:
+        yield
+    finally:
+        _SPAN.reset(before)
+    span.reached = end
+    span.report(end)

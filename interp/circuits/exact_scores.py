@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp.circuits.pair_runs import PairRuns
+from interp.progress import phase
 
 
 def exact_scores(runs: PairRuns, tied: bool) -> NDArray[np.float64]:
@@ -21,5 +22,6 @@ def exact_scores(runs: PairRuns, tied: bool) -> NDArray[np.float64]:
         cuts = list(np.eye(n_edges, dtype=bool))
         return np.tile(runs.ends[0] - runs.measure(cuts), (n_steps, 1))
     cells = list(np.eye(n_steps * n_edges, dtype=bool).reshape(-1, n_steps, n_edges))
-    whole = runs.measure_by_step([np.zeros(runs.shape, bool)])
+    with phase(0.0, 0.0):
+        whole = runs.measure_by_step([np.zeros(runs.shape, bool)])
     return (whole - runs.measure_by_step(cells)).sum(0).reshape(n_steps, n_edges)

@@ -17,7 +17,7 @@ from interp.circuits.cut_runs import Cut, CutRuns
 from interp.circuits.replaced_writes import replaced_writes, writes_of
 from interp.circuits.step_graph import StepGraph
 from interp.engine.interventions import Recording
-from interp.progress import followed
+from interp.progress import followed, phase
 from models.graph import ComputationGraph
 from models.one_line import one_line
 from models.recurrent import RecurrentTransformer
@@ -71,7 +71,8 @@ class PairRuns:
     @cached_property
     def ends(self) -> tuple[float, float]:
         """m with nothing cut, and with everything."""
-        whole, nothing = self.measure([np.zeros(self.shape, bool), np.ones(self.shape, bool)])
+        with phase(0.0, 0.0):
+            whole, nothing = self.measure([np.zeros(self.shape, bool), np.ones(self.shape, bool)])
         return float(whole), float(nothing)
 
     def faithfulness_each(self, kept: Sequence[Cut]) -> NDArray[np.float64]:

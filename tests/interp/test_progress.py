@@ -55,7 +55,7 @@ def test_a_loop_that_is_left_early_leaves_nothing_behind():
                 break
         told(1, 2)
 
-    assert heard(work)[-1] == 0.5
+    assert heard(work)[-1] == 0.7  # 4 of 10, and half of what is left
 
 
 def test_more_items_than_were_said_and_fewer():
@@ -76,3 +76,14 @@ def test_long_studies_tell_how_far_they_are():
     for work in (lambda: attribution_graph(model, GRAPH, draws=1), lambda: story(model, GRAPH, "d")):
         shares = heard(work)
         assert shares == sorted(shares) and len({share for share in shares if 0 < share < 1}) >= 3
+
+
+def test_what_follows_a_phase_is_what_is_left():
+    def work() -> None:
+        with phase(0.0, 0.5):
+            told(1, 1)
+        told(1, 2)
+        for _ in followed("ab"):
+            pass
+
+    assert heard(work) == [0.5, 0.5, 0.75, 0.75, 1]
