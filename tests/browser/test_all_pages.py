@@ -14,7 +14,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.watching import at_rest, kept_out
+from tests.browser.watching import DRAWN, at_rest, kept_out
 
 pytestmark = pytest.mark.browser
 
@@ -102,7 +102,7 @@ def opened(page, address: str, patience: float) -> float:
     """Seconds until the first chart of a page is drawn; there must be no exception then."""
     begin = time.monotonic()
     page.goto(address)
-    chart = page.locator(".js-plotly-plot .main-svg").first
+    chart = page.locator(f"{DRAWN} .main-svg").first
     asks = page.get_by_role("button", name="Compute", exact=True)
     expect(chart.or_(asks).first).to_be_attached(timeout=1000 * patience)
     if asks.count():
@@ -157,3 +157,22 @@ def test_a_page_is_found_by_its_own_path_however_it_is_spelled(page, app_address
     expect(page.locator("h2", has_text=heading)).to_be_visible(timeout=60_000)
     page.wait_for_url(lambda url: url.startswith(app_address + end), timeout=60_000)
     expect(page.get_by_text("Page not found")).to_have_count(0)
+
+
+@pytest.mark.parametrize("name", ["trajectory", "story", "attention", "lens", "patching", "mechanism"])
+def test_a_page_that_is_come_back_to_shows_what_it_showed(page, app_address, name):
+    path = "" if name == "trajectory" else name
+    opened(page, f"{app_address}/{path}?{PAGES[name]}", patience=150)
+    at_rest(page)
+    shown = page.locator(".figure-words").all_text_contents()
+    address = page.url
+    assert shown
+    page.locator("[data-testid=stSidebarNavLink][href$='/generalisation']").click()
+    expect(page.get_by_role("heading", name="Does it generalise to larger graphs?")).to_be_visible(
+        timeout=60_000
+    )
+    at_rest(page)
+    page.locator(f"[data-testid=stSidebarNavLink][href$='/{path}']").click()
+    page.wait_for_url(address, timeout=60_000)
+    expect(page.locator(".figure-words")).to_have_text(shown, timeout=60_000)
+    expect(page.locator(f"{DRAWN} .main-svg").first).to_be_attached(timeout=60_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.watching import at_rest
+from tests.browser.watching import DRAWN, at_rest
 
 pytestmark = pytest.mark.browser
 
@@ -33,7 +33,7 @@ def test_a_page_is_drawn_and_shows_other_figures(
     page, app_address, page_name, query, title, button, next_title, next_address
 ):
     page.goto(f"{app_address}/{page_name}?{FEW}&{query}")
-    charts = page.locator(".js-plotly-plot")
+    charts = page.locator(DRAWN)
     expect(page.get_by_text("View the code that drew this")).to_be_visible(timeout=150_000)
     expect(charts.first.locator(".main-svg").first).to_be_attached(timeout=30_000)
     assert title in charts.evaluate_all(TITLES)[0]

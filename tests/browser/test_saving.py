@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 
 from models.config import RecurrentConfig
 from models.recurrent import RecurrentTransformer
-from tests.browser.watching import at_rest, scrolled_to
+from tests.browser.watching import DRAWN, at_rest, scrolled_to
 
 pytestmark = pytest.mark.browser
 
@@ -52,7 +52,7 @@ def opening(page, app_address: str):
 def test_a_run_and_its_heatmap_are_saved_as_they_are_drawn(page, app_address, browser, tmp_path):
     page.goto(f"{app_address}/?{GRAPH}&step=1")
     expect(page.get_by_role("button", name="Save figure")).to_have_count(2, timeout=120_000)
-    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_attached(timeout=120_000)
+    expect(page.locator(f"{DRAWN} .main-svg").first).to_be_attached(timeout=120_000)
     for number, stem in enumerate(("recurlens-player", "recurlens-heatmap")):
         page.get_by_role("button", name="Save figure").nth(number).click()
         name, content = saved(page, "PNG")

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from analyses.glossary import GLOSSARY
 from dashboards.start import EXAMPLES
 from interp.figures.theme import DARK_PAPER
-from tests.browser.watching import kept_out
+from tests.browser.watching import DRAWN, kept_out
 
 pytestmark = pytest.mark.browser
 
@@ -26,10 +26,8 @@ def test_the_way_in_leads_to_an_edited_run_and_the_words_come_along(page, app_ad
     page.get_by_role("link", name="An edited run").click()
     expect(page.get_by_text("healed it")).to_be_visible(timeout=120_000)
     expect(page.locator(".player .said")).to_contain_text("differ from the other run", timeout=60_000)
-    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_attached(timeout=60_000)
-    assert (
-        page.locator(".js-plotly-plot").first.evaluate("plot => plot._fullLayout.paper_bgcolor") == DARK_PAPER
-    )
+    expect(page.locator(f"{DRAWN} .main-svg").first).to_be_attached(timeout=60_000)
+    assert page.locator(DRAWN).first.evaluate("plot => plot._fullLayout.paper_bgcolor") == DARK_PAPER
     assert kept_out(page) == []
     page.get_by_test_id("stExpandSidebarButton").click()
     page.get_by_role("button", name="Glossary").click()

@@ -19,6 +19,8 @@ RULES_LEFT_OUT = {
     "scrollable-region-focusable": "Streamlit gives a figure's box no tab stop; browsers give one to what scrolls",
 }
 """Rules that are not held, and why; everything else is."""
+DRAWN = ".js-plotly-plot:not(.st-key-to-come *)"
+"""Figures, without the empty one that is there while the first of a tab is computed (`dashboards.chart_to_come`)."""
 _ELSEWHERE = "_stcore/"
 """Streamlit asks for its own addresses below the page first, where there are none, and then at the root."""
 
