@@ -55,7 +55,7 @@ class AtlasStudy:
     no_mending: str
 
     def to_frame(self) -> pd.DataFrame:
-        """A row an edit."""
+        """A row per edit."""
         return self.atlas.to_frame()
 
     def exceptions(self) -> list[dict[str, Any]]:

@@ -99,7 +99,7 @@ class GraphStudy(StudyOf):
         return {"attribution_graph": self.figure()}
 
     def table(self) -> Table:
-        """A rich table, a row a node of the top path."""
+        """A rich table, a row per node of the top path."""
         columns = ("step", "equation", "node", "symbols", "influence")
         table = table_of(f"{self.model}: the top path", columns, left=columns[1:4])
         for node in self.result.top_path:

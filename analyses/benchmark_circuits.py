@@ -33,7 +33,7 @@ class BenchmarkStudy:
     result: MethodBenchmark
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a model, method and seed."""
+        """A row per model, method and seed."""
         return self.result.to_frame()
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class BenchmarkStudy:
         }
 
     def table(self) -> Table:
-        """A rich table, a row a model and method."""
+        """A rich table, a row per model and method."""
         columns = ("model", "method", "AUROC", "least", "most", "precision", "seconds", "seeds")
         table = table_of("Edges that can matter, told from those that cannot", columns, left=columns[:2])
         for row in records(self.result.summary()):

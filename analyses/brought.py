@@ -88,7 +88,7 @@ def graphs() -> dict[str, tuple[str, ...]]:
 
 
 def graphs_of(text: str) -> tuple[str, ...]:
-    """The equations of each graph of a file: a JSON object a line, as `--graphs-file` has them, or equations as they
+    """The equations of each graph of a file: a JSON object per line, as `--graphs-file` has them, or equations as they
     are typed, with a blank line between two graphs.
 
     Raises InputError with the line or the graph.

@@ -83,7 +83,7 @@ class NodeCircuit:
 
 
 def induction(nodes: Sequence[NodeCircuit], others: tuple[int, int]) -> Claim:
-    """One row a node. others: replacements of other heads that changed the answer, and all."""
+    """One row per node. others: replacements of other heads that changed the answer, and all."""
     if not nodes:
         return not_told("induction", "No node has operands.")
     whole = sum(node.whole for node in nodes)

@@ -1,7 +1,7 @@
 """How sure one step is, on and off trajectory, and what follows for runs: `python -m analyses.certificate --help`.
 
 `interp.codebook.certificate` says what is drawn and what the bound is. Of the graphs every other one is asked step by
-step, the rest is run. `--out` receives `certificate.csv` (a row a step), `.parquet`, `.json`, `.html`, `.png`,
+step, the rest is run. `--out` receives `certificate.csv` (a row per step), `.parquet`, `.json`, `.html`, `.png`,
 `certificate_kind.csv`, `certificate_depth.csv`, `certificate_edits.csv`, and `config.yaml`, from which `--config`
 repeats the run.
 """
@@ -38,7 +38,7 @@ class CertificateStudy:
     certificate: Certificate
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a step."""
+        """A row per step."""
         return self.certificate.steps()
 
     def frames(self) -> dict[str, pd.DataFrame]:
@@ -65,7 +65,7 @@ class CertificateStudy:
         }
 
     def table(self) -> Table:
-        """A rich table, a row a step."""
+        """A rich table, a row per step."""
         columns = (
             "step",
             "states",

@@ -48,7 +48,7 @@ class CircuitStudy:
     transfer_curve: FaithfulnessCurve | None = None
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a step and edge, see `Discovery.to_frame`."""
+        """A row per step and edge, see `Discovery.to_frame`."""
         return self.result.to_frame()
 
     def curves(self) -> pd.DataFrame:
@@ -111,7 +111,7 @@ class CircuitStudy:
         }
 
     def table(self) -> Table:
-        """A rich table, a row a way to share edges over steps."""
+        """A rich table, a row per way to share edges over steps."""
         columns = ("circuits", "CPR", "CMD", "CPR, log", "CMD, log", "edges for f", "of")
         table = table_of(
             f"{self.model}: circuits by {self.result.method.name}, {self.result.ablation} ablation",

@@ -313,4 +313,4 @@ def _variance_of(frame: pd.DataFrame, column: str, layer: int, head: int) -> lis
 
 
 def _speed(levels: float) -> str:
-    return "no frontier to time" if math.isnan(levels) else f"the frontier moves {levels:.3f} levels a step"
+    return "no frontier to time" if math.isnan(levels) else f"the frontier moves {levels:.3f} levels per step"

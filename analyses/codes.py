@@ -119,7 +119,7 @@ class CodesStudy:
         }
 
     def table(self) -> Table:
-        """A rich table of the value factor at right-hand sides, a row a state."""
+        """A rich table of the value factor at right-hand sides, a row per state."""
         import numpy as np
 
         from interp.figures.template import state_label

@@ -2,7 +2,7 @@
 
 Each side is a model and a graph, and may be edited: a symbol overwritten, or a head taken off (`analyses.edits`). What
 is not said of the second side is as on the first. Graphs with the same nodes are compared node by node; of others it is
-told what each run came to. `--out` receives `compare.csv` (a line a state and node), `.parquet`, `.json`, `.html`,
+told what each run came to. `--out` receives `compare.csv` (a line per state and node), `.parquet`, `.json`, `.html`,
 `.png`, and `config.yaml`, from which `--config` repeats it.
 """
 
@@ -128,7 +128,7 @@ class Comparison:
         }
 
     def table(self) -> Table:
-        """A rich table: a row a state in which nodes differ, or a row a side."""
+        """A rich table: a row per state in which nodes differ, or a row per side."""
         found = self.difference
         if found is None:
             rows = [

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 @one_line
 @dataclass(frozen=True)
 class CrossStepStudy:
-    """The matrices of `model` (its name), one a pair, all of one size."""
+    """The matrices of `model` (its name), one per pair, all of one size."""
 
     model: str
     results: tuple[CrossStep, ...]
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a pair and cell: `pair`, and `CrossStep.to_frame`."""
+        """A row per pair and cell: `pair`, and `CrossStep.to_frame`."""
         return joined(result.to_frame().assign(pair=index) for index, result in enumerate(self.results))
 
     def _pairs(self) -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ class CrossStepStudy:
         return {"model": self.model, "sites": sites, **asked, "pairs": self._pairs()}
 
     def table(self) -> Table:
-        """A rich table, a row a pair."""
+        """A rich table, a row per pair."""
         header = "pair | nodes read | clean | corrupt | cells | with an effect predicted | as predicted"
         header += " | by no effect | others as without | correlation"
         cells = "{pair} | {read} | {clean:.4g} | {corrupt:.4g} | {cells} | {evidence} | {matched:.1%}"

@@ -61,11 +61,11 @@ class DynamicsStudy:
         return {name: run.frontier for name, run in self.runs.items()}
 
     def to_frame(self) -> pd.DataFrame:
-        """`Dynamics.summary` of every model: a row a model, step and status."""
+        """`Dynamics.summary` of every model: a row per model, step and status."""
         return joined(_named(run.summary(), name) for name, run in self.runs.items())
 
     def frames(self) -> dict[str, pd.DataFrame]:
-        """More tables: frontier (a row a graph and step), speed (by depth), graphs (settling, violations), drift."""
+        """More tables: frontier (a row per graph and step), speed (by depth), graphs (settling, violations), drift."""
         found = {
             "frontier": [_named(run.frontier.to_frame(), name) for name, run in self.runs.items()],
             "speed": [_named(run.frontier.by_depth(), name) for name, run in self.runs.items()],
@@ -75,7 +75,7 @@ class DynamicsStudy:
         return {name: joined(parts) for name, parts in found.items() if parts}
 
     def _graphs(self, run: Dynamics) -> pd.DataFrame:
-        """A row a graph."""
+        """A row per graph."""
         import pandas as pd
 
         hidden = run.hidden_settling(self.tolerance)
@@ -127,7 +127,7 @@ class DynamicsStudy:
         }
 
     def table(self) -> Table:
-        """A rich table of `model`, a row a step (as many as figures show) and status: medians over nodes."""
+        """A rich table of `model`, a row per step (as many as figures show) and status: medians over nodes."""
         title = f"{self.model}: {int(self.run.exists.sum())} nodes of {len(self.run.graphs)} graphs, medians"
         header = (
             "step | status | nodes | right | unmoved | residual | relative | angle | acceleration | to limit"
@@ -138,7 +138,7 @@ class DynamicsStudy:
         return table_of_rows(title, header, cells, rows, "status")
 
     def drift_table(self) -> Table:
-        """A rich table, a row a model and multiple of the steps that a graph needs."""
+        """A rich table, a row per model and multiple of the steps that a graph needs."""
         header = "model | steps | nodes right | without leaves | graphs solved | right after 1x, now wrong"
         header += " | symbol changed | hidden moved"
         cells = "{model} | {multiple:g}x | {accuracy:.2%} | {computed:.2%} | {solved:.2%} | {lost:.2%}"
@@ -156,7 +156,7 @@ class DynamicsStudy:
         broken, n_graphs = run.violations, len(run.graphs)
         hidden = run.hidden_settling(self.tolerance)
         speed = run.frontier.speed()
-        moved = "no graph needs two steps" if math.isnan(speed.slope) else f"{speed} levels a step"
+        moved = "no graph needs two steps" if math.isnan(speed.slope) else f"{speed} levels per step"
         parts = [
             f"{name}: frontier {moved}",
             f"{int(broken.nodes.sum())} of {int(broken.right_once.sum())} nodes that were right became wrong",

@@ -107,7 +107,7 @@ class FailuresStudy:
         return table_of_rows(title, header, cells, records(self.to_frame()), "part | what")
 
     def sentences(self) -> list[str]:
-        """One a part, and what does not apply."""
+        """One per part, and what does not apply."""
         reasons = dict.fromkeys(self.reasons.values())
         left_out = [
             f"{', '.join(name for name, other in self.reasons.items() if other == reason)} ({reason})"

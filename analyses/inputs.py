@@ -208,7 +208,7 @@ def n_tokens(graph: ComputationGraph) -> int:
 
 
 def read_graphs_file(path: Path, model: Network) -> list[ComputationGraph]:
-    """The graphs of a JSON-lines file: an object a line with `equations`, and optionally `values` by name.
+    """The graphs of a JSON-lines file: an object per line with `equations`, and optionally `values` by name.
 
     `values` are compared with the symbolic oracle (`ComputationGraph.from_json`). Raises InputError with the file
     and the line.

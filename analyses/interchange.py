@@ -3,9 +3,9 @@
 Of a compiled graph solver, whose slots are known, interchange accuracy by variable, place, step and depth in the slots
 (`interp.interchange.accuracy`). Of any model with discrete states, subspaces fitted by distributed alignment search,
 per step and tied, with their controls, and what a linear probe reads (`interp.interchange.das`). States are made for
-it, so no graphs are given. `--out` receives `interchange.csv` (a row a variable), `.parquet`, `.json`, `.html`, `.png`,
-`interchange_methods.csv`, `_reading.csv`, `_heads.csv`, of a compiled model `_slots.csv`, and `config.yaml`, from
-which `--config` repeats the run.
+it, so no graphs are given. `--out` receives `interchange.csv` (a row per variable), `.parquet`, `.json`, `.html`,
+`.png`, `interchange_methods.csv`, `_reading.csv`, `_heads.csv`, of a compiled model `_slots.csv`, and `config.yaml`,
+from which `--config` repeats the run.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class InterchangeStudy:
     overlaps: dict[str, float]
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a variable."""
+        """A row per variable."""
         frame: Any = self.alignment.summary()
         if self.overlaps:
             frame["overlap"] = [self.overlaps.get(name, float("nan")) for name in frame["variable"]]
@@ -90,7 +90,7 @@ class InterchangeStudy:
         }
 
     def table(self) -> Table:
-        """A rich table, a row a variable."""
+        """A rich table, a row per variable."""
         columns = (
             "variable", "place", "rank", "probe", "per step", "tied", "arbitrary", "untrained", "placebo", "random",
             "verdict",

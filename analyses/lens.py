@@ -82,7 +82,7 @@ class LensStudy:
         }
 
     def table(self) -> Table:
-        """A rich table, a row a status and layer point: means over all steps. Content: all symbols but N/A, EMPTY."""
+        """A rich table, a row per status and layer point: means over all steps. Content: all symbols but N/A, EMPTY."""
         lens = self.lens
         graphs = f"{len(lens.graphs)} graph{'s' * (len(lens.graphs) != 1)}"
         title = f"{self.model}: {lens.factor} read in {graphs}, all {lens.n_steps} steps together"

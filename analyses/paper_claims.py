@@ -28,10 +28,10 @@ STATEMENTS: Final[Mapping[str, Statement]] = {
         "share of graphs of the largest size fully solved: holds from 95 %, partly from 50 %; control: untrained",
     ),
     "adapts": Statement(
-        "The number of steps adapts to the input: it grows with the depth of the graph, a level a step.",
+        "The number of steps adapts to the input: it grows with the depth of the graph, a level per step.",
         "method, adaptive recurrence",
         "share of nodes that settle at the step equal to their depth: holds from 95 % with a frontier of 0.95 to 1.05 "
-        "levels a step, partly from 50 %; control: untrained",
+        "levels per step, partly from 50 %; control: untrained",
     ),
     "corrects": Statement(
         "A corrupted value is right again one step later, in close to all cases.",

@@ -74,7 +74,7 @@ class Where:
 @one_line
 @dataclass(frozen=True)
 class Patching:
-    """The sweeps of `model` (its name), one a pair."""
+    """The sweeps of `model` (its name), one per pair."""
 
     model: str
     sweeps: tuple[PatchSweep, ...]

@@ -54,7 +54,7 @@ class ProbeReadingStudy:
         }
 
     def table(self) -> Table:
-        """A rich table, a row a site and step."""
+        """A rich table, a row per site and step."""
         reading = self.reading
         rows = (
             {"site": site, "step": step, "fitted": int(rows)}

@@ -38,8 +38,8 @@ class ProbingStudy:
     """Probes of `model` (its name).
 
     Attributes:
-        grids: one a status; what could not be measured is left out.
-        transfers, circular: one a status where they were asked for.
+        grids: one per status; what could not be measured is left out.
+        transfers, circular: one per status where they were asked for.
         left_out: why a status has none.
         n_graphs: how many graphs were run.
     """
@@ -78,7 +78,7 @@ class ProbingStudy:
         }
 
     def table(self) -> Table:
-        """A rich table, a row a status and site: means over steps, weighted by rows; and the best step."""
+        """A rich table, a row per status and site: means over steps, weighted by rows; and the best step."""
         first = self.grids[0]
         title = f"{self.model}: {first.target} read by {first.kind} probes, {self.n_graphs} graphs"
         shown = ("accuracy", "majority", "shuffled", "untrained", "control_task", "selectivity")

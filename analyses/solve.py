@@ -69,7 +69,7 @@ class Solution:
         return pd.DataFrame(list(self.rows())).astype({"value": "Int64"})
 
     def report(self, width: int, ascii_only: bool = False) -> Iterator[tuple[list[Table], str]]:
-        """For each graph its tables (a row a node, a column a step) and its verdict in one sentence.
+        """For each graph its tables (a row per node, a column per step) and its verdict in one sentence.
 
         The steps are spread over as many tables as it takes to keep them at most `width` characters wide.
         """

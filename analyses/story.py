@@ -65,7 +65,7 @@ class StoryStudy:
         return "\n\n\n".join(story.text() for story in self.stories)
 
     def verdict(self) -> str:
-        """One line a node."""
+        """One line per node."""
         return "\n".join(story.verdict() for story in self.stories)
 
     def figure(self) -> go.Figure:

@@ -36,7 +36,7 @@ _WORDS = ("factor", "sites")
 
 @dataclass(frozen=True)
 class LoopView:
-    """What such a page shows. `text`: inputs, one a line, None for `samples` of `seed`; others: as in the shell."""
+    """What such a page shows. `text`: inputs, one per line, None for `samples` of `seed`; others: as in the shell."""
 
     model: str
     text: str | None = None
@@ -149,7 +149,7 @@ def _wanted(loop: OnLoops, view: LoopView) -> Wanted:
     lines = view.lines()
     if view.text is not None and not lines:
         raise InputError(
-            "No input was typed: one a line, a text as the task reads it or token ids ('5 9 2')."
+            "No input was typed: one per line, a text as the task reads it or token ids ('5 9 2')."
         )
     if loop.pair and len(lines) == 2:
         return Wanted((), 1, view.seed, *lines)
@@ -223,7 +223,7 @@ def _sidebar(page: str, loop: OnLoops, before: LoopView) -> LoopView:
             "Inputs",
             key=_key(page, "text"),
             height=140,
-            help="One a line: text as the model's task reads it, or token ids (`5 9 2`)."
+            help="One per line: text as the model's task reads it, or token ids (`5 9 2`)."
             + (" Two lines are the clean and the corrupt input." if loop.pair else ""),
         )
         side.caption("Ctrl+Enter to apply.")

@@ -32,7 +32,7 @@ _LINE_START = re.compile(r"^([-+=]|\d+(?=[.)]))")
 
 
 def escape_markdown(text: str) -> str:
-    """Text as Markdown that shows it as it is, a paragraph a line.
+    """Text as Markdown that shows it as it is, a paragraph per line.
 
     Characters that cannot be seen, and those that turn the direction of writing, are shown by their escapes.
     """
@@ -69,7 +69,7 @@ def caption(message: str, place: DeltaGenerator | None = None) -> None:
 
 
 def text(message: str) -> None:
-    """Plain text, a paragraph a line."""
+    """Plain text, a paragraph per line."""
     st.markdown(escape_markdown(message))
 
 

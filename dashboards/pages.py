@@ -6,12 +6,13 @@ from functools import cache
 
 from analyses.catalogue import every_record
 from dashboards.analysis_page import AnalysisPage, page_of
+from dashboards.compare import COMPARE
 from dashboards.explain import EXPLAIN
 from dashboards.mechanism import MECHANISM
 from dashboards.probing import PROBING
 from dashboards.story import STORY
 
-SPECIAL = {page.name: page for page in (EXPLAIN, MECHANISM, PROBING, STORY)}
+SPECIAL = {page.name: page for page in (COMPARE, EXPLAIN, MECHANISM, PROBING, STORY)}
 
 
 @cache

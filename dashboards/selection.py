@@ -24,7 +24,7 @@ class Selection:
     """What is looked at; None for what nobody has chosen.
 
     text: typed equations; else n, seed and ops of a sampled graph. step: -1 for the text before step 0. node: index in
-    text order. inputs: those of a looped model, one a line.
+    text order. inputs: those of a looped model, one per line.
     """
 
     model: str | None = None

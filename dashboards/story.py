@@ -47,7 +47,7 @@ def row(inputs: GraphInputs, view: AnalysisView, graphs: Sequence[ComputationGra
 
 
 def more(view: AnalysisView, result: Result) -> None:
-    """The story in words, a paragraph a step; the last, the verdict, stands above already."""
+    """The story in words, a paragraph per step; the last, the verdict, stands above already."""
     (story,) = result.data["stories"]
     graph = ComputationGraph.parse(story["graph"])
     node = [one.name for one in graph.nodes].index(story["node"])

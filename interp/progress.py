@@ -7,7 +7,7 @@ in between passes anything on. Without a listener nothing is done. A listener he
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ _SPAN: ContextVar[_Span | None] = ContextVar("span", default=None)
 
 
 @contextmanager
-def listening(report: Callable[[float], None]) -> Iterator[None]:
+def listening(report: Callable[[float], None]) -> Generator[None]:
     """Hear how much of the block is done, a share from 0 to 1 that never falls."""
     most = 0.0
 
@@ -54,7 +54,7 @@ def listening(report: Callable[[float], None]) -> Iterator[None]:
 
 
 @contextmanager
-def phase(begin: float, end: float) -> Iterator[None]:
+def phase(begin: float, end: float) -> Generator[None]:
     """What the block does is this part, 0 to 1, of what is being followed; at its end so much is done."""
     span = _SPAN.get()
     if span is None:
@@ -95,7 +95,7 @@ def told(done: int, total: int) -> None:
 
 
 @contextmanager
-def _part(span: _Span, begin: float, end: float) -> Iterator[None]:
+def _part(span: _Span, begin: float, end: float) -> Generator[None]:
     """The block is the part of the whole from ``begin`` to ``end``."""
     before = _SPAN.set(_Span(begin, end, span.report, begin))
     try:

@@ -195,7 +195,7 @@ def tightness(model: RecurrentTransformer, base: Recording, source: Recording) -
 
 
 def figure(rows: Sequence[Row], nodes: int) -> go.Figure:
-    """Share of positions that are not computed, by steps since the change, a line a model."""
+    """Share of positions that are not computed, by steps since the change, a line per model."""
     lines = [
         {
             "type": "scatter",

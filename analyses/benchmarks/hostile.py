@@ -83,7 +83,7 @@ def judge_apart(kind: str, seed: int, indices: range) -> Tally:
 
 
 def table(tallies: list[Tally]) -> Table:
-    """A rich table, a row a kind."""
+    """A rich table, a row per kind."""
     shown = Table(title="Hostile input", title_justify="left")
     columns = ("kind", "cases", "refused", "accepted", "wrong", "hangs", "slowest, s", "processor, s")
     for name in columns:

@@ -56,7 +56,7 @@ MODELS: dict[str, tuple[Callable[[int], Any], tuple[str, ...], int]] = {
 
 
 def correlations(pairs: int, seeds: int) -> pd.DataFrame:
-    """A line a model, pair, seed and distance: ``nodes``, ``edges`` and ``edges_ig`` (EAP-IG with 8 parts)."""
+    """A line per model, pair, seed and distance: ``nodes``, ``edges`` and ``edges_ig`` (EAP-IG with 8 parts)."""
     lines: list[dict[str, Any]] = []
     for name, (make, sites, n_steps) in MODELS.items():
         for seed in range(seeds):

@@ -34,7 +34,7 @@ NAMES = {
 
 @torch.no_grad()
 def side_by_side(seed: int = 0) -> pd.DataFrame:
-    """A line a site: how often its module is called, what each side keeps, and which calls those are.
+    """A line per site: how often its module is called, what each side keeps, and which calls those are.
 
     Columns ``site``, ``calls``; ``bridge``: activations in its cache under this name, ``bridge_is``: the calls, counted
     from 1, that these equal to the last bit; ``ours`` and ``ours_is`` as well; ``logits``: the largest difference of

@@ -5,9 +5,9 @@
 `resid_pre` over all steps x layers x positions and `z` over all steps x layers x positions x heads of one pair of
 32-node graphs. TransformerLens sweeps the run unrolled to one deep model (`generic_activation_patch` on
 `model.unrolled(n)`, one full forward for each patch); the plain loop runs the recurrent model once for each patch. Both
-are timed on an evenly spaced sample of the sites, ours on all of them; what is compared is seconds a site. `--scaling`
-adds how the cost grows with graph size, steps and sites; `--full N` times the whole step x position x head sweep of one
-graph of N nodes and prints the peak memory."""
+are timed on an evenly spaced sample of the sites, ours on all of them; what is compared is seconds per site.
+`--scaling` adds how the cost grows with graph size, steps and sites; `--full N` times the whole step x position x head
+sweep of one graph of N nodes and prints the peak memory."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def _apart(ours: Sequence[float], theirs: Sequence[float], gap: float) -> list[f
 
 def scaling(model: RecurrentTransformer, seed: int) -> None:
     """Print how the cost grows: with nodes (and with them steps), with steps alone, with the number of sites."""
-    print("  nodes  positions  steps   sites     s      ms a site")
+    print("  nodes  positions  steps   sites     s      ms per site")
     for n_nodes in (8, 16, 32, 64, 128):
         case = Case(model, n_nodes, seed, 1)
         sites = Site.grid(model, case.clean, "resid_pre", n_steps=case.n_steps, layer=[1])
@@ -198,7 +198,7 @@ def full(model: RecurrentTransformer, n_nodes: int, seed: int) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"  z of one {n_nodes}-node graph: {len(sites)} sites ({case.n_steps} steps) in {took:.0f} s, "
-        f"{1e3 * took / len(sites):.2f} ms a site; peak memory of the process {peak:.2f} GB"
+        f"{1e3 * took / len(sites):.2f} ms per site; peak memory of the process {peak:.2f} GB"
     )
 
 

@@ -103,7 +103,7 @@ def study(model: RecurrentTransformer, nodes: int, name: str, seed: int = 0) -> 
     dense = tally.dense_positions + tally.updated_positions
     least = tally.computed * for_a_position(model, n, False) + dense * for_a_position(model, n, True)
     print(
-        f"{name}: {len(sites)} sites of {nodes} nodes, {took:.2f} s, {1e3 * took / len(sites):.3f} ms a site"
+        f"{name}: {len(sites)} sites of {nodes} nodes, {took:.2f} s, {1e3 * took / len(sites):.3f} ms per site"
     )
     print(f"  {tally}")
     for part, each in seconds.items():

@@ -191,14 +191,14 @@ ADDITION = Analysis(
         question="How is a sum made, and when does it fail?",
         intro="All triples of operands of one equation. Whether operands come side by side to the last MLP; whether "
         "its neurons have one frequency each, whose phases add; what is answered, and how many graphs are solved, when "
-        "each neuron's input is reduced to one wave an operand; and which triples fail or nearly do. After Quirke and "
+        "each neuron's input is reduced to one wave per operand; and which triples fail or nearly do. After Quirke and "
         "Barez, Understanding Addition in Transformers (2310.13121), 2602.16849 and 2603.23784.",
         graphs=16,
         group=GROUP,
     ),
     section=Section(
         "How a sum is made",
-        "Streams before the last MLP, one wave an operand in place of its neurons' inputs, and all triples.",
+        "Streams before the last MLP, one wave per operand in place of its neurons' inputs, and all triples.",
         {"addition": "interp/neighbours/addition_figure.py"},
         needs="states",
     ),

@@ -209,7 +209,7 @@ def study_attention(
 
 
 def _head_statistics(attention: LoopAttention, inputs: Any) -> Any:
-    """A line a site, step, call and head, with shares by what stands at a position, where it is known what does."""
+    """A line per site, step, call and head, with shares by what stands at a position, where it is known what does."""
     from interp.mechanism.loop_head_statistics import statistics_of
 
     try:

@@ -172,7 +172,7 @@ def _expected(model: Opened, run: LoopRun, inputs: Any, tokens: list[list[str]])
 
 
 def _by_step(run: LoopRun, expected: dict[str, Any], moves: dict[str, Any]) -> Any:
-    """A line a step: positions whose symbols change, are as the oracle says, have halted; the mean motion."""
+    """A line per step: positions whose symbols change, are as the oracle says, have halted; the mean motion."""
     import numpy as np
     import pandas as pd
 

@@ -33,8 +33,8 @@ pd.Series(
 # %% [markdown]
 # ## A graph
 # `parse` takes what people type. The oracle knows every node's value, and its **depth**: 0 for a leaf, else one more
-# than its deepest operand. No algorithm that computes one level a step can know a node earlier than in the step of its
-# depth.
+# than its deepest operand. No algorithm that computes one level per step can know a node earlier than in the step of
+# its depth.
 
 # %%
 graph = ComputationGraph.parse("20 = a; 2 = b; a + b = c; c + a + b = d; d + c = total")
@@ -82,7 +82,7 @@ pd.DataFrame(
 # %% [markdown]
 # ## The trained model, on 32 nodes
 # Colour is the step that first wrote a node's true value. The columns are depths: on this graph the trained model, too,
-# solves one column a step.
+# solves one column per step.
 
 # %%
 large = ComputationGraph.sample(n_nodes=32, seed=0)

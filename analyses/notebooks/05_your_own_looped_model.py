@@ -205,9 +205,9 @@ looks.round(3)
 
 # %% [markdown]
 # ## Probing, step by step
-# What does the attention hand on? A dataset from plain arrays, one row a node, and a probe for every step: it reads the
-# **parent's total** from `looked_up`. Controls come with it. The untrained block enters the same states as the trained
-# one: its hidden states are set to those by an edit in every step.
+# What does the attention hand on? A dataset from plain arrays, one row per node, and a probe for every step: it reads
+# the **parent's total** from `looked_up`. Controls come with it. The untrained block enters the same states as the
+# trained one: its hidden states are set to those by an edit in every step.
 
 # %%
 some = slice(0, 120)
@@ -279,7 +279,7 @@ assert by_status["waiting"] < pooled.mean.item() < by_status["computing"]
 # ## Editing a step
 # In the state that enters step 3, the root of the first tree gets a wrong total. What must come out is known: the slow
 # algorithm run on from the same edited state. The root is right again one step later, and the error travels down the
-# tree, one level a step, and out.
+# tree, one level per step, and out.
 
 # %%
 wrong = (truth[-1, 0, 0] + 1) % P

@@ -131,7 +131,7 @@ def trajectory(model: RecurrentTransformer, job: Job) -> Contents:
         trajectory_figure(run),
         "interp/figures/trajectory.py",
         "What every node shows after every step",
-        "A row is the state that a step wrote, a column a node in text order; a colour is a value, light grey is "
+        "A row is the state that a step wrote, a column is a node in text order; a colour is a value, light grey is "
         "EMPTY, a red frame a wrong value. A perfect run fills the nodes depth by depth, a level in each row.",
     )
     drawn = drawing(
@@ -214,4 +214,4 @@ def failures(model: RecurrentTransformer, job: Job) -> Contents:
 def _slow(speeds: Sequence[float]) -> list[str]:
     if math.isnan(speeds[1]):
         return []
-    return [f"The frontier of an untrained model moves {speeds[1]:.3f} levels a step."]
+    return [f"The frontier of an untrained model moves {speeds[1]:.3f} levels per step."]

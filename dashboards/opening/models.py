@@ -62,7 +62,7 @@ def _take(files: list[tuple[str, bytes]], page: StreamlitPage) -> None:
 
 
 def models_frame() -> pd.DataFrame:
-    """A row a model: its kind, and the pages that do not show it, with the reason."""
+    """A row per model: its kind, and the pages that do not show it, with the reason."""
     names = grouped(dict.fromkeys([*every_model(), *offered()]))
     return pd.DataFrame(
         [{"model": name, "kind": kind_of(name), "not shown on": _lacks(name)} for name in names]

@@ -68,7 +68,7 @@ class Agreement:
         return len(strongest[0] & strongest[1]) / k
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a cell: what it is, ``estimate``, ``exact``."""
+        """One row per cell: what it is, ``estimate``, ``exact``."""
         return frame_of(self.cells, estimate=self.estimate, exact=self.exact)
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ class Agreement:
 
 
 def frame_of(cells: Sequence[Any], **columns: NDArray[np.float64]) -> pd.DataFrame:
-    """One row a cell: its ``to_dict`` (for a site its text before it), and its entry of each column."""
+    """One row per cell: its ``to_dict`` (for a site its text before it), and its entry of each column."""
     texts = [{"site": str(cell)} if isinstance(cell, Site) else {} for cell in cells]
     described: list[dict[str, Any]] = [text | cell.to_dict() for text, cell in zip(texts, cells, strict=True)]
     frame = pd.DataFrame(described)
@@ -89,7 +89,7 @@ def frame_of(cells: Sequence[Any], **columns: NDArray[np.float64]) -> pd.DataFra
 
 
 def table(agreements: Sequence[Agreement]) -> pd.DataFrame:
-    """One row a method: ``method``, ``cells``, ``zero``, ``pearson``, ``spearman``."""
+    """One row per method: ``method``, ``cells``, ``zero``, ``pearson``, ``spearman``."""
     return pd.DataFrame(
         {
             "method": [one.method for one in agreements],

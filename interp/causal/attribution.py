@@ -89,7 +89,7 @@ class AttributionSweep:
         return normalised(self.raw, self.clean, self.corrupt)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a site: its text and parts, ``score``, ``raw``, ``normalised``."""
+        """One row per site: its text and parts, ``score``, ``raw``, ``normalised``."""
         return frame_of(self.sites, score=self.scores, raw=self.raw, normalised=self.normalised)
 
     def exact(self, progress: Callable[[int, int], None] | None = None) -> PatchSweep:

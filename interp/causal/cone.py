@@ -116,8 +116,8 @@ class DamageCone:
         return self.changed.astype(np.int64) @ member, np.asarray(member.sum(0))
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a step since the onset and level: ``since``, ``state``, ``level`` (-1: none), ``nodes``, ``changed``,
-        ``allowed`` (whether the graph lets it differ).
+        """One row per step since the onset and level: ``since``, ``state``, ``level`` (-1: none), ``nodes``,
+        ``changed``, ``allowed`` (whether the graph lets it differ).
         """
         changed, nodes = self.counts()
         since, column = (axis.ravel() for axis in np.indices(changed.shape))

@@ -118,7 +118,7 @@ class EdgeScores:
         return [(self.edges[i], float(self.scores[i])) for i in order]
 
     def to_frame(self) -> pd.DataFrame:
-        """One row an edge: ``step``, ``writer``, ``reader``, ``pos``, ``score``."""
+        """One row per edge: ``step``, ``writer``, ``reader``, ``pos``, ``score``."""
         frame = frame_of(self.edges, score=self.scores)
         frame.insert(0, "step", self.pair.step)
         return frame

@@ -72,7 +72,7 @@ class LoopCone:
         return None if last == len(self.moved) else last
 
     def to_frame(self) -> pd.DataFrame:
-        """A line a state, row and position: ``state``, ``row``, ``pos``, ``moved``, ``changed`` (at all), ``can``."""
+        """A line per state, row and position: ``state``, ``row``, ``pos``, ``moved``, ``changed`` (at all), ``can``."""
         axes = torch.meshgrid(*map(torch.arange, self.moved.shape), indexing="ij")
         state, row, pos = (axis.flatten().numpy() for axis in axes)
         columns: dict[str, Any] = {"state": state + self.step, "row": row, "pos": pos}

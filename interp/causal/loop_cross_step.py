@@ -42,7 +42,7 @@ class LoopCrossStep:
         return normalised_rows(self.patched, self.clean, self.corrupt)
 
     def to_frame(self) -> pd.DataFrame:
-        """A line a pair of steps, means over the batch: ``source``, ``target``, ``patched``, ``effect``."""
+        """A line per pair of steps, means over the batch: ``source``, ``target``, ``patched``, ``effect``."""
         source, target = (axis.ravel() for axis in np.indices(self.patched.shape[:2]))
         means = {"patched": self.patched.mean(-1), "effect": self.effect.mean(-1)}
         columns = {name: values.flatten().numpy() for name, values in means.items()}

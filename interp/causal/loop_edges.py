@@ -75,7 +75,7 @@ class LoopEdges:
         return float(self.scores[self.edges.index((writer, reader))].mean())
 
     def to_frame(self) -> pd.DataFrame:
-        """A line an edge: ``writer``, ``writer_step``, ``_call``, ``_head``, the same of ``reader``, mean ``score``."""
+        """Line per edge: ``writer``, ``writer_step``, ``_call``, ``_head``, the same of ``reader``, mean ``score``."""
         columns: dict[str, Any] = {}
         for index, end in enumerate(("writer", "reader")):
             nodes = [edge[index] for edge in self.edges]

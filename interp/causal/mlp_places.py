@@ -62,7 +62,7 @@ class MlpPlaces:
         return self.count(place) / self.n_solved if self.n_solved else float("nan")
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a kind of place: ``layer``, ``method``, ``off_at``, ``nodes_right`` (mean over graphs),
+        """One row per kind of place: ``layer``, ``method``, ``off_at``, ``nodes_right`` (mean over graphs),
         ``nodes_right_with``, ``graphs_solved``, ``graphs_solved_with``, ``graphs``.
         """
         return pd.DataFrame(

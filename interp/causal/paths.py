@@ -65,7 +65,7 @@ class DirectPaths:
         return self.effects / gap if gap else np.full_like(self.effects, np.nan)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a path: ``step``, ``layer``, ``head``, ``to_layer``, ``to_head``, ``component``, ``effect``."""
+        """One row per path: ``step``, ``layer``, ``head``, ``to_layer``, ``to_head``, ``component``, ``effect``."""
         found = [(int(row), int(column)) for row, column in np.argwhere(~np.isnan(self.effects))]
         return pd.DataFrame(
             [
@@ -154,7 +154,7 @@ class Mediation:
         return 1 - int(self.held.sum()) / total if total else float("nan")
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a target: ``node``, ``name``, ``depth``, states that differ: ``total``, ``held``, ``alone``."""
+        """One row per target: ``node``, ``name``, ``depth``, states that differ: ``total``, ``held``, ``alone``."""
         graph = self.base.graph
         frame = pd.DataFrame(
             {

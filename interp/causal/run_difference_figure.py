@@ -38,7 +38,7 @@ def run_difference_figure(
     width = columns_width(n_nodes, _LEFT + _RIGHT)
     layout = captioned(
         f"Where the {factor} differs",
-        f"A column is a node, a row what a step wrote. Filled: not the same {factor} in both runs, anywhere in the "
+        f"A column is a node, a row is what a step wrote. Filled: not the same {factor} in both runs, anywhere in the "
         "node's equation.",
         width,
         row_height(n_states) * n_states,

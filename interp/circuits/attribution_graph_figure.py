@@ -22,8 +22,8 @@ _SHADES: Final = ((0.02, 1.0), (0.1, 1.8), (0.3, 3.0), (1.01, 4.6))
 
 
 def attribution_graph_figure(result: AttributionGraph, width: int = 1000) -> go.Figure:
-    """A mark a code, head or MLP, at its equation; size: influence on the target. A line an edge; width: share of what
-    makes the node that it leads to. The top path is drawn over it.
+    """A mark per code, head or MLP, at its equation; size: influence on the target. A line per edge; width: share of
+    what makes the node that it leads to. The top path is drawn over it.
     """
     from interp.circuits.influence import normalised
 

@@ -84,11 +84,11 @@ class MethodBenchmark:
     n_edges: dict[str, tuple[int, int]]
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a model, method and seed."""
+        """One row per model, method and seed."""
         return pd.DataFrame([vars(row) for row in self.rows])
 
     def summary(self) -> pd.DataFrame:
-        """One row a model and method, in the order given: mean, least and largest ``auroc``; mean ``precision`` and
+        """One row per model and method, in the order given: mean, least and largest ``auroc``; mean ``precision`` and
         ``seconds``; ``seeds``.
         """
         frame: Any = self.to_frame()

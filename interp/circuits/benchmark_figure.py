@@ -1,4 +1,4 @@
-"""The benchmark of methods as a figure: AUROC by method, a chart a model."""
+"""The benchmark of methods as a figure: AUROC by method, a chart per model."""
 
 from __future__ import annotations
 

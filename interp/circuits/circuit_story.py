@@ -224,7 +224,7 @@ class Story:
         return verdict(self)
 
     def text(self) -> str:
-        """The story in English, a paragraph a step."""
+        """The story in English, a paragraph per step."""
         from interp.circuits.text import told
 
         return told(self)

@@ -67,7 +67,7 @@ class CutRuns:
         model: which.
         graph: its edges.
         clean, corrupt: the two runs of the whole model, equally long.
-        metrics: one a step, read at its logits; None where both runs show the same after it. That of the last step is
+        metrics: one per step, read at its logits; None where both runs show the same after it. That of the last step is
             m.
         clean_writes, instead: float [step, writer, pos, d_model]; what the clean run wrote, and what stands on cut
             edges.

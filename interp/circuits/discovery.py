@@ -128,7 +128,7 @@ class Discovery:
         return self.graph.heads_of(self.named)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a step and edge: ``step``, ``from``, ``to``, ``score``, ``kept``."""
+        """One row per step and edge: ``step``, ``from``, ``to``, ``score``, ``kept``."""
         n_steps, n_edges = len(self.kept), len(self.graph.edges)
         names = [edge.names for edge in self.graph.edges]
         return pd.DataFrame(

@@ -74,7 +74,7 @@ class FaithfulnessCurve:
         return int(self.sizes[first]) if first < len(self.sizes) else None
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a size: ``edges``, ``share``, ``f_signed``, ``f``."""
+        """One row per size: ``edges``, ``share``, ``f_signed``, ``f``."""
         return pd.DataFrame(
             {
                 "edges": self.sizes,

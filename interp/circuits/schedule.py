@@ -58,7 +58,7 @@ class Schedule:
         return float((first == self.depths).mean())
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a cell: ``node`` (over all pairs), ``depth``, ``step``, ``without``, ``only``, ``predicted``."""
+        """One row per cell: ``node`` (over all pairs), ``depth``, ``step``, ``without``, ``only``, ``predicted``."""
         node, step = (axis.ravel() for axis in np.indices(self.without.shape))
         return pd.DataFrame(
             {

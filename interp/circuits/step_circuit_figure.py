@@ -90,7 +90,7 @@ def step_circuit_figure(story: Story, step: int | None = None, width: int = 1000
     rows = rows_of(places)
     layout = captioned(
         f"The circuit of step {step} for {story.graph.equation(story.node)}",
-        "Left: what is read for the node, a colour an operand; right: the symbol that the step writes. A line leads "
+        "Left: what is read for the node, a colour per operand; right: the symbol that the step writes. A line leads "
         "through the components that carry it, as wide as the effect measured there: the share of tests in which "
         "another symbol is written once that output is another one's. Dashed: together with others. Hover for numbers.",
         width,

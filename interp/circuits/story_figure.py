@@ -204,7 +204,7 @@ def _arc(
 def _table(
     story: Story, alone: Sequence[Effect], rows: Sequence[Component], layout: dict[str, Any], width: int
 ) -> list[dict[str, Any]]:
-    """Effects of single components, a column a step and thing."""
+    """Effects of single components, a column per step and thing."""
     keys = list(dict.fromkeys((effect.step, effect.thing) for effect in alone))
     column = {key: x for x, key in enumerate(keys)}
     z: list[list[float | None]] = [[None] * len(keys) for _ in rows]

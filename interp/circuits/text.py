@@ -19,7 +19,7 @@ _NOTHING: Final = 0.05
 
 
 def told(story: Story) -> str:
-    """The whole story, a paragraph a step."""
+    """The whole story, a paragraph per step."""
     paragraphs = [_opening(story), *(_step(story, step) for step in story.steps), verdict(story)]
     return "\n\n".join(paragraphs)
 

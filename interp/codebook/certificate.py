@@ -58,7 +58,7 @@ class Certificate:
 
     Attributes:
         agrees: bool [step, graph], whether the model's step from the algorithm's state is the algorithm's.
-        edits: a row an edit, as :class:`interp.codebook.code_interventions.CodeInterventions` has them.
+        edits: a row per edit, as :class:`interp.codebook.code_interventions.CodeInterventions` has them.
         cells: how many cells of step x depth x factor the edits were drawn from.
         differed: int [other graph], the first state of a run that is not the algorithm's; -1 where none is.
         confidence: of the intervals.
@@ -96,7 +96,7 @@ class Certificate:
         return Share(int(self._column("affected_ignored").sum()), int(self._column("affected").sum()))
 
     def steps(self) -> pd.DataFrame:
-        """A row a step: step; on trajectory agree, states, low (Wilson's lower bound); off trajectory edits, exact,
+        """A row per step: step; on trajectory agree, states, low (Wilson's lower bound); off trajectory edits, exact,
         edits_low; for runs up to and with this step bound, bound_all (Bonferroni), differed, runs, observed,
         observed_low, observed_high.
         """

@@ -40,7 +40,7 @@ class CodeInterventions:
     """What one step made of edited states, beside the oracle's answers.
 
     Attributes:
-        frame: a row an edit:
+        frame: a row per edit:
             graph, step, kind, node (its number), depth, pos, factor, before, after (symbols);
             affected: right-hand sides at which the oracle's answer differs from that without the edit;
             affected_right: those of them that the model writes as the oracle does;
@@ -74,7 +74,7 @@ class CodeInterventions:
         return frame[name].to_numpy()
 
     def by_kind(self) -> pd.DataFrame:
-        """A row a kind: edits, exact, exact_without, ignored (share that a model that ignores the edit gets right at
+        """A row per kind: edits, exact, exact_without, ignored (share that a model that ignores the edit gets right at
         all right-hand sides), affected (values), affected_agreement.
         """
         frame: Any = self.frame
@@ -208,7 +208,7 @@ def _batches(order: Sequence[int], lengths: Sequence[int], tokens: int) -> Itera
 
 
 def layout_of(encoded: EncodedGraphs, rows: Tensor, n_pos: int) -> EncodedGraphs:
-    """Some graphs, one a row, cut to ``n_pos`` positions."""
+    """Some graphs, one per row, cut to ``n_pos`` positions."""
     by_position = {"factors", "packed", "mask"}
     tensors = {
         field.name: getattr(encoded, field.name)[rows][:, :n_pos]

@@ -41,7 +41,7 @@ _RIGHT: Final = 130
 
 
 def usage_figure(usage: CodeUsage, factor: str = "value", width: int = 1000) -> go.Figure:
-    """Share of tokens with each code, a stacked bar a state; codes are categorical.
+    """Share of tokens with each code, a stacked bar per state; codes are categorical.
 
     Raises:
         ValueError: an unknown factor.
@@ -70,7 +70,7 @@ def usage_figure(usage: CodeUsage, factor: str = "value", width: int = 1000) -> 
     ]
     dead = [symbols[code] for code in range(len(symbols)) if code not in used]
     reading = (
-        f"A bar is a state, a colour a code: the share of {len(usage)} {_kind(usage)} that have it. "
+        f"A bar is a state, a colour is a code: the share of {len(usage)} {_kind(usage)} that have it. "
         + (f"Dead, never used: {_listed(dead)}." if dead else "Every code is used.")
         + ("" if len(used) <= len(VALUE_COLOURS) + 2 else " Many colours are alike; hover for the code.")
     )
@@ -313,7 +313,7 @@ def commit_figure(transitions: Transitions, width: int = 1000) -> go.Figure:
 
 
 def code_colours(symbols: tuple[str, ...]) -> list[str]:
-    """One colour a code, in order: EMPTY and N/A their own, the others those of values."""
+    """One colour per code, in order: EMPTY and N/A their own, the others those of values."""
     own = {EMPTY: EMPTY_COLOUR, N_A: N_A_COLOUR}
     colours = apart(VALUE_COLOURS, KEPT_FREE, len(symbols))
     return [own.get(symbol, colour) for symbol, colour in zip(symbols, colours, strict=True)]

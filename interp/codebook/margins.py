@@ -9,7 +9,7 @@ boundary distance   min over c != a of (l_a - l_c) / |w_a - w_c|, over |h|: how 
 readout cosine      cos(h, w_a - mean of w over the factor): how far h points the way its code is read. (Adding one
                     vector to all w of a factor changes nothing that is read; so their mean is taken off.)
 embedding distance  |h - e| / |h| with e the embedding of the four codes written: what replacing h by its codes moves.
-                    A continuous model goes on with h, a discrete one with e. One number a token, for all factors.
+                    A continuous model goes on with h, a discrete one with e. One number per token, for all factors.
 
 ``status`` is where a right-hand side is in the oracle's schedule when the step reads the state
 (:mod:`interp.data.labels`): waiting, computing (this step has to write the value) or done. Other tokens are ``text``.
@@ -99,7 +99,7 @@ class SnapMargins:
         return float((self.at_rhs("boundary", factor) < threshold).mean())
 
     def near(self, factor: str = "value", threshold: float = NEAR) -> pd.DataFrame:
-        """Share of right-hand sides with a boundary distance below ``threshold``: a row a step, a column a status.
+        """Share of right-hand sides with a boundary distance below ``threshold``: a row per step, a column per status.
 
         Raises:
             ValueError: an unknown factor, or a negative threshold.
@@ -112,7 +112,7 @@ class SnapMargins:
         return frame.pivot_table(index="step", columns="status", values="near")[present]
 
     def token_frame(self, factor: str = "value", role: str | None = "rhs") -> pd.DataFrame:
-        """A row a step and token of a role (None: all): step, graph, node, pos, status, code and runner_up (symbols),
+        """A row per step and token of a role (None: all): step, graph, node, pos, status, code and runner_up (symbols),
         legal, margin, boundary, cosine, embedding.
 
         Raises:
@@ -136,7 +136,7 @@ class SnapMargins:
         )
 
     def to_frame(self, threshold: float = NEAR) -> pd.DataFrame:
-        """A row a factor, step and status: n (tokens), near and illegal (shares), median of embedding, and of margin,
+        """A row per factor, step and status: n (tokens), near and illegal (shares), median of embedding, and of margin,
         boundary and cosine the smallest, the 5 % quantile and the median.
         """
         parts: list[Any] = []

@@ -94,7 +94,7 @@ class Transitions:
             return self.reversions / changes
 
     def commits(self) -> pd.DataFrame:
-        """A row a token: :attr:`tokens` with ``commit``, ``settled`` and the ``code`` it ends with (a symbol)."""
+        """A row per token: :attr:`tokens` with ``commit``, ``settled`` and the ``code`` it ends with (a symbol)."""
         code = np.array(self.symbols)[self.committed_code]
         return pd.DataFrame({**self.tokens, "commit": self.commit, "settled": self.settled, "code": code})
 
@@ -113,7 +113,7 @@ class Transitions:
         return float(on_time[rhs].mean()) if rhs.any() else float("nan")
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a step and a pair of codes that occurs: factor, step, before, after, count, probability, illegal."""
+        """A row per step and a pair of codes that occurs: factor, step, before, after, count, probability, illegal."""
         step, before, after = self.counts.nonzero()
         count = self.counts[step, before, after]
         names = np.array(self.symbols)

@@ -183,7 +183,7 @@ class CodeUsage:
     # The whole ----------------------------------------------------------------------------------------------
 
     def to_frame(self, n_shuffles: int = SHUFFLES, seed: int = 0) -> pd.DataFrame:
-        """A row a factor and state: n_tokens, used and dead (codes), entropy and perplexity, plug-in and corrected,
+        """A row per factor and state: n_tokens, used and dead (codes), entropy and perplexity, plug-in and corrected,
         js_to_previous and js_to_last (bits); and where there is a variable of the factor's name: information, plug-in
         and corrected, its mean and sd over shuffles, purity, and purity_constant, which a constant code has.
         """

@@ -65,7 +65,7 @@ def collect(
     Args:
         sites: short names (``"resid_post"``: every layer; ``"z"``: every layer, every head by itself), hook names
             (``"blocks.1.hook_resid_post"``), keys of a dataset (``"blocks.1.attn.hook_z.3"``), or ``Site`` s.
-        positions: ``"rhs"`` (one row a node, where it shows its value), ``"operands"`` (operand tokens), ``"all"``.
+        positions: ``"rhs"`` (one row per node, where it shows its value), ``"operands"`` (operand tokens), ``"all"``.
         n_steps: default as for ``model.run``: until every graph's discrete state has settled or comes again, or what
             the model's method fixes; with ``states`` as many as there are. To find it out, a continuous model, or one
             with hooks on it, is run once before.

@@ -1,7 +1,7 @@
 """Activations of many graphs with a step axis, and labels of every row: what probes and projections start from.
 
 On disk a dataset is a folder: ``activations/NAME.npy`` float32 [step, row, d] and ``step_labels/NAME.npy`` int32
-[step, row], ``labels.parquet`` (one line a row), and ``meta.json``, without which nothing is a dataset. A folder is
+[step, row], ``labels.parquet`` (one line per row), and ``meta.json``, without which nothing is a dataset. A folder is
 made under another name (``FOLDER.partial-...``) and renamed when it is complete, so that a killed run leaves no half
 one.
 """
@@ -42,11 +42,11 @@ class ActivationDataset:
         activations: site -> float32 [step, row, d]; sites are hook names without step
             (``"blocks.1.hook_resid_pre"``), with the head at the end where there are heads
             (``"blocks.1.attn.hook_z.3"``). Read-only memory maps where the dataset lies in a folder.
-        labels: one line a row. From :func:`interp.collect`: ``graph`` (index of the graph in the call), ``node`` (whose
-            equation the token is in), ``pos``, ``role`` (:data:`interp.data.labels.ROLES`), ``operand`` (number of the
-            operand, -1), ``name`` and ``value`` (variable id and true value of what stands at the token, -1), and of
-            the equation's node: ``depth``, ``n_operands``, ``operation`` (``leaf``, ``copy``, an operation, ``mixed``),
-            ``operand_1``.. (variable ids, -1), ``operand_value_1``.. (true values, -1).
+        labels: one line per row. From :func:`interp.collect`: ``graph`` (index of the graph in the call), ``node``
+            (whose equation the token is in), ``pos``, ``role`` (:data:`interp.data.labels.ROLES`), ``operand`` (number
+            of the operand, -1), ``name`` and ``value`` (variable id and true value of what stands at the token, -1),
+            and of the equation's node: ``depth``, ``n_operands``, ``operation`` (``leaf``, ``copy``, an operation,
+            ``mixed``), ``operand_1``.. (variable ids, -1), ``operand_value_1``.. (true values, -1).
         step_labels: name -> int [step, row]. From :func:`interp.collect`, all of the row's node: ``status`` in the
             state that enters the step (index into ``labels.STATUSES``), ``shown`` and ``written`` (value
             symbol at its right-hand side in the state that enters the step, and in the one the step writes),
@@ -87,7 +87,7 @@ class ActivationDataset:
     ) -> ActivationDataset:
         """A dataset of any looped model; the arrays are copied.
 
-        activations: site -> float [step, row, d]. labels: one line a row; ``graph`` is what probes split by.
+        activations: site -> float [step, row, d]. labels: one line per row; ``graph`` is what probes split by.
         step_labels: name -> int [step, row].
 
         Raises:
@@ -131,7 +131,7 @@ class ActivationDataset:
         )
 
     def frame(self, step: int) -> pd.DataFrame:
-        """``labels`` and the step labels of one step, one line a row.
+        """``labels`` and the step labels of one step, one line per row.
 
         Raises:
             DatasetError: a step that was not collected.

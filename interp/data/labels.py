@@ -129,7 +129,7 @@ def statuses(depth: Integers, step: int) -> Integers:
 
 
 def label_frame(columns: Mapping[str, Integers], ops: Sequence[str]) -> pd.DataFrame:
-    """One line a row; ``role`` and ``operation`` as categories."""
+    """One line per row; ``role`` and ``operation`` as categories."""
     frame = pd.DataFrame(dict(columns))
     for name, symbols in (("role", ROLES), ("operation", operation_names(ops))):
         frame[name] = pd.Categorical.from_codes(  # pyright: ignore[reportUnknownMemberType]

@@ -28,7 +28,7 @@ def collect_loop(
         labels: ``row`` and ``pos`` of every line (:meth:`interp.Task.labels`), and what is known there. ``row`` becomes
             ``graph``: what folds of probes keep together.
         task: has the labels, where they are not given.
-        kinds: of sites, such as ``"resid_post"`` or ``"mlp_out"``. Of a module that is called several times a step,
+        kinds: of sites, such as ``"resid_post"`` or ``"mlp_out"``. Of a module that is called several times per step,
             each call is a site of its own (``"L.0.mlp_out 2"``).
 
     Raises:

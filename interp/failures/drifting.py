@@ -85,7 +85,7 @@ class Drifting:
         return Share(round(float(self.of(f"{factor}_right", size)[state]) * total), total)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a size and state: nodes, state, needed, another, and the measures."""
+        """A row per size and state: nodes, state, needed, another, and the measures."""
         parts: list[pd.DataFrame] = []
         for size, values in self.measures.items():
             part: Any = pd.DataFrame(values, columns=list(MEASURES))

@@ -39,7 +39,7 @@ OUTCOME_COLOURS: Final = {"copy": "#e1862d", "value": MARK_COLOUR, "end": "#963c
 
 
 def drifting_figure(found: Drifting, width: int = 1000) -> go.Figure:
-    """By step, a row a size: distance of the hidden state to embeddings, and tokens read right by factor."""
+    """By step, a row per size: distance of the hidden state to embeddings, and tokens read right by factor."""
     charts: list[Chart] = []
     for size in found.measures:
         last = len(found.measures[size]) - 1
@@ -100,7 +100,7 @@ def _line(
 
 
 def snapping_figure(found: Snapping, width: int = 1000) -> go.Figure:
-    """Graphs solved by how often the state is snapped, a chart a size: on time, at the best step, and late."""
+    """Graphs solved by how often the state is snapped, a chart per size: on time, at the best step, and late."""
     from interp.failures.snapping import LATE
 
     charts: list[Chart] = []
@@ -233,7 +233,7 @@ def _outcome_chart(found: LostPlace) -> Chart:
 
 
 def reaching_figure(found: Reaching, width: int = 1000) -> go.Figure:
-    """Nodes right by depth, a line a size; and by step, where there are several."""
+    """Nodes right by depth, a line per size; and by step, where there are several."""
     from interp.failures.reaching import LEAST
 
     colours = dict(zip(found.sizes, step_colours(len(found.sizes)), strict=True))

@@ -75,8 +75,8 @@ class LostPlace:
             index (of the token in the solution), place (that, as a share of the solution), kind, outcome, factors (that
             are wrong), wrote, right (tokens), continued (number of the equation that is continued, -1: none), chance
             (that a token of its syntax from the question counts as a copy).
-        runs: a row a graph: graph, nodes, tokens (of its solution), solved.
-        tokens: a row a size, kind and quarter of the solution: nodes, kind, quarter (1..4), total, wrong, first.
+        runs: a row per graph: graph, nodes, tokens (of its solution), solved.
+        tokens: a row per size, kind and quarter of the solution: nodes, kind, quarter (1..4), total, wrong, first.
     """
 
     mistakes: pd.DataFrame
@@ -93,7 +93,7 @@ class LostPlace:
         return Share.of(flags(self.runs, "solved")[column(self.runs, "nodes") == size])
 
     def by(self, name: str) -> pd.DataFrame:
-        """By ``kind`` or ``quarter``, a row a size and group: nodes, group, first (mistakes there), first_share,
+        """By ``kind`` or ``quarter``, a row per size and group: nodes, group, first (mistakes there), first_share,
         expected (share, were first mistakes at random tokens), and error rate given the right text: wrong, total, rate,
         low, high.
 

@@ -41,7 +41,7 @@ class Reaching:
 
     Attributes:
         n_layers, n_steps: of the model, as its method fixes them.
-        nodes: a row a node: graph, nodes, node, depth, operands, right (after n_steps).
+        nodes: a row per node: graph, nodes, node, depth, operands, right (after n_steps).
         by_step: int [step, size, 2]; nodes right and all nodes, after each step, of up to :data:`BEYOND` times n_steps
             (n_steps alone where it is 1); solved: int [step, size, 2], graphs.
         sizes: nodes of the graphs, ascending.
@@ -79,7 +79,7 @@ class Reaching:
         return Share(*(int(number) for number in table[step - 1, self.sizes.index(size)]))
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a size and depth: nodes, depth, and the share right."""
+        """A row per size and depth: nodes, depth, and the share right."""
         rows = [
             {"nodes": size, "depth": depth} | self.share(depth, size).to_dict()
             for size in self.sizes
@@ -90,7 +90,7 @@ class Reaching:
         return pd.DataFrame(rows)
 
     def step_frame(self) -> pd.DataFrame:
-        """A row a size and step: nodes, step (from 1), right (nodes) and solved (graphs), each with an interval."""
+        """A row per size and step: nodes, step (from 1), right (nodes) and solved (graphs), each with an interval."""
         rows: list[dict[str, Any]] = []
         for size in self.sizes:
             for step in range(1, len(self.by_step) + 1):

@@ -84,7 +84,7 @@ class Sharpening:
         return all(solves_more(self.solved[FETCHING, factor], one) for one in (self.plain, *others))
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a group, factor and size: group, factor, nodes, and the share of graphs solved."""
+        """A row per group, factor and size: group, factor, nodes, and the share of graphs solved."""
         rows: list[dict[str, Any]] = []
         for group in self.groups:
             for factor in self.factors(group):

@@ -94,7 +94,7 @@ class Snapping:
         return all(solves_more(every, self.flags(kind, moment, size)) for kind in (NEVER, PLACEBO))
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a size, kind and moment: nodes, every, moment, step (of ``best``; -1), and the share of graphs."""
+        """A row per size, kind and moment: nodes, every, moment, step (of ``best``; -1), and the share of graphs."""
         rows: list[dict[str, Any]] = []
         for size in sorted(set(self.sizes.tolist())):
             for kind in self.solved:

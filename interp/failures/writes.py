@@ -67,12 +67,12 @@ class Writes:
 
     Attributes:
         graphs: which were run.
-        due: a row a node: graph, nodes, node, name, depth, operands (how many), position (token of its right-hand side)
-            and place (that, as a share of the text), distance (tokens back to the farthest operand's right-hand side),
-            clean, right, wrote (symbol); and wrong_later, repaired (see above).
-        runs: a row a graph: graph, nodes, depth, tokens, solved, first_step (-1: none).
-        first: a row a token of the first wrong writes: graph, nodes, step, kind, node, name, depth, operands, position,
-            place, distance, factor, wrote, right (symbols).
+        due: a row per node: graph, nodes, node, name, depth, operands (how many), position (token of its right-hand
+            side) and place (that, as a share of the text), distance (tokens back to the farthest operand's right-hand
+            side), clean, right, wrote (symbol); and wrong_later, repaired (see above).
+        runs: a row per graph: graph, nodes, depth, tokens, solved, first_step (-1: none).
+        first: a row per token of the first wrong writes: graph, nodes, step, kind, node, name, depth, operands,
+            position, place, distance, factor, wrote, right (symbols).
     """
 
     graphs: tuple[ComputationGraph, ...]
@@ -130,9 +130,9 @@ class Writes:
         return Share.of(flags(self.due, "repaired")[wrong])
 
     def errors_by(self, name: str) -> pd.DataFrame:
-        """Share of clean due writes that are wrong by ``operands``, ``distance``, ``place`` or ``depth``: a row a size
-        and group with group, middle, count, total, share, low, high. Distances and places in quarters, one size at a
-        time; leaves, which fetch nothing, are left out of them.
+        """Share of clean due writes that are wrong by ``operands``, ``distance``, ``place`` or ``depth``: a row per
+        size and group with group, middle, count, total, share, low, high. Distances and places in quarters, one size at
+        a time; leaves, which fetch nothing, are left out of them.
 
         Raises:
             ValueError: another name.

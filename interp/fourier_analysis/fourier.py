@@ -224,7 +224,7 @@ class Fourier:
         return FourierVerdict(any(layer.fourier for layer in evidence), tuple(evidence))
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a site; ``trained`` is False in those of the control. Columns: see `spectrum`."""
+        """A row per site; ``trained`` is False in those of the control. Columns: see `spectrum`."""
         first = {"model": self.model, "status": self.status, "step": self.step}
         rows = [
             first | {"trained": one is self, "accuracy": one.accuracy} | site.to_row()

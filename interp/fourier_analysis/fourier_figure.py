@@ -271,8 +271,8 @@ def frequency_ablation_figure(result: FrequencyAblation, width: int = 1000) -> g
         }
         traces.append(common | level)
     reading = (
-        "Bars: the neurons tuned to one frequency set to their means over all operands. Marks: controls, one a draw. A "
-        "frequency matters as such where the bar is worse than the marks. In brackets: how many neurons."
+        "Bars: the neurons tuned to one frequency set to their means over all operands. Marks: controls, one per draw. "
+        "A frequency matters as such where the bar is worse than the marks. In brackets: how many neurons."
     )
     plain: dict[str, Any] = {"gridcolor": "#eef0f4", "showline": True, "linecolor": EDGE_COLOUR}
     layout = _layout(f"Ablating a frequency's neurons in layer {result.layer}", reading, width, 560) | {

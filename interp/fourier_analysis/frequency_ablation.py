@@ -44,7 +44,7 @@ class GroupAblation:
         frequency: whose neurons. neurons: their indices.
         energy_share: of the layer's energy that they hold.
         score: with them ablated.
-        random, matched: the controls' scores, one a draw; random_energy, matched_energy: float [draw], the shares of
+        random, matched: the controls' scores, one per draw; random_energy, matched_energy: float [draw], the shares of
             energy ablated there.
     """
 
@@ -81,9 +81,9 @@ class FrequencyAblation:
         return sum(len(group.neurons) for group in self.groups)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a frequency: ``n_neurons``, ``energy_share``, and ``loss`` and ``accuracy`` with it ablated, without
-        ablation (``full_``) and as means over the draws of the two controls (``random_``, ``matched_``; ``_worst``: the
-        draw with the lowest accuracy).
+        """One row per frequency: ``n_neurons``, ``energy_share``, and ``loss`` and ``accuracy`` with it ablated,
+        without ablation (``full_``) and as means over the draws of the two controls (``random_``, ``matched_``;
+        ``_worst``: the draw with the lowest accuracy).
         """
 
         def line(group: GroupAblation) -> dict[str, float]:

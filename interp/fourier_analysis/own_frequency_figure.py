@@ -52,7 +52,7 @@ def own_frequency_figure(result: OwnFrequency, width: int = 720) -> go.Figure:
         {
             "type": "scatter",
             "mode": "markers",
-            "name": "another frequency, one mark a draw",
+            "name": "another frequency, one mark per draw",
             "x": [name for name, part in zip(names, parts, strict=True) for _ in part[2]],
             "y": [score.accuracy for part in parts for score in part[2]],
             "marker": {"symbol": "circle-open", "size": 9, "color": _CONTROL, "line": {"width": 2}},

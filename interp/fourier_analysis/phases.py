@@ -123,8 +123,8 @@ class PhaseSum:
         return float((self.weight * errors).sum()) if self.weight.any() else float("nan")
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a neuron: ``layer, neuron, frequency, weight``, and in degrees ``operand_1, operand_2, summed, active,
-        written, error``.
+        """A row per neuron: ``layer, neuron, frequency, weight``, and in degrees ``operand_1, operand_2, summed,
+        active, written, error``.
         """
         columns: dict[str, object] = {
             "layer": self.layer,

@@ -126,7 +126,7 @@ class Alignment:
         return READ if right.above(commonest) else NEITHER
 
     def summary(self) -> pd.DataFrame:
-        """A row a variable: factor, place, rank, probe, commonest, IIA by method (``per_step``, ``tied`` and the
+        """A row per variable: factor, place, rank, probe, commonest, IIA by method (``per_step``, ``tied`` and the
         controls) with the tied one's ``low`` and ``high``, pairs, verdict.
         """
         frame: Any = self.frame
@@ -270,7 +270,7 @@ class _Search:
     start: str
 
     def on(self, model: RecurrentTransformer, per_step: bool = True) -> _Fitted:
-        """Bases of a model: the tied one, and one a step."""
+        """Bases of a model: the tied one, and one per step."""
         fit, asked = (
             StateRows.of(model, torch.cat([pairs.base, pairs.source]), pairs.pos, layer_of_place(self.place))
             for pairs in (self.fit, self.asked)

@@ -63,7 +63,7 @@ class HeadInterchange:
         return int(layer), int(head), self.share(variable, int(layer), int(head))
 
     def summary(self) -> pd.DataFrame:
-        """A row a variable: factor, the head that moves it best (``layer.head``), iia, low, high, pairs."""
+        """A row per variable: factor, the head that moves it best (``layer.head``), iia, low, high, pairs."""
         rows: list[dict[str, Any]] = []
         for variable in self.variables:
             layer, head, share = self.best(variable)

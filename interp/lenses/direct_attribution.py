@@ -61,7 +61,7 @@ class DirectAttribution:
             ``readout_bias``.
         contributions: float [step, component, row]; units of the logits.
         logit_diff: float [step, row]; the difference in the model's own logits.
-        labels: a line a row (node); :mod:`interp.data.labels`.
+        labels: a line per row (node); :mod:`interp.data.labels`.
         status: int [step, row]; index into :data:`interp.data.labels.STATUSES`.
         answers: int [step, row]; the symbol that is answered.
     """
@@ -88,7 +88,7 @@ class DirectAttribution:
         return float(np.abs(self.contributions.sum(1, dtype=np.float64) - self.logit_diff).max())
 
     def summary(self, by_step: bool = False) -> pd.DataFrame:
-        """Means over rows: a line a status and component, and step if asked for.
+        """Means over rows: a line per status and component, and step if asked for.
 
         Columns: ``n`` rows, mean ``contribution`` and its standard deviation ``sd``, mean ``logit_diff``.
         """
@@ -109,7 +109,7 @@ class DirectAttribution:
         return pd.DataFrame(records)
 
     def to_frame(self) -> pd.DataFrame:
-        """A line a step, component and row: its graph, node, depth and status, contribution and logit difference."""
+        """A line per step, component and row: its graph, node, depth and status, contribution and logit difference."""
         step, component, row = (axis.ravel() for axis in np.indices(self.contributions.shape))
         labels = cast(Any, self.labels)
         columns: dict[str, Any] = {"step": step, "component": np.array(self.components)[component]}

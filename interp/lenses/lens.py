@@ -75,7 +75,7 @@ class StepLens:
         factor: which readout; ``symbols`` are its symbols.
         points: names of the layer points.
         graphs: those that were run.
-        labels: a line a row (token): ``graph``, ``node``, ``pos``, ``depth`` and the others of
+        labels: a line per row (token): ``graph``, ``node``, ``pos``, ``depth`` and the others of
             :mod:`interp.data.labels`.
         status: int [step, row]; index into :data:`interp.data.labels.STATUSES`.
         true: int [row]; the true symbol: of the value factor the value of the node that stands there, else what the
@@ -114,7 +114,7 @@ class StepLens:
         return np.exp(self.log_prob)
 
     def to_frame(self) -> pd.DataFrame:
-        """A line a step, layer point and row: its graph, node, position, depth and status, and what is read."""
+        """A line per step, layer point and row: its graph, node, position, depth and status, and what is read."""
         step, point, row = (axis.ravel() for axis in np.indices(self.rank.shape))
         columns: dict[str, Any] = {"step": step, "point": np.array(self.points)[point]}
         columns |= {name: self._label(name)[row] for name in ("graph", "node", "pos", "depth")}
@@ -124,7 +124,7 @@ class StepLens:
         return pd.DataFrame(columns)
 
     def summary(self, by_step: bool = False, by: str | None = None) -> pd.DataFrame:
-        """Means over rows: a line a status and layer point; also by step, and by a label (``n_operands``), if asked.
+        """Means over rows: a line per status and layer point; also by step, and by a label (``n_operands``), if asked.
 
         Columns: ``n`` rows (of all steps together, unless by step); mean ``rank``, ``prob`` and ``content_rank``;
         ``best`` and ``content_best``: the share of rows in which the true symbol is rank 1; ``shuffled``:
@@ -253,7 +253,7 @@ def step_lens(
     Args:
         n_steps: default as for :func:`interp.collect`: until every run has settled.
         factor: one of ``models.vocabulary.FACTORS``.
-        positions: ``rhs`` (a row a node), ``operands`` (a row an operand token), ``all`` (a row a token).
+        positions: ``rhs`` (a row per node), ``operands`` (a row per operand token), ``all`` (a row per token).
 
     Raises:
         ValueError: an unknown factor or positions, a chain-of-thought model, no step.

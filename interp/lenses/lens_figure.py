@@ -49,7 +49,7 @@ class _Map:
 
 
 def lens_figure(lens: StepLens, metric: str = "content_best", width: int = 1000) -> go.Figure:
-    """Layer point x step, a heatmap a status; colour: ``metric``, averaged over the nodes that have the status there.
+    """Layer point x step, a heatmap per status; colour: ``metric``, averaged over the nodes that have the status there.
 
     Raises:
         ValueError: an unknown metric.
@@ -106,7 +106,7 @@ def lens_graph_figure(lens: StepLens, graph: int = 0, metric: str = "rank", widt
     metric: ``rank``, ``content_rank``, ``prob`` or ``kl``.
 
     Raises:
-        ValueError: an unknown metric, a graph that was not read, a lens with other rows than one a node.
+        ValueError: an unknown metric, a graph that was not read, a lens with other rows than one per node.
     """
     check_metric(metric, ("rank", "content_rank", "prob", "kl"))
     labels = cast(Any, lens.labels)

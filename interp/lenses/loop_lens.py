@@ -41,7 +41,7 @@ class LoopLens:
     kl: Tensor
 
     def to_frame(self) -> pd.DataFrame:
-        """A line a step, point, row and position: ``step``, ``site``, ``call``, ``row``, ``pos``, and what is read."""
+        """Line per step, point, row and position: ``step``, ``site``, ``call``, ``row``, ``pos``, and what is read."""
         axes = torch.meshgrid(*map(torch.arange, self.rank.shape), indexing="ij")
         step, point, row, pos = (axis.flatten().numpy() for axis in axes)
         columns: dict[str, Any] = {"step": step, "site": [self.points[index][0] for index in point]}
@@ -50,7 +50,7 @@ class LoopLens:
         return pd.DataFrame(columns)
 
     def summary(self) -> pd.DataFrame:
-        """A line a step and point, over positions: where the target is ``best``, mean ``log_prob`` and ``kl``."""
+        """A line per step and point, over positions: where the target is ``best``, mean ``log_prob`` and ``kl``."""
         frame: Any = self.to_frame()
         frame["best"] = frame["rank"] == 1
         return (

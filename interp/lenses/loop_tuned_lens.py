@@ -1,4 +1,4 @@
-"""The tuned lens on any loop: an affine translator a step and point of the cycle, fitted on the loop's own runs.
+"""The tuned lens on any loop: an affine translator per step and point of the cycle, fitted on the loop's own runs.
 
 Belrose et al. 2023 (arXiv 2303.08112, section 3): ``lens(h) = readout(h + A h + b)``. The readout is the loop's own
 (its ``lens``: final norm, coda, head; else ``read``), and every step has translators of its own, as the same weights
@@ -53,7 +53,7 @@ class LoopTunedLens:
     held_out: tuple[int, ...]
 
     def to_frame(self) -> pd.DataFrame:
-        """A line a step and point: ``step``, ``site``, ``call``, ``kl``, ``kl_plain``, ``best``, ``best_plain``."""
+        """A line per step and point: ``step``, ``site``, ``call``, ``kl``, ``kl_plain``, ``best``, ``best_plain``."""
         lines: list[dict[str, Any]] = []
         for step in range(len(self.kl)):
             for index, (site, call) in enumerate(self.points):

@@ -1,4 +1,4 @@
-"""The tuned lens by step: an affine translator a step and layer point, from its residual state to the step's last.
+"""The tuned lens by step: an affine translator per step and layer point, from its residual state to the step's last.
 
 Belrose et al. 2023 (arXiv 2303.08112, section 3): ``lens(h) = readout(h + A h + b)``, the readout being the final LN
 and W_U. One block of weights runs at every step, but what stands in the residual stream differs from step to step, so
@@ -64,8 +64,8 @@ class TunedLens:
         return len(self.weight)
 
     def to_frame(self) -> pd.DataFrame:
-        """Means over held-out rows, a line a step, status and layer point: ``StepLens.summary`` of the tuned lens, and
-        ``kl_plain``, ``content_best_plain`` and ``best_plain`` of the plain one.
+        """Means over held-out rows, a line per step, status and layer point: ``StepLens.summary`` of the tuned lens,
+        and ``kl_plain``, ``content_best_plain`` and ``best_plain`` of the plain one.
         """
         return self._beside(by_step=True)
 

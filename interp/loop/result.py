@@ -117,7 +117,7 @@ class LoopRun:
         return step, parts, self.context
 
     def to_frame(self) -> pd.DataFrame:
-        """A line a state, row, position and factor: ``state``, ``row``, ``pos``, ``token``, ``factor``, ``code``.
+        """A line per state, row, position and factor: ``state``, ``row``, ``pos``, ``token``, ``factor``, ``code``.
 
         ``token`` where the loop has tokens; ``pos`` is -1 where a factor has none.
         """

@@ -132,7 +132,7 @@ class _Course:
     """The states of a run as they come: what enters a step, whether the run ends, and what is kept of each.
 
     Attributes:
-        kept: ``"state"`` or ``"state.H"`` -> a tensor a state. shown, logits: factor -> the same.
+        kept: ``"state"`` or ``"state.H"`` -> a tensor per state. shown, logits: factor -> the same.
         halted: bool [batch] or [batch, pos] of every state.
     """
 

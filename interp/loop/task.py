@@ -45,7 +45,7 @@ class Task(Protocol):
         ...
 
     def labels(self, inputs: Any) -> pd.DataFrame:
-        """One line a position: ``row``, ``pos``, and whatever is known of it, numbers or text."""
+        """One line per position: ``row``, ``pos``, and whatever is known of it, numbers or text."""
         ...
 
 
@@ -93,7 +93,7 @@ class GraphTask:
         return [graph.to_text(" ; ").split() for graph in self._encoded(inputs).graphs]
 
     def labels(self, inputs: Any) -> pd.DataFrame:
-        """A line a node, at its right-hand side: ``node``, ``depth``, ``value``."""
+        """A line per node, at its right-hand side: ``node``, ``depth``, ``value``."""
         encoded = self._encoded(inputs)
         row, node = (encoded.rhs >= 0).nonzero(as_tuple=True)
         columns = {"row": row, "pos": encoded.rhs[row, node], "node": node}

@@ -58,7 +58,7 @@ class TextTask:
         return [self.tokenizer.convert_ids_to_tokens([*map(int, row)]) for row in self._ids(inputs)]
 
     def labels(self, inputs: Any) -> pd.DataFrame:
-        """A line a position, no padding: ``row``, ``pos``, ``token`` (its id), ``next`` (of the next one, or -1)."""
+        """A line per position, no padding: ``row``, ``pos``, ``token`` (its id), ``next`` (of the next one, or -1)."""
         ids = self._ids(inputs)
         mask = (
             torch.ones_like(ids)

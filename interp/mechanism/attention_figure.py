@@ -101,7 +101,7 @@ def pattern_figure(pattern: RhsPattern, layer: int, head: int, width: int = 1000
 
 
 def all_heads_figure(pattern: RhsPattern, width: int = 1000) -> go.Figure:
-    """Every head small, a row of heat maps a layer: node x token, as :func:`pattern_figure`."""
+    """Every head small, a row of heat maps per layer: node x token, as :func:`pattern_figure`."""
     n_layers, n_heads, n_nodes, _ = pattern.pattern.shape
     n_pos = pattern.pattern.shape[-1]
     folded = -(-n_heads // (8 if n_pos <= _FEW else 4))
@@ -115,7 +115,7 @@ def all_heads_figure(pattern: RhsPattern, width: int = 1000) -> go.Figure:
     small = [pool(one, down.most, span.most) for one in pattern.pattern.reshape(-1, n_nodes, n_pos)]
     layout = captioned(
         f"All heads at step {pattern.step}: where right-hand sides look",
-        "A small heat map a head (layer.head): a row is a node's right-hand side, a column a token, both in text "
+        "A small heat map per head (layer.head): a row is a node's right-hand side, a column is a token, both in text "
         "order. A diagonal is attention to what stands a fixed distance back; scattered cells are lookups."
         + _pooled(small[0]),
         width,
@@ -184,7 +184,7 @@ def targets_figure(targets: AttentionTargets, step: int, width: int = 1000) -> g
     height, left, gap = 19 * len(ROLES), 130, 0.04
     layout = captioned(
         f"What stands where heads look, at step {step}",
-        "Mean attention from right-hand sides by what stands there, a panel a status of the node as the step is "
+        "Mean attention from right-hand sides by what stands there, a panel per status of the node as the step is "
         "entered; operands are counted from the end of the left-hand side. Hatched: no node has that role.",
         width,
         height,

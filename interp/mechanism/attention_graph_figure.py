@@ -162,7 +162,7 @@ def _by_head(
     best: NDArray[np.int64],
     names: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """A trace a head and class of attention, the strongest first, with a legend entry a head."""
+    """A trace per head and class of attention, the strongest first, with a legend entry per head."""
     strong = [pair for pair in pairs if weight[pair] >= CLASSES[0][0]]
     strength: dict[int, float] = {}
     for pair in strong:
@@ -246,7 +246,7 @@ def _nodes(
     diameter: int,
     looks: Sequence[Sequence[tuple[str, str, float]]],
 ) -> list[dict[str, Any]]:
-    """A trace a status, with what the nodes show inside, and the names."""
+    """A trace per status, with what the nodes show inside, and the names."""
     status = pattern.status
     common: dict[str, Any] = {"type": "scatter", "mode": "markers+text"}
     traces: list[dict[str, Any]] = []

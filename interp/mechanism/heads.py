@@ -106,7 +106,7 @@ class HeadRoles:
         return pd.DataFrame(rows)
 
     def figure(self) -> go.Figure:
-        """Relative variance and attention by role, a column a head."""
+        """Relative variance and attention by role, a column per head."""
         from interp.mechanism.heads_figure import heads_figure
 
         return heads_figure(self)

@@ -32,7 +32,7 @@ class LoopAttention:
     tokens: list[list[str]] | None
 
     def to_frame(self) -> pd.DataFrame:
-        """A line a site, step, call and head, means over rows and destinations.
+        """A line per site, step, call and head, means over rows and destinations.
 
         ``entropy`` in bits; ``distance``, how many positions back or forth; ``own``, the share of the destination
         itself; ``change``, half the absolute difference from the call before, 0 to 1, nan for the first.

@@ -33,7 +33,7 @@ KINDS: Final = ("own", "previous", "duplicate", "induction")
 @one_line
 @dataclass(frozen=True, eq=False)
 class LoopHeadStatistics:
-    """A line a site, step, call and head; :meth:`to_frame` has them.
+    """A line per site, step, call and head; :meth:`to_frame` has them.
 
     Attributes:
         attention: the patterns.

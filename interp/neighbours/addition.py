@@ -9,7 +9,7 @@ add. Of all operand tuples of one equation (m^3 triples, m^2 pairs), in the last
                  (its mean over the others) is replaced by that of another value; share answered with that operand
                  replaced and the others left. Control: the same change made of shuffled values' streams.
     frequencies  share of the neurons' energy at each one's own frequency; how many frequencies hold 90 %; phases' error
-    ideal        each neuron's pre-activation is replaced by its mean and one fitted wave an operand, at its own
+    ideal        each neuron's pre-activation is replaced by its mean and one fitted wave per operand, at its own
                  frequency; the rest of the model is as it is. Answers on all tuples, and on graphs from the algorithm's
                  states: a graph is solved if all its sums of two and three operands are. Control: the waves' phases
                  exchanged among the neurons of a frequency.
@@ -65,7 +65,7 @@ class Streams:
 
 @dataclass(frozen=True)
 class Ideal:
-    """Answers with one fitted wave an operand in place of every pre-activation.
+    """Answers with one fitted wave per operand in place of every pre-activation.
 
     Attributes:
         pairs, triples: share answered right. shuffled_pairs, shuffled_triples: with phases exchanged.
@@ -146,7 +146,7 @@ class Addition:
             f"(behind it {streams.after:.1%}); one operand's stream replaced moves it alone in {moved} (shuffled "
             f"{control}). Neurons have {self.single:.1%} of their energy at one frequency each, {self.n_frequencies} "
             f"of {len(self.energy)} frequencies hold 90 %, phases add within {self.phase_error:.0f}° (chance "
-            f"{self.phase_chance:.0f}°). With one wave an operand {ideal.pairs:.1%} of pairs and {ideal.triples:.1%} "
+            f"{self.phase_chance:.0f}°). With one wave per operand {ideal.pairs:.1%} of pairs and {ideal.triples:.1%} "
             f"of triples are right (phases exchanged {ideal.shuffled_pairs:.1%}, {ideal.shuffled_triples:.1%}), and "
             f"{ideal.solved} of {ideal.graphs} graphs (as it is {ideal.solved_as_is}, exchanged "
             f"{ideal.solved_shuffled}). Of {self.margins.size:,} triples {wrong} fail{again}; the margin is at least "
@@ -353,7 +353,7 @@ def _waves(run: NeuronRun, own: NDArray[np.int64]) -> tuple[Floats, Floats]:
 
 
 def _neurons(run: NeuronRun, mean: Floats, waves: Floats) -> Singles:
-    """Activations [axis 1, ..., axis n, neuron] of one wave an operand."""
+    """Activations [axis 1, ..., axis n, neuron] of one wave per operand."""
     n = len(waves)
     total = np.zeros((*run.grid.shape, len(mean)), np.float32)
     for axis, wave in enumerate(waves):

@@ -54,7 +54,7 @@ def addition_figure(found: Addition, width: int = 1000) -> go.Figure:
     words: dict[str, Any] = {"type": "category"}
     charts = [
         Chart("one stream replaced", "operand", "moved alone", moved, words, share_axis()),
-        Chart("one wave an operand", "ideal network on", "right", waves, words, share_axis()),
+        Chart("one wave per operand", "ideal network on", "right", waves, words, share_axis()),
         Chart("energy of neurons", "own frequency", "share", energy, {"dtick": 1}, {"tickformat": ".0%"}),
         Chart("all triples", "margin", "triples", margins, {}, {"type": "log", "dtick": 1}),
     ]

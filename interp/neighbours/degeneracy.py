@@ -155,7 +155,7 @@ class Degeneracy:
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a part: ``part, weights, coefficient, least, most, cost``."""
+        """A row per part: ``part, weights, coefficient, least, most, cost``."""
         rows = [
             {
                 "part": name,

@@ -107,7 +107,7 @@ class HeadSeparation:
         return f"{heads}; their separation rises to {last:.2f} (untrained {first:.2f}){when}."
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a moment and head: ``moment, layer, head, kind, name, value``."""
+        """A row per moment and head: ``moment, layer, head, kind, name, value``."""
         rows: list[dict[str, Any]] = []
         for moment, layer, head in np.ndindex(len(self.moments), *self.kind.shape):
             rows.append(

@@ -110,7 +110,7 @@ class Subnetwork:
             for name, one in self.found.units.items()
             if name.endswith(HEADS) == heads
         ]
-        if self.whole_mlps and not heads:  # one a layer: they are exchanged between layers
+        if self.whole_mlps and not heads:  # one per layer: they are exchanged between layers
             pairs = [
                 (np.concatenate([one for one, _ in pairs]), np.concatenate([other for _, other in pairs]))
             ]

@@ -62,7 +62,7 @@ class CircularProbe:
     n_rows: NDArray[np.int64]
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a step, site and frequency."""
+        """One row per step, site and frequency."""
         shape = self.power.shape
         step, site, frequency = (axis.ravel() for axis in np.indices(shape))
         return pd.DataFrame(
@@ -106,7 +106,7 @@ def circular_probe(
     seed: int = 0,
     jobs: int = 1,
 ) -> CircularProbe:
-    """Fit circular probes, one a step and site.
+    """Fit circular probes, one per step and site.
 
     Arguments as for :func:`interp.fit_probe_grid`. target: a label that is a value (rows where it is not in
     0..modulus-1, such as EMPTY, are left out). frequencies: default 1..(p - 1) // 2. modulus: default: the data's.

@@ -105,7 +105,7 @@ class ProbeGrid:
         return self.uniform_bits[:, None] / self.bits[_arm(arm)]
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a step and site: accuracy and its sd, the controls, selectivity, and code lengths where there are."""
+        """A row per step and site: accuracy and its sd, the controls, selectivity, and code lengths where there are."""
         shape = self.mean.shape
         step, site = (axis.ravel() for axis in np.indices(shape))
         columns: dict[str, Any] = {
@@ -134,7 +134,7 @@ class ProbeGrid:
         return pd.DataFrame(columns)
 
     def by_site(self) -> pd.DataFrame:
-        """One row a site: accuracies weighted by the rows of the steps that were measured, and the best step's."""
+        """One row per site: accuracies weighted by the rows of the steps that were measured, and the best step's."""
         weights = np.where(np.isnan(self.mean), 0.0, self.n_rows[:, None])
         weights /= weights.sum(0)
         wide = np.broadcast_to(self.majority_mean[:, None], self.mean.shape)

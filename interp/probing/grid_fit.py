@@ -34,7 +34,7 @@ def fit_probe_grid(
     mdl: bool = False,
     progress: Progress | None = None,
 ) -> ProbeGrid:
-    """Fit probes to a dataset, one a step and site.
+    """Fit probes to a dataset, one per step and site.
 
     Args:
         target, status, role, steps: as for :func:`interp.probing.rows.probe_task`.

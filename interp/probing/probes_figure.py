@@ -37,7 +37,7 @@ def probe_figure(grid: ProbeGrid, width: int = 1000) -> go.Figure:
     reading = (
         f"{_title(grid.target, grid.status, grid.role)}: {grid.kind} probe at every step (row) and site (column), "
         f"accuracy on graphs it was not fitted to ({grid.accuracy.shape[-1]} folds, {rows} "
-        f"rows a step); selectivity is accuracy minus accuracy on the control task. "
+        f"rows per step); selectivity is accuracy minus accuracy on the control task. "
         "Hatched: too few graphs, or one class."
     )
     panels = [

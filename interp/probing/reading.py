@@ -1,7 +1,7 @@
 """What probes read in graphs they were not fitted to: one graph of interest, node by node, step by step.
 
 Probes are fitted on other graphs (:mod:`interp.probing.probes` says how well they do on held-out ones, beside their
-controls), one a step and site, on the rows of one status or of all, and then asked about every row of the graphs at
+controls), one per step and site, on the rows of one status or of all, and then asked about every row of the graphs at
 hand.
 """
 
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 @one_line
 @dataclass(frozen=True, eq=False)
 class ProbeReading:
-    """What was read in every row (a row a node, at its right-hand side) of ``graphs``.
+    """What was read in every row (a row per node, at its right-hand side) of ``graphs``.
 
     Attributes:
         target, status, kind: of the probes; status None: rows of any.
         sites: where the probes read.
-        labels: a line a row, as in :class:`interp.data.datasets.ActivationDataset`.
+        labels: a line per row, as in :class:`interp.data.datasets.ActivationDataset`.
         true: str [step, row]; the target, "" where the row has none, or another status than the probes.
         read: str [step, site, row]; what the probe says; "" where ``true`` is, or no training row of the step had one.
-        n_training: int [step]; rows a probe of the step was fitted on.
+        n_training: int [step]; rows that a probe of the step was fitted on.
     """
 
     graphs: tuple[ComputationGraph, ...]

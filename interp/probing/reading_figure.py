@@ -1,4 +1,4 @@
-"""What probes read in one graph: node by node, step by step, a panel a site."""
+"""What probes read in one graph: node by node, step by step, a panel per site."""
 
 from __future__ import annotations
 

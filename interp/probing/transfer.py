@@ -73,7 +73,7 @@ class ProbeTransfer:
         return mean
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a pair of steps; angles in degrees."""
+        """One row per pair of steps; angles in degrees."""
         source, target = (axis.ravel() for axis in np.indices(self.majority.shape))
         steps = np.array(self.steps)
         degrees = np.degrees(self.angles)

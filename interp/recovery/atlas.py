@@ -55,7 +55,7 @@ class RecoveryAtlas:
         all_edits: [graph], how many edits there are of each; exhaustive: whether all of them were made.
         steps: [graph], how many steps each was run for before it settled.
         solved: [graph], whether the run without an edit ends in the true values.
-        frame: a row an edit:
+        frame: a row per edit:
             graph, step, kind, node (its number), name, depth, pos, factor, before, after (symbols);
             outcome, time, period, and the same of the algorithm: expected, expected_time, expected_period;
             as_predicted; same_path; apart: steps after which the states differ first, -1 where they never do;
@@ -101,7 +101,7 @@ class RecoveryAtlas:
         return found
 
     def by_kind(self) -> pd.DataFrame:
-        """A row a kind of edit and outcome that was expected: edits, as_predicted (count), share, low, high (95 %
+        """A row per kind of edit and outcome that was expected: edits, as_predicted (count), share, low, high (95 %
         Wilson), mean_time, longest (of those as predicted).
         """
         frame: Any = self.frame

@@ -45,7 +45,7 @@ class Mending:
         stays: whether the graph's solved state stays as it is (:mod:`interp.recovery.staying`), so that the graph could
             be solved from elsewhere.
         tried: edits that were made, of ``all_edits`` that there are.
-        frame: a row an edit that mends: step, kind, node, name, pos, before, after, affected (right-hand sides at
+        frame: a row per edit that mends: step, kind, node, name, pos, before, after, affected (right-hand sides at
             which the algorithm's answer differs from that without the edit), back (positions before the wrong token);
             the smallest first.
     """

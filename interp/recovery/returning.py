@@ -39,7 +39,7 @@ class Returning:
     """What became of solved states with one value replaced.
 
     Attributes:
-        frame: a row a state: graph, node (its number), name, depth, before, after (symbols); time: steps until it
+        frame: a row per state: graph, node (its number), name, depth, before, after (symbols); time: steps until it
             is the solved one to the end, -1 where it is not; expected: the same of the algorithm; kept: whether the
             value that was put in still stands in the last state.
         all_states: how many there are of all graphs; :attr:`exhaustive`: whether all were made.

@@ -52,13 +52,13 @@ class Drift:
     distance: Floats
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a multiple and graph."""
+        """One row per multiple and graph."""
         multiple, graph = (axis.ravel() for axis in np.indices(self.steps.shape))
         columns = {name: getattr(self, name).ravel() for name in ("steps", *COLUMNS)}
         return pd.DataFrame({"multiple": np.array(self.multiples)[multiple], "graph": graph, **columns})
 
     def summary(self) -> pd.DataFrame:
-        """One row a multiple: means over graphs, and 95 % intervals ``_low``, ``_high`` by resampling graphs.
+        """One row per multiple: means over graphs, and 95 % intervals ``_low``, ``_high`` by resampling graphs.
 
         Graphs that are nan are left out.
         """

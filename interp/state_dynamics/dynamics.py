@@ -119,8 +119,8 @@ class Dynamics:
         return np.where(self.exists, np.sign(steps - self.depths) + 1, -1)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a node and step: ``graph``, ``node``, ``depth``, ``step``, ``status``, the measures (``to_limit`` of
-        the state that enters the step), ``shown`` and ``right`` of the state it writes.
+        """One row per node and step: ``graph``, ``node``, ``depth``, ``step``, ``status``, the measures (``to_limit``
+        of the state that enters the step), ``shown`` and ``right`` of the state it writes.
         """
         step, graph, node = np.nonzero(np.broadcast_to(self.exists, self.motion.residual.shape))
         found: dict[str, Any] = {
@@ -135,8 +135,8 @@ class Dynamics:
         return pd.DataFrame(found)
 
     def summary(self) -> pd.DataFrame:
-        """One row a step and status: ``nodes``, ``right`` (share, after the step), ``unmoved`` (share with residual 0),
-        and of every measure ``_mean``, ``_low``, ``_median``, ``_high`` (10th, 50th, 90th percentile) over nodes.
+        """One row per step and status: ``nodes``, ``right`` (share, after the step), ``unmoved`` (share with residual
+        0), and of every measure ``_mean``, ``_low``, ``_median``, ``_high`` (10th, 50th, 90th percentile) over nodes.
         """
         rows: list[dict[str, Any]] = []
         status, right = self.status(), self.right

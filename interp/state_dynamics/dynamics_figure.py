@@ -22,7 +22,7 @@ MODEL_COLOURS: Final = (MARK_COLOUR, "#e1862d", "#1e8769", "#963c5a", "#5a781e",
 
 
 def motion_figure(run: Dynamics, last_step: int | None = None, width: int = 1000) -> go.Figure:
-    """Relative residual, angle, acceleration and distance to the limit by step, one line a status.
+    """Relative residual, angle, acceleration and distance to the limit by step, one line per status.
 
     Lines: the median over nodes; bands: 10th to 90th percentile. Logarithmic where sizes are compared; what is 0
     exactly lies on the line marked 0.
@@ -93,7 +93,7 @@ def _motion_hover(row: Mapping[str, Any], measure: str, title: str) -> str:
 
 
 def frontier_figure(runs: Mapping[str, Frontier], width: int = 1000) -> go.Figure:
-    """Levels solved by step, beside one level a step; and the speed by depth of the graph, with 95 % intervals.
+    """Levels solved by step, beside one level per step; and the speed by depth of the graph, with 95 % intervals.
 
     runs: name of the model -> its frontier. Left: over the graphs that are at least as deep as the step, so that no
     solved graph holds the mean down.
@@ -108,7 +108,7 @@ def frontier_figure(runs: Mapping[str, Frontier], width: int = 1000) -> go.Figur
     schedule = {
         "type": "scatter",
         "mode": "lines",
-        "name": "1 level a step",
+        "name": "1 level per step",
         "x": steps,
         "y": [step + 1 for step in steps],
         "line": {"color": INK, "width": 1, "dash": "dot"},
@@ -125,7 +125,7 @@ def frontier_figure(runs: Mapping[str, Frontier], width: int = 1000) -> go.Figur
     reading = (
         "A level is the nodes of one depth; it is solved when it and all before it show their true values. Left: mean "
         "over the graphs at least as deep as the step (bars: 10 to 90 %). Speed: slope over the steps that a graph "
-        f"needs, all graphs together: {speeds} levels a step."
+        f"needs, all graphs together: {speeds} levels per step."
     )
     top = max(deepest + 1, 2)
     charts = [
@@ -140,7 +140,7 @@ def frontier_figure(runs: Mapping[str, Frontier], width: int = 1000) -> go.Figur
         Chart(
             "speed by depth of the graph",
             "depth of the graph",
-            "levels a step",
+            "levels per step",
             right,
             step_axis(deepest),
             {"range": [-0.06 * fastest, 1.12 * fastest]},
@@ -198,7 +198,7 @@ def _speed_points(name: str, frontier: Frontier, colour: str) -> dict[str, Any]:
         },
         "marker": {"color": colour, "size": 8},
         "hovertext": [
-            f"<b>{name}, graphs of depth {row['depth']}</b><br>{row['speed']:.4f} levels a step"
+            f"<b>{name}, graphs of depth {row['depth']}</b><br>{row['speed']:.4f} levels per step"
             f"{_interval(row['low'], row['high'])}<br>{row['n_graphs']} graphs, {row['complete']:.1%} solved at the end"
             for row in rows
         ],
@@ -207,7 +207,7 @@ def _speed_points(name: str, frontier: Frontier, colour: str) -> dict[str, Any]:
 
 
 def drift_figure(runs: Mapping[str, Drift], width: int = 1000) -> go.Figure:
-    """Accuracy, changed symbols and distance after multiples of the steps a graph needs, one line a model.
+    """Accuracy, changed symbols and distance after multiples of the steps a graph needs, one line per model.
 
     Bars: 95 % intervals by resampling graphs.
 

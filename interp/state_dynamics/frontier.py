@@ -1,14 +1,14 @@
 """The frontier of a run: how many of a graph's levels are solved, step by step, and how fast it moves.
 
 Level l is the nodes of depth l. The frontier after step t is the largest L for which all nodes of depth < L show their
-true value in the state that step t writes. The synchronous algorithm moves one level a step: L(t) = t + 1, from the
+true value in the state that step t writes. The synchronous algorithm moves one level per step: L(t) = t + 1, from the
 leaves at step 0 to all ``depth + 1`` levels after step ``depth``, and no model that reads one level from the state
 before can be faster.
 
 A level without nodes (where some of a graph's nodes are left out) cannot be seen. It is taken to keep the algorithm's
 pace: it counts as solved one step after the level below it (level 0: after step 0), or together with the next level
-above that has nodes, where that is sooner. So a correct run moves one level a step whichever nodes are looked at, and a
-run that is early or late shows it at the next level that has nodes.
+above that has nodes, where that is sooner. So a correct run moves one level per step whichever nodes are looked at, and
+a run that is early or late shows it at the next level that has nodes.
 
 Speed: the least-squares slope of L(t) on t, pooled over graphs, over the steps that the graph needs: t = 0..depth, or
 until L is complete where that is sooner. A run that stalls on the way is slower than 1 by how long it stalls; steps
@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Speed:
-    """Levels a step: the slope, its 95 % interval (nan for fewer than two graphs), and the line's value at step 0."""
+    """Levels per step: the slope, its 95 % interval (nan for fewer than two graphs), and the line's value at step 0."""
 
     slope: float
     low: float
@@ -101,7 +101,7 @@ class Frontier:
         return Speed(slope, low, high, intercept, int(chosen.sum()))
 
     def by_depth(self) -> pd.DataFrame:
-        """One row a graph depth: ``depth``, ``n_graphs``, ``speed``, ``low``, ``high``, ``complete`` (a share)."""
+        """One row per graph depth: ``depth``, ``n_graphs``, ``speed``, ``low``, ``high``, ``complete`` (a share)."""
         rows: list[dict[str, Any]] = []
         for depth in sorted({int(d) for d in self.depth if d >= 0}):
             speed = self.speed(depth)
@@ -118,7 +118,7 @@ class Frontier:
         return pd.DataFrame(rows)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a graph and step: ``graph``, ``depth``, ``step``, ``levels``, ``needed``."""
+        """One row per graph and step: ``graph``, ``depth``, ``step``, ``levels``, ``needed``."""
         step, graph = (axis.ravel() for axis in np.indices(self.levels.shape))
         return pd.DataFrame(
             {

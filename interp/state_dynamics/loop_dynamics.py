@@ -33,7 +33,7 @@ class LoopDynamics:
 
     Attributes:
         points: name -> float32 [step, batch, pos, d]: states (with one more step) and what layers give, in the order of
-            the cycle; of a layer that is called several times a step, each call by itself (``"L.0.resid_post 2"``).
+            the cycle; of a layer that is called several times per step, each call by itself (``"L.0.resid_post 2"``).
         states: which of them are states.
     """
 

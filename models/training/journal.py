@@ -1,4 +1,4 @@
-"""The log of a run, one JSON object a line, and the progress bar that shows its last record."""
+"""The log of a run, one JSON object per line, and the progress bar that shows its last record."""
 
 from __future__ import annotations
 

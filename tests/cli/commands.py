@@ -18,7 +18,7 @@ RECORD = {"equations": ["20 = a", "5 = b", "a ADD b = c"], "values": {"a": 20, "
 
 
 class LevelByLevel:
-    """A model that solves one level a step; a node named `bad` is EMPTY or wrong for ever, `late` wrong once."""
+    """A model that solves one level per step; a node named `bad` is EMPTY or wrong for ever, `late` wrong once."""
 
     vocabulary = FactoredVocabulary(ops=("ADD", "SUB"))
     cfg = SimpleNamespace(

@@ -1,4 +1,4 @@
-"""The damage cone of the compiled model: one level a step, never a node that does not depend on the edit."""
+"""The damage cone of the compiled model: one level per step, never a node that does not depend on the edit."""
 
 from __future__ import annotations
 

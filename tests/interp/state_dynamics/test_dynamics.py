@@ -1,4 +1,4 @@
-"""How states move: array-level measures against numpy by hand; `compiled` moves one level a step and then rests."""
+"""How states move: array-level measures against numpy by hand; `compiled` moves one level per step and then rests."""
 
 from __future__ import annotations
 
