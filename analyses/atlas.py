@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from analyses.inputs import bad_input, load_for
 from analyses.studies import plain, records
 from analyses.tables import table_of
+from interp.statistics.counted import counted
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -135,7 +136,9 @@ class AtlasStudy:
             "longest",
         )
         table = table_of(
-            f"{self.model}: edits of one code in {len(self.atlas.graphs)} runs", columns, columns[:2]
+            f"{self.model}: edits of one code in {counted(len(self.atlas.graphs), 'run')}",
+            columns,
+            columns[:2],
         )
         for row in records(self.atlas.by_kind()):
             time = ["", ""] if row["mean_time"] is None else [f"{row['mean_time']:.2f}", str(row["longest"])]
@@ -149,16 +152,18 @@ class AtlasStudy:
         """Edits, the fixed-point test, and the graphs that are not solved."""
         atlas, staying, returning = self.atlas, self.staying, self.returning
         made = (
-            "every edit"
+            "Every edit"
             if atlas.exhaustive
-            else f"a random sample of {len(atlas)} of {sum(atlas.all_edits)} edits"
+            else f"A random sample of {counted(sum(atlas.all_edits), 'edit')}"
         )
+        runs = "the run of 1 graph" if len(atlas.graphs) == 1 else f"the runs of {len(atlas.graphs)} graphs"
         unsolved = [f" {one.sentence()}." for one in self.mended or ()]
         return (
-            f"{made[0].upper()}{made[1:]} of one code in the runs of {len(atlas.graphs)} graphs: {atlas.as_predicted} "
-            f"end as the algorithm predicts, {atlas.same_path} by the same states. Solved states stay for "
-            f"{staying.n_steps} steps: {staying.stayed}. Of states one value away {returning.returned} come back to "
-            f"them, {returning.in_time} in as many steps as in the algorithm; the wrong value stays in "
+            f"{made} of one code in {runs} (95 % intervals in brackets): {atlas.as_predicted} end where and when the "
+            f"algorithm predicts, and {atlas.same_path} pass through the algorithm's states all the way. Given its "
+            f"solved state, the model keeps it for {staying.n_steps} steps in {staying.stayed} graphs. With one value "
+            f"of a solved state replaced, the run returns to the solved state in {returning.returned} cases, in "
+            f"{returning.in_time} after as many steps as the algorithm needs; it keeps the wrong value in "
             f"{returning.kept}.{''.join(unsolved)}"
         )
 

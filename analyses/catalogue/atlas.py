@@ -23,10 +23,10 @@ ATLAS = Analysis(
     page=Page(
         title="Recovery",
         question="What happens to a mistake?",
-        intro="One code of the state that enters a step is replaced, and the run goes on from there: is it back in its "
-        "way, when, or where does it end? Beside it what the algorithm makes of the same state. A wrong value should "
-        "be gone after a step, and what was computed from it later; an edit of the text should lead to the solution "
-        "of the other graph.",
+        intro="One code of the state that enters a step is replaced, and the run goes on from there. Does it return to "
+        "the states of the run without the edit, and after how many steps, or where does it end? Compare with the "
+        "algorithm, run from the same edited state. A wrong value should be gone after one step, and what was computed "
+        "from it in the steps after that; an edit of the text should lead to the solution of the edited graph.",
         graphs=2,
         at_once=16,
         arguments=lambda model, chosen: {"edits": SHOWN},

@@ -11,6 +11,7 @@ from interp.figures.charts import Chart, draw_charts, share_axis
 from interp.figures.panels import Panel, draw
 from interp.figures.template import MARK_COLOUR, UNSOLVED_COLOUR, WRONG_COLOUR
 from interp.recovery.outcomes import CYCLE, ELSEWHERE, OUTCOMES, RECOVERS, UNSETTLED
+from interp.statistics.counted import counted
 
 if TYPE_CHECKING:
     from interp.recovery.atlas import RecoveryAtlas
@@ -21,6 +22,7 @@ COLOURS: Final = {
     CYCLE: "#784bc3",
     UNSETTLED: UNSOLVED_COLOUR,
 }
+_NONE: Final = "no value tried recovers, or none was tried"
 _WORDS: Final = {
     "value": "value of a node",
     "leaf": "number of a leaf",
@@ -43,17 +45,16 @@ def times_figure(atlas: RecoveryAtlas, width: int = 1000) -> go.Figure:
             _bars("the algorithm", expected[chosen], longest, UNSOLVED_COLOUR, n, kind == kinds[0]),
         ]
         never = int((time[chosen] < 0).sum())
-        title = f"{_WORDS[kind]}: {n} edits" + (f", {never} unsettled" if never else "")
+        title = f"{_WORDS[kind]}: {counted(n, 'edit')}" + (f", {never} unsettled" if never else "")
         axis = {"range": [-0.5, longest + 0.5], "dtick": max(1, longest // 10)}
         charts.append(Chart(title, "steps", "edits", traces, axis, share_axis()))
     charts.append(_outcomes(atlas, kinds))
-    count = len(atlas.graphs)
-    runs = "one graph" if count == 1 else f"{count} graphs"
+    runs = "the run of 1 graph" if len(atlas.graphs) == 1 else f"the runs of {len(atlas.graphs)} graphs"
     extent = "all" if atlas.exhaustive else f"a random sample of {len(atlas)} of {sum(atlas.all_edits)}"
     reading = (
-        f"Edits of one code in the runs of {runs}: {extent}. Steps until the run is back in that "
-        "without the edit, or at rest elsewhere. As the algorithm predicts, in outcome, time and end: "
-        f"{atlas.as_predicted}."
+        f"Edits of one code in {runs}: {extent}. Bars: steps until the run is back where it would be without the "
+        "edit, or at rest elsewhere. As the algorithm predicts, in outcome, time and end: "
+        f"{atlas.as_predicted}; brackets: 95 % interval."
     )
     return draw_charts(charts, "Recovery atlas", reading, 2, width)
 
@@ -150,12 +151,12 @@ def map_figure(atlas: RecoveryAtlas, graph: int = 0, width: int = 1000) -> go.Fi
         panels.append(
             Panel(
                 title, tuple(map(str, steps)), tuple(names[index] for index in order), "step", "node", values, hover,
-                np.full(values.shape, -1), tuple(depths[index] for index in order),
+                np.full(values.shape, -1), tuple(depths[index] for index in order), _NONE,
             )
         )  # fmt: skip
     reading = (
         "Mean number of steps until the run is back where it would have been, after another value was put in at a "
-        "node's right-hand side in the state that enters a step. Nodes by depth. Hatched: none recovers, or "
-        "none was made."
+        "node's right-hand side in the state that enters a step. Nodes by depth. "
+        f"Hatched: {_NONE}."
     )
     return draw(panels, "How long a wrong value lives", reading, "steps", selectable=False, width=width)

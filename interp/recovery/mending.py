@@ -23,6 +23,7 @@ from interp.engine.interventions import Recording, SetCode
 from interp.engine.replay import run_interventions
 from interp.oracle_step import oracle_step, oracle_steps
 from interp.recovery.predicted import repeated
+from interp.statistics.counted import counted
 from interp.statistics.shares import Share
 from models.graph import ComputationGraph
 from models.one_line import one_line
@@ -69,15 +70,15 @@ class Mending:
     def sentence(self) -> str:
         """What happened, and the smallest edit that mends it."""
         what = self.graph.equation(self.node) if self.node >= 0 else f"position {self.pos}"
-        begin = f"Step {self.step} writes {self.written} at {what} where {self.due} is due"
+        begin = f"Step {self.step} writes {self.written} at {what}, where the algorithm writes {self.due}"
         if not len(self.frame):
-            return f"{begin}; none of {self.tried} edits of one code mends it"
+            return f"{begin}; none of {counted(self.tried, 'edit')} of one code mends it"
         frame: Any = self.frame
         first = frame.iloc[0]
-        where = f"the {first['kind']} of {first['name']}, {first['back']} tokens before"
+        where = f"the {first['kind']} of {first['name']}, {counted(int(first['back']), 'token')} before"
         return (
-            f"{begin}; {self.mends} edits of one code mend it, the smallest {first['before']} to {first['after']} at "
-            f"{where}"
+            f"{begin}; {self.mends} edits of one code mend it, the smallest from {first['before']} to {first['after']} "
+            f"at {where}"
         )
 
 

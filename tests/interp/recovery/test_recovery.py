@@ -174,7 +174,7 @@ def test_a_wrong_write_is_mended_by_the_edits_that_avoid_it(model, graph):
     assert set(found.frame["name"]) >= {"a", "b", "d"}
     assert 0 < found.mends.value < 1
     assert (found.frame["affected"].diff().dropna() >= 0).all()
-    assert "where 3 is due" in found.sentence()
+    assert "where the algorithm writes 3" in found.sentence()
 
 
 # By hand ------------------------------------------------------------------------------------------------------------
