@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from analyses.inputs import InputError, bad_input, check_fits, load_model
 from analyses.studies import plain, records
 from analyses.tables import table_of
+from interp.statistics.counted import counted
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -89,12 +90,33 @@ class CertificateStudy:
     def verdict(self) -> str:
         """One step on and off trajectory, the bound, and what runs show."""
         found = self.certificate
-        last = records(found.steps())[-1]
         return (
-            f"One step is the algorithm's from {found.on} states on trajectory and after {found.off} edits of a code. "
-            f"Of the values that edits affect {found.affected} are right, and of a model that ignores them "
-            f"{found.ignored.count}. By step {last['step']} at most {last['bound']:.2%} of runs differ anywhere "
-            f"({last['bound_all']:.2%} with all bounds holding together); {last['differed']} of {last['runs']} do."
+            f"The model's next state equals the algorithm's in {found.on} of the algorithm's own states, and in "
+            f"{found.off} states with one code replaced (95 % intervals in brackets). Of the values that these edits "
+            f"affect the model writes {found.affected} as the algorithm does; a model that ignored the edits would "
+            f"write {found.ignored.count}. {self._of_runs()}"
+        )
+
+    def _of_runs(self) -> str:
+        """The bound, and what runs show."""
+        last = records(self.certificate.steps())[-1]
+        seen = f"{last['differed']} of {counted(last['runs'], 'run')}"
+        states = counted(last["states"], "state")
+        more = f"with {states} per step; more graphs tighten it"
+        until = f"by the end of step {last['step']}"
+        if last["bound"] >= 1:
+            return (
+                f"For whole runs {until} the bound is 100 %: it says nothing {more}. Of other graphs {seen} differ "
+                "from the algorithm's."
+            )
+        joint = (
+            f"at most {100 * last['bound_all']:.1f} % where all steps' bounds have to hold together"
+            if last["bound_all"] < 1
+            else f"with all steps' bounds holding together it is 100 % and says nothing {more}"
+        )
+        return (
+            f"So at most {100 * last['bound']:.1f} % of runs differ from the algorithm's in any token {until} "
+            f"({joint}); of other graphs {seen} do."
         )
 
     def figure(self) -> go.Figure:

@@ -21,8 +21,9 @@ CERTIFICATE = Analysis(
         title="Certificate",
         question="How sure is a step?",
         intro="A discrete state is all that enters a step, so what holds for single steps adds up to what holds for "
-        "runs. Single steps from the algorithm's own states and from states with one code replaced, with lower bounds, "
-        "and the bound for runs beside runs of other graphs. The control ignores the edit.",
+        "runs. The model takes single steps from the algorithm's own states and from states with one code replaced. "
+        "What single steps may miss adds up to a bound for runs; compare with runs of other graphs. The control is a "
+        "model that ignores the edit.",
         at_once=400,
         further=("atlas", "interchange"),
         arguments=lambda model, chosen: {"edits": SHOWN},

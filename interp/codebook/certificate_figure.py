@@ -8,6 +8,7 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.figures.charts import Chart, draw_charts, share_axis, step_axis, with_intervals
 from interp.figures.template import INK, MARK_COLOUR, UNSOLVED_COLOUR
+from interp.statistics.counted import counted
 from interp.statistics.shares import Share
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def certificate_figure(found: Certificate, width: int = 1000) -> go.Figure:
         }
         for name, column, colour in (
             ("the model", "affected_right", MARK_COLOUR),
-            ("one that ignores the edit", "affected_ignored", UNSOLVED_COLOUR),
+            ("a model that ignores the edit", "affected_ignored", UNSOLVED_COLOUR),
         )
     ]
     runs = [
@@ -64,25 +65,43 @@ def certificate_figure(found: Certificate, width: int = 1000) -> go.Figure:
     least = min([0.99, *(share.interval[0] for share in (*on, *made, *depths))])
     charts = [
         Chart(
-            "one step is the algorithm's",
+            "next state equals the algorithm's",
             "step",
-            "whole next states",
+            "states",
             one_step,
             step_axis(last),
             _near_one(least),
         ),
         Chart(
-            "edits by depth of the node", "depth", "whole next states", deep, {"dtick": 1}, _near_one(least)
+            "the same, by depth of the edited node",
+            "depth",
+            "edited states",
+            deep,
+            {"dtick": 1},
+            _near_one(least),
         ),
         Chart(
-            "affected values", "kind of edit", "written as due", affected, {"type": "category"}, share_axis()
+            "values that the edit affects",
+            "kind of edit",
+            "right",
+            affected,
+            {"type": "category"},
+            share_axis(),
         ),
-        Chart("runs up to a step", "step", "runs", runs, step_axis(last), share_axis(min(1.0, most))),
+        Chart(
+            "runs that differ by a step, and the bound",
+            "step",
+            "runs",
+            runs,
+            step_axis(last),
+            share_axis(min(1.0, most)),
+        ),
     ]
     reading = (
-        f"{found.agrees.shape[1]} graphs: one step from the algorithm's states ({found.on}), and from states with one "
-        f"code replaced, drawn by {found.cells} cells of step, depth and factor ({found.off}). Bars: 95 % Wilson "
-        f"intervals. Last: the sum of what single steps may miss, beside runs of {len(found.differed)} other graphs."
+        f"{counted(found.agrees.shape[1], 'graph')}: one step from the algorithm's own states (on trajectory, equal in "
+        f"{found.on}), and from states with one code replaced (off trajectory, equal in {found.off}), as many for each "
+        f"of {counted(found.cells, 'combination')} of step, depth and factor. Bars, brackets: 95 % intervals. "
+        f"Last: the sum of what single steps may miss, and the runs of {counted(len(found.differed), 'other graph')}."
     )
     return draw_charts(charts, "A certificate for runs", reading, 2, width)
 

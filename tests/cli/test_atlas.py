@@ -36,7 +36,7 @@ def test_the_atlas_of_the_known_model_has_no_exception_and_repeats(model: Path, 
 def test_certificate_and_interchange_write_their_numbers(model: Path, tmp_path: Path) -> None:
     arguments = ("--n-nodes", 8, "--graphs", 4, "--edits", 40, "--model", model)
     done = recurlens("certificate", *arguments, "--json", tmp_path / "c.json")
-    assert "One step is the algorithm's" in done.out
+    assert "next state equals the algorithm's in" in done.out
     data = json.loads((tmp_path / "c.json").read_text())
     assert data["off_trajectory"]["share"] == 1 and data["affected_ignoring_the_edit"]["count"] == 0
     few = ("--variables", "shown", "--last-step", 1, "--pairs", 20, "--epochs", 1)
