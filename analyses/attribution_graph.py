@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from analyses.inputs import InputError, load_model
 from analyses.studies import StudyOf, plain, records
 from analyses.tables import table_of
+from interp.statistics.counted import counted
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ class GraphStudy(StudyOf):
         return {"attribution_graph": self.figure()}
 
     def table(self) -> Table:
-        """A rich table, a row per node of the top path."""
-        columns = ("step", "equation", "node", "symbols", "influence")
+        """A rich table, a row per element of the top path."""
+        columns = ("step", "equation", "element", "symbols", "influence")
         table = table_of(f"{self.model}: the top path", columns, left=columns[1:4])
         for node in self.result.top_path:
             where = self.result.run.graph.nodes[node.equation].name
@@ -113,27 +114,33 @@ class GraphStudy(StudyOf):
         found = self.result
         name = found.run.graph.nodes[found.target.equation].name
         one = self.deletion
+        runs = (
+            f" Over {len(self.deletions)} runs the value changes without the top path in {self.changed:.1%}; "
+            f"{_at_random(self.changed_apart, self.changed_at_random)}."
+            if self.further
+            else ""
+        )
         return (
-            f"{name} = {found.symbol(found.target)} in state {found.target.step}: {len(found.nodes)} of "
-            f"{found.unpruned[0]} nodes are left. Completeness {found.between:.3f} between steps, {found.inside:.2f} "
-            f"inside. With all names, operations and values replaced that no edge leads from {found.additive:.1%} of "
-            f"codes stay, with syntax too {found.additive_syntax:.1%}. "
-            f"Without the {len(one.components)} heads and MLPs of the top path the value "
-            f"{'changes' if one.changed else 'stays'}; without random ones "
-            + _at_random(one.changed_apart, one.changed_at_random)
-            + f", of {one.draws} draws each."
-            + (
-                f" Over {len(self.deletions)} runs: {self.changed:.1%}; "
-                f"{_at_random(self.changed_apart, self.changed_at_random)}."
-                if self.further
-                else ""
-            )
+            f"{name} = {found.symbol(found.target)} in state {found.target.step}: the graph keeps {len(found.nodes)} "
+            f"of {found.unpruned[0]} elements (codes, heads and MLPs). Completeness between steps is {found.between:.3f}: "
+            "the share of a whole state's effect on a code that the codes with an edge to it have together. "
+            f"Completeness inside a step is {found.inside:.2f}: how far the effects of single edges add up to those of "
+            "all together, 1 where they do. What has no edge to a code should not matter: with all such names, "
+            f"operations and values replaced, {found.additive:.1%} of codes keep their symbols; with such syntax "
+            f"replaced too, {found.additive_syntax:.1%}. The top path: without its "
+            f"{counted(len(one.components), 'head or MLP', 'heads and MLPs')} the value "
+            f"{'changes' if one.changed else 'stays'}. Control, as many removed at random, {one.draws} draws of each "
+            f"kind: {_at_random(one.changed_apart, one.changed_at_random)}.{runs}"
         )
 
 
 def _at_random(apart: float, anywhere: float) -> str:
-    control = "(none is apart from what it is computed from)" if math.isnan(apart) else f"{apart:.1%}"
-    return f"apart from what it is computed from in {control}, anywhere in {anywhere:.1%}"
+    control = (
+        "no draw leaves alone all that it is computed from"
+        if math.isnan(apart)
+        else f"removed apart from all that it is computed from, the value changes in {apart:.1%}"
+    )
+    return f"{control}; removed anywhere, it changes in {anywhere:.1%}"
 
 
 def study_attribution_graph(

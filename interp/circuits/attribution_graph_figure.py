@@ -119,9 +119,8 @@ def attribution_graph_figure(result: AttributionGraph, width: int = 1000) -> go.
     reading = (
         f"What makes {names[result.target.equation]} = {result.symbol(result.target)} in state {result.target.step}: "
         "codes (circles) of the states, heads (squares) and MLPs (diamonds) between them. Size: influence; width of a "
-        f"line: share of what makes the node at its right end. {len(result.nodes)} of {result.unpruned[0]} nodes are "
-        "left. Completeness: "
-        f"{result.between:.3f} between steps, {result.inside:.2f} inside."
+        f"line: share of what makes the element at its right end. {len(result.nodes)} of {result.unpruned[0]} elements "
+        f"are kept. Completeness: {result.between:.3f} between steps, {result.inside:.2f} inside a step."
     )
     legend, below = legend_below(entries, width, 60)
     layout = captioned(
