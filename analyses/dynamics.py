@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from analyses.inputs import InputError, check_fits, load_model
 from analyses.studies import plain, records
 from analyses.tables import joined, table_of_rows
+from interp.statistics.counted import counted
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class DynamicsStudy:
     def drift_table(self) -> Table:
         """A rich table, a row per model and multiple of the steps that a graph needs."""
         header = "model | steps | nodes right | without leaves | graphs solved | right after 1x, now wrong"
-        header += " | symbol changed | hidden moved"
+        header += " | symbol changed | hidden state moved"
         cells = "{model} | {multiple:g}x | {accuracy:.2%} | {computed:.2%} | {solved:.2%} | {lost:.2%}"
         cells += " | {changed:.2%} | {distance:.2%}"
         rows = (
@@ -149,30 +150,38 @@ class DynamicsStudy:
         return table_of_rows("Drift over long runs", header, cells, rows, "model")
 
     def verdict(self) -> str:
-        """One sentence a model: speed, violations, fixed points, drift."""
+        """Of every model in turn: speed, violations, fixed points, drift."""
         return " ".join(self._verdict(name, run) for name, run in self.runs.items())
 
     def _verdict(self, name: str, run: Dynamics) -> str:
         broken, n_graphs = run.violations, len(run.graphs)
         hidden = run.hidden_settling(self.tolerance)
         speed = run.frontier.speed()
-        moved = "no graph needs two steps" if math.isnan(speed.slope) else f"{speed} levels per step"
+        moved = (
+            "no graph needs two steps, so that no speed can be measured"
+            if math.isnan(speed.slope)
+            else f"the run solves {speed.slope:.3f} levels of a graph per step"
+            + ("" if math.isnan(speed.low) else f" (95 % interval {speed.low:.3f} to {speed.high:.3f})")
+        )
+        became = counted(int(broken.right_once.sum()), "node")
         parts = [
-            f"{name}: frontier {moved}",
-            f"{int(broken.nodes.sum())} of {int(broken.right_once.sum())} nodes that were right became wrong",
-            f"states of {int((run.settling.period == 1).sum())} and hidden states of {int((hidden.period == 1).sum())} "
-            f"of {n_graphs} graphs reach a fixed point within {run.n_steps} steps",
+            f"Model {name}: {moved}",
+            f"Of {became} that were right {int(broken.nodes.sum())} became wrong later",
+            f"The states of {int((run.settling.period == 1).sum())} and the hidden states of "
+            f"{int((hidden.period == 1).sum())} of {counted(n_graphs, 'graph')} reach a fixed point within "
+            f"{run.n_steps} steps",
         ]
         cycles = int((run.settling.period > 1).sum())
         if cycles:
-            parts.append(f"states of {cycles} fall into a longer cycle")
+            parts.append(f"The states of {cycles} fall into a longer cycle")
         if name in self.drifts:
             last = records(self.drifts[name].summary())[-1]
             parts.append(
-                f"after {last['multiple']:g} times the steps needed {last['accuracy']:.1%} of nodes are right, "
-                f"{last['changed']:.1%} show another symbol, the hidden state has moved by {last['distance']:.1%}"
+                f"After {last['multiple']:g} times the steps that a graph needs, {last['accuracy']:.1%} of nodes are "
+                f"right; compared with the state after exactly these steps, {last['changed']:.1%} show another "
+                f"symbol, and the hidden state has moved by {last['distance']:.1%} of its norm"
             )
-        return "; ".join(parts) + "."
+        return ". ".join(parts) + "."
 
     def figure(self) -> go.Figure:
         """The motion of `model`, by step and status."""

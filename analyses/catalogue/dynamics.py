@@ -76,7 +76,7 @@ DYNAMICS = Analysis(
         choices=(
             Choice(
                 "against",
-                "Beside it",
+                "Compare with",
                 others,
                 "Another model that is shown the same graphs.",
             ),

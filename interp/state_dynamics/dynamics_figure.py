@@ -220,9 +220,9 @@ def drift_figure(runs: Mapping[str, Drift], width: int = 1000) -> go.Figure:
     first = multiples[0]
     parts = {
         "accuracy": ("nodes right", "share of nodes"),
-        "lost": ("lost", f"share of the nodes right after {first}×"),
-        "changed": ("symbol changed", "share of nodes"),
-        "distance": ("hidden state moved", f"‖h − h({first}×)‖ / ‖h({first}×)‖"),
+        "lost": (f"right after {first}×, wrong later", f"share of the nodes right after {first}×"),
+        "changed": (f"other symbol than after {first}×", "share of nodes"),
+        "distance": (f"hidden state moved since {first}×", f"‖h − h({first}×)‖ / ‖h({first}×)‖"),
     }
     axis = {
         "type": "log",

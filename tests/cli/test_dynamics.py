@@ -36,9 +36,13 @@ def test_the_table_and_the_verdict_of_one_graph(folder: Path) -> None:
     assert counts["1", "waiting"] == ["1", "0.0%", "100.0%"]
     assert counts["5", "done"] == ["4", "100.0%", "100.0%"]
     verdict = done.out.splitlines()[-1]
-    assert "frontier 1.000 levels per step; 0 of 4 nodes that were right became wrong" in verdict
-    assert "states of 1 and hidden states of 1 of 1 graphs reach a fixed point within 6 steps" in verdict
-    assert "after 2 times the steps needed 100.0% of nodes are right, 0.0% show another symbol" in verdict
+    assert (
+        "the run solves 1.000 levels of a graph per step. Of 4 nodes that were right 0 became wrong"
+        in verdict
+    )
+    assert "states of 1 and the hidden states of 1 of 1 graph reach a fixed point within 6 steps" in verdict
+    assert "After 2 times the steps that a graph needs, 100.0% of nodes are right" in verdict
+    assert "compared with the state after exactly these steps, 0.0% show another symbol" in verdict
     assert "Drift over long runs" in done.out
     assert recurlens("dynamics", TEXT, "-m", folder / "compiled", "--longest", 2, "-q").out.strip() == verdict
 
