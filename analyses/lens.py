@@ -113,7 +113,7 @@ class LensStudy:
             best = rows.loc[rows["best"].idxmax()]
             return (
                 f"The {lens.factor} of a computing node is read in {READ:.0%} of nodes at no layer point; at most in "
-                f"{best['best']:.1%}{_beside(best['shuffled'])}, at {best['point']}."
+                f"{best['best']:.1%}, at {best['point']}{_beside(best['shuffled'])}."
             )
         index = lens.points.index(point)
         before = rows.iloc[index - 1] if index else None
@@ -121,8 +121,8 @@ class LensStudy:
         if before is None:
             return f"The {lens.factor} of a computing node is read from {point} on ({at})."
         return (
-            f"The {lens.factor} of a computing node is read from {point} on ({at}); at {before['point']} in "
-            f"{before['best']:.1%}{_beside(before['shuffled'])}."
+            f"The {lens.factor} of a computing node is read from {point} on ({at}); one point earlier, at "
+            f"{before['point']}, in {before['best']:.1%}{_beside(before['shuffled'])}."
         )
 
     def _waiting(self) -> str:
@@ -131,8 +131,8 @@ class LensStudy:
             return ""
         best = rows.loc[rows["content_best"].idxmax()]
         return (
-            f"A waiting node's is read, N/A and EMPTY left out, in {best['content_best']:.1%} at most, at "
-            f"{best['point']}{_beside(best['shuffled'])}."
+            f"That of a node that still waits is read, choosing among all symbols but N/A and EMPTY, in at most "
+            f"{best['content_best']:.1%} of nodes, at {best['point']}{_beside(best['shuffled'])}."
         )
 
     def _writer(self) -> str:
@@ -145,8 +145,8 @@ class LensStudy:
             return ""
         most = rows.loc[rows["contribution"].idxmax()]
         return (
-            f"The largest direct contribution to its logit difference is that of {short_name(most['component'])}: "
-            f"{most['contribution']:.2f} of {most['logit_diff']:.2f}."
+            f"{short_name(most['component'])} contributes most directly to a computing node's logit difference: on "
+            f"average {most['contribution']:.2f} of {most['logit_diff']:.2f} logits."
         )
 
     def figure(self) -> go.Figure:
@@ -207,7 +207,7 @@ def study_lens(
 
 
 def _beside(shuffled: float) -> str:
-    return "" if math.isnan(shuffled) else f" (labels shuffled {shuffled:.1%})"
+    return "" if math.isnan(shuffled) else f" (with shuffled labels {shuffled:.1%})"
 
 
 if __name__ == "__main__":

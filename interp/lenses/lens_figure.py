@@ -67,7 +67,8 @@ def lens_figure(lens: StepLens, metric: str = "content_best", width: int = 1000)
         maps.append(_Map(f"{status} nodes", values, hover))
     reading = (
         f"Every residual state read as the {lens.factor} that the step would write; {MEANINGS[metric]}; mean over the "
-        f"nodes of {len(lens.graphs)} graph{'s' * (len(lens.graphs) != 1)}. Down: layer by layer through a step."
+        f"nodes of {len(lens.graphs)} graph{'s' * (len(lens.graphs) != 1)}. Down: layer by layer through a step; "
+        f"{_points(lens.points)}."
     )
     scale = _scale(metric, len(lens.symbols), maps)
     return _by_step(maps, lens.points, f"Lens on the {lens.factor}, by step and layer", reading, scale, width)
@@ -94,7 +95,7 @@ def tuned_lens_figure(tuned: TunedLens, width: int = 1000) -> go.Figure:
     ]
     reading = (
         "KL divergence of what a lens reads from what the step's own readout says, in nats: 0 is the same. Translators "
-        f"fitted on {len(tuned.fitted_on)} graphs, {len(tuned.held_out)} others read."
+        f"fitted on {len(tuned.fitted_on)} graphs, {len(tuned.held_out)} others read. Down: {_points(points)}."
     )
     scale = _scale("kl", len(tuned.plain.symbols), maps)
     return _by_step(maps, points, f"Tuned lens on the {tuned.plain.factor}", reading, scale, width)
@@ -150,8 +151,8 @@ def lens_graph_figure(lens: StepLens, graph: int = 0, metric: str = "rank", widt
     ]
     reading = (
         f"Every residual state of every step read as the {lens.factor} that the step would write: {MEANINGS[metric]}. "
-        "Down: steps, and layer by layer within a step. Across: nodes by depth. Box: the step whose number is the "
-        "node's depth, which has to write its value."
+        f"Down: steps, and layer by layer within a step; {_points(lens.points)}. Across: nodes by depth. Box: the "
+        "step whose number is the node's depth, which has to write its value."
     )
     layout = _layout(f"Lens on the {lens.factor} of every node", reading, width, n_rows * row_height + 90)
     layout["margin"] |= {"b": 70, "t": layout["margin"]["t"] + 20}
@@ -172,6 +173,22 @@ def lens_graph_figure(lens: StepLens, graph: int = 0, metric: str = "rank", widt
         layout,
         _LEFT + 30 + _RIGHT + _COLUMN * len(rows),
     )
+
+
+def _points(points: Sequence[str]) -> str:
+    """What the names of layer points mean, those that there are."""
+    meanings = {
+        "_pre": "before a layer",
+        "_mid": "after a layer's attention",
+        "final_post": "after the last layer",
+    }
+    said: list[str] = []
+    for end, meaning in meanings.items():
+        first = next((point for point in points if point.endswith(end)), "")
+        if first:
+            layer = first.removesuffix(end)
+            said.append(f"{first}: {meaning.replace('a layer', f'layer {layer}')}")
+    return ", ".join(said)
 
 
 def check_metric(metric: str, allowed: Sequence[str] = METRICS) -> None:

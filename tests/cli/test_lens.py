@@ -56,10 +56,11 @@ def test_every_file_is_written_and_says_the_same(model: Path, tmp_path: Path):
         assert record["n"] == group["n"].sum()
         assert record["best"] == pytest.approx((group["best"] * group["n"]).sum() / group["n"].sum())
     assert done.out.splitlines()[-1].startswith(
-        "The value of a computing node is read from final_post on (100.0% of nodes); at 2_mid in 0.0%"
+        "The value of a computing node is read from final_post on (100.0% of nodes); one point earlier, at 2_mid, "
+        "in 0.0%"
     )
     assert done.out.splitlines()[-1].endswith(
-        "contribution to its logit difference is that of MLP 2: 30.00 of 30.00."
+        "MLP 2 contributes most directly to a computing node's logit difference: on average 30.00 of 30.00 logits."
     )
     again = tmp_path / "again"
     recurlens("lens", "--config", out / "config.yaml", "--out", again)
@@ -70,7 +71,7 @@ def test_every_file_is_written_and_says_the_same(model: Path, tmp_path: Path):
 def test_without_attribution_and_with_another_factor(model: Path):
     done = recurlens("lens", TEXT, "--model", model, "--factor", "variable", "--no-attribution", "--steps", 3)
     assert "The variable of a computing node is read from 0_pre on (100.0% of nodes)." in done.out
-    assert "contribution" not in done.out
+    assert "contribut" not in done.out
     quiet = recurlens("lens", TEXT, "--model", model, "--quiet", "--steps", 3)
     assert len(quiet.out.splitlines()) == 1
 
