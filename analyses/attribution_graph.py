@@ -122,12 +122,12 @@ class GraphStudy(StudyOf):
         )
         return (
             f"{name} = {found.symbol(found.target)} in state {found.target.step}: the graph keeps {len(found.nodes)} "
-            f"of {found.unpruned[0]} elements (codes, heads and MLPs). Completeness between steps is {found.between:.3f}: "
-            "the share of a whole state's effect on a code that the codes with an edge to it have together. "
-            f"Completeness inside a step is {found.inside:.2f}: how far the effects of single edges add up to those of "
-            "all together, 1 where they do. What has no edge to a code should not matter: with all such names, "
-            f"operations and values replaced, {found.additive:.1%} of codes keep their symbols; with such syntax "
-            f"replaced too, {found.additive_syntax:.1%}. The top path: without its "
+            f"of {found.unpruned[0]} elements (codes, heads and MLPs). Completeness between steps is "
+            f"{found.between:.3f}: the share of a whole state's effect on a code that the codes with an "
+            f"edge to it have together. Completeness inside a step is {found.inside:.2f}: how far the effects of "
+            "single edges add up to those of all together, 1 where they do. What has no edge to a code should not "
+            f"matter: with all such names, operations and values replaced, {found.additive:.1%} of codes keep their "
+            f"symbols; with such syntax replaced too, {found.additive_syntax:.1%}. The top path: without its "
             f"{counted(len(one.components), 'head or MLP', 'heads and MLPs')} the value "
             f"{'changes' if one.changed else 'stays'}. Control, as many removed at random, {one.draws} draws of each "
             f"kind: {_at_random(one.changed_apart, one.changed_at_random)}.{runs}"
