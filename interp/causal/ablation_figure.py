@@ -9,6 +9,7 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from interp.figures.panels import Panel, draw
+from interp.figures.scales import Scale
 
 if TYPE_CHECKING:
     from interp.causal.ablation import Ablation, Component
@@ -35,7 +36,7 @@ def ablation_figure(result: Ablation, width: int = 1000) -> go.Figure:
         f"-1 all lost. Without: {result.nodes_without[-1]:.1%} of nodes, {result.solved_without[-1]:.1%} of graphs."
     )
     title = "Tied against per-step ablation"
-    return draw(panels, title, reading, "change of<br>accuracy", False, width)
+    return draw(panels, title, reading, Scale("change of<br>accuracy"), False, width)
 
 
 def ablation_by_step_figure(result: Ablation, component: Component, width: int = 1000) -> go.Figure:
@@ -72,7 +73,9 @@ def ablation_by_step_figure(result: Ablation, component: Component, width: int =
         f"{component} off ({result.method} ablation) at every step (first row) or at one. Share of nodes right with "
         "minus without the ablation; a row that is at 0 again has healed."
     )
-    return draw([panel], f"Ablation of {component}, by step", reading, "change of<br>accuracy", False, width)
+    return draw(
+        [panel], f"Ablation of {component}, by step", reading, Scale("change of<br>accuracy"), False, width
+    )
 
 
 def _by_condition(

@@ -9,6 +9,7 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.causal.by_token import FAR, KINDS
 from interp.figures.panels import Panel, draw
+from interp.figures.scales import Scale
 from models.vocabulary import FACTORS
 
 if TYPE_CHECKING:
@@ -48,4 +49,4 @@ def by_token_figure(result: ByToken, width: int = 1000) -> go.Figure:
         f"Attention from tokens of a kind by distance, and the share of their symbols that become others in a step "
         f"without the head ({result.method} ablation at that step alone); mean over all steps."
     )
-    return draw(panels, "Heads by kind of token", reading, "share", False, width)
+    return draw(panels, "Heads by kind of token", reading, Scale("share", signed=False), False, width)

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.figures.panels import Panel, draw
+from interp.figures.scales import Scale
 from interp.figures.template import INK
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def cone_figure(cones: Sequence[DamageCone], width: int = 1000) -> go.Figure:
         hover=hover,
         sites=np.arange(shares.size).reshape(shares.shape),
     )
-    figure = draw([panel], "Damage cone", _reading(cones), "share that<br>differs", False, width)
+    figure = draw(
+        [panel], "Damage cone", _reading(cones), Scale("share that<br>differs", signed=False), False, width
+    )
     figure.add_trace(_edge(n_steps, n_levels))  # pyright: ignore[reportUnknownMemberType]
     return figure
 

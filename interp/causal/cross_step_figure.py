@@ -10,6 +10,7 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from interp.figures.panels import Panel, draw
+from interp.figures.scales import Scale
 
 if TYPE_CHECKING:
     from interp.causal.cross_step import CrossStep
@@ -53,7 +54,7 @@ def cross_step_figure(results: Sequence[CrossStep], width: int = 1000) -> go.Fig
         nothing = np.mean([result.matched_by_nothing() for result in said])
         reading += f" Where an effect is predicted: {matched:.1%} of cells as predicted ({nothing:.1%} by no effect)."
     unit = f"normalised<br>{first.metric}"
-    return draw(panels, f"Cross-step patching of {where}", reading, unit, False, width)
+    return draw(panels, f"Cross-step patching of {where}", reading, Scale(unit), False, width)
 
 
 def _panel(title: str, matrices: Sequence[NDArray[np.float64]], results: Sequence[CrossStep]) -> Panel:

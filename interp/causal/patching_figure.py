@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from interp.engine.sites import Site, position_of
 from interp.figures.panels import Panel, draw
+from interp.figures.scales import Scale
 from models.graph import ComputationGraph
 from models.operations import OPERATIONS
 from models.vocabulary import EncodedGraphs, FactoredVocabulary
@@ -96,7 +97,7 @@ def patching_figure(
     reading = _how_to_read(sweep)
     if len({cell.column for cell in cells}) > 1 and tokens.clean != tokens.corrupt:
         reading += " Below, a|b is a token that is a in the clean text and b in the corrupt one."
-    return draw(panels, title, reading, _unit(sweep), selectable, width)
+    return draw(panels, title, reading, Scale(_unit(sweep)), selectable, width)
 
 
 def mean_patching_figure(sweeps: Sequence[PatchSweep], width: int = 1000) -> go.Figure:
@@ -131,7 +132,7 @@ def mean_patching_figure(sweeps: Sequence[PatchSweep], width: int = 1000) -> go.
     reading = _how_to_read(first)
     if any(depth >= 0 for _, depth in groups):
         reading += " Shown: the strongest patch at a node of each depth, its mean over the pairs."
-    return draw(_panels(cells, place), title, reading, _unit(first), False, width)
+    return draw(_panels(cells, place), title, reading, Scale(_unit(first)), False, width)
 
 
 def _strongest_by_depth(sweep: PatchSweep) -> dict[tuple[Site, int], float]:

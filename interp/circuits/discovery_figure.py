@@ -9,6 +9,7 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.figures.charts import Chart, draw_charts
 from interp.figures.panels import Panel, draw
+from interp.figures.scales import Scale
 from interp.figures.template import MARK_COLOUR, UNSOLVED_COLOUR
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def edges_figure(result: Discovery, width: int = 1000) -> go.Figure:
         "where it works against the answer. Readers and writers without an edge in it are left out; hatched: the "
         "writer comes later."
     )
-    return draw([panel], "The circuit of a step", reading, "kept", False, width)
+    return draw([panel], "The circuit of a step", reading, Scale("kept"), False, width)
 
 
 def _short(kind: str, layer: int | None, head: int | None) -> str:

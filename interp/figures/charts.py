@@ -10,11 +10,12 @@ import numpy as np
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.figures.captioned import captioned
-from interp.figures.template import EDGE_COLOUR, legend_below, make_figure
+from interp.figures.template import EDGE_COLOUR, LEAST_WIDTH, legend_below, make_figure
 
 _HEIGHT: Final = 250
-_GAP: Final = (84, 74)
-"""Between charts, across and down, in pixels."""
+_GAP: Final = (76, 74)
+"""Between charts, across and down, in pixels; across at the width at which figures are at their narrowest, where there
+has to be room for numbers and a title."""
 _LEFT: Final = 74
 _RIGHT: Final = 20
 _NOTHING: Final[dict[str, Any]] = {"type": "scatter", "x": [None], "y": [None], "showlegend": False}
@@ -37,7 +38,7 @@ class Chart:
 def draw_charts(charts: Sequence[Chart], title: str, reading: str, per_line: int, width: int) -> go.Figure:
     """The charts from left to right and top to bottom, ``reading`` as a sentence under the title, the legend below."""
     lines = -(-len(charts) // per_line)
-    across, down = _GAP
+    across, down = _GAP[0] * (width - _LEFT - _RIGHT) / (min(width, LEAST_WIDTH) - _LEFT - _RIGHT), _GAP[1]
     inner_width, inner_height = width - _LEFT - _RIGHT, _HEIGHT * lines + down * (lines - 1)
     chart_width = (inner_width - across * (per_line - 1)) / per_line
     traces: list[dict[str, Any]] = []

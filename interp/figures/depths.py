@@ -14,20 +14,25 @@ def depth_marks(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Lines where the depth changes, and the depth above each stretch that has room, ``width`` being that of the axis.
 
+    Where some stretches have no room for the word ``depth`` it stands once, left of the axis, and numbers alone above.
+
     depths: of every column, in order. n_rows: rows of the heatmap, whose y axis points down. width: in pixels.
     """
+    lengths = [(depth, len(list(group))) for depth, group in groupby(depths)]
+    rooms = [width * length / len(depths) for _, length in lengths]
+    worded = all(room > 60 for room in rooms)
     shapes: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
+    above: dict[str, Any] = {"y": -0.5, "yshift": 9, "showarrow": False, "font": {"size": 11}}
+    if depths and not worded:
+        annotations.append(above | {"x": -0.5, "xanchor": "right", "xshift": -2, "text": "depth"})
     begin = 0
-    for depth, group in groupby(depths):
-        length = len(list(group))
+    for (depth, length), room in zip(lengths, rooms, strict=True):
         if begin:
             line = {"type": "line", "x0": begin - 0.5, "x1": begin - 0.5, "y0": -0.5, "y1": n_rows - 0.5}
             shapes.append(line | {"line": {"color": INK, "width": 1, "dash": "dot"}})
-        room = width * length / len(depths)
         if room > 14:
-            text = f"depth {depth}" if room > 60 else str(depth)
-            above = {"x": begin + (length - 1) / 2, "y": -0.5, "yshift": 9, "showarrow": False}
-            annotations.append(above | {"text": text, "font": {"size": 11}})
+            text = f"depth {depth}" if worded else str(depth)
+            annotations.append(above | {"x": begin + (length - 1) / 2, "text": text})
         begin += length
     return shapes, annotations

@@ -10,6 +10,7 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from interp.figures.panels import Panel, draw
+from interp.figures.scales import Scale
 
 
 def loop_panels_figure(
@@ -45,4 +46,4 @@ def loop_panels_figure(
         )
 
     drawn = [panel(name, values) for name, values in panels.items()]
-    return draw(drawn, title, reading, unit, selectable=False, width=width)
+    return draw(drawn, title, reading, Scale(unit), selectable=False, width=width)

@@ -1,4 +1,4 @@
-"""Heatmaps of a signed effect, as many as it takes, on one shared diverging scale."""
+"""Heatmaps, as many as it takes, on one shared scale; those of another quantity have their own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from interp.figures.depths import depth_marks
 from interp.figures.resolution import NOT_COMPUTED, Blocks, Span, missing_traces, pool
+from interp.figures.scales import Scale
 from interp.figures.template import (
     EDGE_COLOUR,
     LEAST_WIDTH,
@@ -21,11 +22,6 @@ from interp.figures.template import (
     title_of,
     wrapped,
 )
-
-DIVERGING: Final = (
-    (0.0, "#8a3d00"), (0.25, "#e1862d"), (0.5, "#ffffff"), (0.75, "#7f9bea"), (1.0, "#1f36a0")
-)  # fmt: skip
-"""Orange below 0, white at 0, blue above; red stays what is wrong."""
 
 _BETWEEN: Final = "#eceef3"
 """Colour of the gaps between cells."""
@@ -57,6 +53,7 @@ class Panel:
     values: float [row, column], NaN where nothing was measured. hover: text of every cell.
     sites: int [row, column], what a click on a cell means to the caller, -1 where there is nothing.
     depths: of every column, or empty; dotted lines stand where it changes. missing: what the legend calls cells of NaN.
+    scale: of another quantity than that of the figure.
     """
 
     title: str
@@ -69,22 +66,23 @@ class Panel:
     sites: NDArray[np.int64]
     depths: tuple[int, ...] = ()
     missing: str = NOT_COMPUTED
-
-
-def colour_limit(panels: Sequence[Panel]) -> float:
-    """End of the shared scale: the largest magnitude in any panel, and at least 1."""
-    finite = [panel.values[np.isfinite(panel.values)] for panel in panels]
-    return max([1.0, *(float(np.abs(values).max()) for values in finite if values.size)])
+    scale: Scale | None = None
 
 
 def draw(
-    panels: Sequence[Panel], title: str, reading: str, unit: str, selectable: bool, width: int
+    panels: Sequence[Panel],
+    title: str,
+    reading: str,
+    scale: Scale,
+    selectable: bool,
+    width: int,
 ) -> go.Figure:
     """The panels, filled from left to right and top to bottom, ``reading`` as a sentence under the title.
 
     Where there are more columns than pixels, a block of them has the colour of its cell of the largest magnitude,
     which the hover names. What is NaN is hatched.
 
+    scale: of all panels without their own.
     selectable: with a transparent scatter ``cells`` over every heatmap, customdata [row, column, ``Panel.sites``, sites
         of the block, or of the cell alone].
     """
@@ -101,30 +99,20 @@ def draw(
     text = wrapped(reading, width)
     top = 60 + 16 * text.count("<br>")
     total = sum(heights) + sum(below) + gap * len(lines)
-    limit = colour_limit(panels)
+    scales = list(dict.fromkeys([panel.scale or scale for panel in panels])) or [scale]
     traces: list[dict[str, Any]] = []
     layout: dict[str, Any] = {
         "height": top + total,
         "width": width,
         "margin": {"l": _LEFT, "r": _RIGHT, "t": top, "b": 0},
         "title": title_of(title, text),
-        "coloraxis": {
-            "colorscale": [list(stop) for stop in DIVERGING],
-            "cmin": -limit,
-            "cmid": 0,
-            "cmax": limit,
-            "colorbar": {
-                "title": {"text": f"{unit}<br> "},
-                "thickness": 14,
-                "len": min(1.0, 320 / total),
-                "y": 1,
-                "yanchor": "top",
-            },
-        },
         "plot_bgcolor": _BETWEEN,
         "shapes": [],
         "annotations": [],
     }
+    for place, one in enumerate(scales):
+        own = [panel.values for panel in panels if (panel.scale or scale) == one]
+        layout[_coloraxis(place)] = one.axis(own, place, len(scales), total)
     if any(np.isnan(one.values).any() for one in blocks):
         layout["height"] += _LEGEND
         layout["margin"]["b"] = _LEGEND
@@ -143,9 +131,14 @@ def draw(
             _add(
                 traces, layout, panel, blocks[number - 1], number, title_text, domain, vertical,
                 _span(width, per_line), row_height, room > 8, selectable,
+                _coloraxis(scales.index(panel.scale or scale)),
             )  # fmt: skip
         y += height + room
     return make_figure(traces, layout)
+
+
+def _coloraxis(place: int) -> str:
+    return f"coloraxis{place + 1 if place else ''}"
 
 
 def _per_line(panels: Sequence[Panel], inner: int) -> int:
@@ -215,6 +208,7 @@ def _add(
     row_height: int,
     labels: bool,
     selectable: bool,
+    coloraxis: str,
 ) -> None:
     suffix = "" if number == 1 else str(number)
     axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
@@ -224,7 +218,7 @@ def _add(
         "type": "heatmap",
         "name": panel.title,
         "z": [[value if np.isfinite(value) else None for value in line] for line in blocks.values.tolist()],
-        "coloraxis": "coloraxis",
+        "coloraxis": coloraxis,
         "xgap": gap,
         "ygap": gap,
         "hoverongaps": False,
@@ -245,6 +239,7 @@ def _add(
     ticks = list(range(0, n_columns, each))
     plain = {"showgrid": False, "showline": True, "mirror": True, "linecolor": EDGE_COLOUR}
     title_font = {"size": 12}
+    column_title = panel.column_title + (f" (one in {each} is labelled)" if each > 1 else "")
     layout[f"xaxis{suffix}"] = plain | {
         "domain": list(domain),
         "anchor": axes["yaxis"],
@@ -254,7 +249,7 @@ def _add(
         "tickangle": 0 if max(map(len, panel.columns)) * size * 0.62 < pitch else -90,
         "tickfont": {"size": size},
         "showticklabels": labels,
-        "title": {"text": panel.column_title if labels else "", "standoff": 4, "font": title_font},
+        "title": {"text": column_title if labels else "", "standoff": 4, "font": title_font},
     }
     every = max(1, -(-n_rows // 40))
     layout[f"yaxis{suffix}"] = plain | {

@@ -13,12 +13,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from interp.figures.template import LEAST_WIDTH, UNSOLVED_COLOUR
+from interp.figures.template import EDGE_COLOUR, LEAST_WIDTH, UNSOLVED_COLOUR
 
 NARROWEST: Final = 310
 """Width in pixels of a figure on a screen that is 390 pixels wide."""
 _CELL: Final = 3.0
 """Pixels of a cell, at the width a figure is drawn for, from which on it is drawn by itself."""
+HATCHED_COLOUR: Final = "#f4f5f8"
+"""Under the hatching of what is missing, which must not outshine pale cells."""
 NOT_COMPUTED: Final = "not computed"
 
 
@@ -120,7 +122,7 @@ def missing_traces(blocks: Blocks, shown: bool = True, name: str = NOT_COMPUTED)
         y += [y0, y0, y1, y1, y0, None]
     if not x:
         return []
-    hatch = {"shape": "/", "size": 6, "solidity": 0.25, "fgcolor": UNSOLVED_COLOUR, "bgcolor": "#e4e6ec"}
+    hatch = {"shape": "/", "size": 6, "solidity": 0.25, "fgcolor": EDGE_COLOUR, "bgcolor": HATCHED_COLOUR}
     return [
         {
             "type": "scatter",

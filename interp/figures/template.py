@@ -7,7 +7,6 @@ from dark to light. Red is kept for what is wrong.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import wrap
 from typing import Any, Final, cast
 
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
@@ -40,8 +39,20 @@ KEPT_FREE: Final = (EMPTY_COLOUR, N_A_COLOUR, WRONG_COLOUR, INK, MARK_COLOUR)
 
 LEAST_WIDTH: Final = 640
 """Width in pixels of a page's figures on a screen that is 1024 pixels wide; texts are broken to fit it."""
-LETTER: Final = 5.7
-"""Width of a letter of 12 pixels, on average, in pixels."""
+_SIDES: Final = 24
+"""Pixels beside a text of a figure, left and right together."""
+_LAST: Final = 0.4
+"""Share of a line that the last of several has at least, where that needs no further line."""
+_USUAL: Final = 556
+_WIDTHS: Final = {
+    letter: width
+    for letters, width in {
+        "'": 191, "ijl": 222, "|": 260, " ftI.,:;/![]\u00a0": 278, "r()-": 333, "ckvxyzsJ": 500, "+<=>~": 584,
+        "TFZ": 611, "ABEKPSVXY&": 667, "wCDHNRU": 722, "GOQ": 778, "mM": 833, "%": 889, "W": 944, "@": 1015,
+    }.items()
+    for letter in letters
+}  # fmt: skip
+"""Widths of letters in Helvetica and Arial, in thousandths of their size; of all others :data:`_USUAL`."""
 
 TEMPLATE: Final = go.layout.Template(
     layout={
@@ -71,7 +82,19 @@ def make_figure(
     least_width: pixels below which it cannot be read, kept in ``layout.meta``; a narrower page has to scroll.
     """
     meta = {"least_width": round(least_width)}
-    return go.Figure(data=list(traces), layout={"template": TEMPLATE, "meta": meta, **layout})
+    axes = {name: axis | _spaced(axis) for name, axis in layout.items() if name.startswith("coloraxis")}
+    return go.Figure(data=list(traces), layout={"template": TEMPLATE, "meta": meta, **layout, **axes})
+
+
+def _spaced(axis: dict[str, Any]) -> dict[str, Any]:
+    """The bar of a colour axis with an empty line under its title, which would touch the topmost number without it."""
+    bar = axis.get("colorbar", {})
+    text = bar.get("title", {}).get("text")
+    if not text or bar.get("orientation") == "h" or "side" in bar["title"]:
+        return {}
+    # Of empty lines at the end plotly leaves out one.
+    title = bar["title"] | {"text": f"{text}<br>\u00a0<br>\u00a0", "font": {"size": 12}}
+    return {"colorbar": bar | {"title": title}}
 
 
 def least_width(figure: go.Figure) -> int:
@@ -81,11 +104,42 @@ def least_width(figure: go.Figure) -> int:
 
 
 def wrapped(text: str, width: float) -> str:
-    """Text of 12 pixels, broken into lines that can be read where a figure of that width is drawn at its narrowest."""
-    inner = min(width, LEAST_WIDTH) - 30
-    return "<br>".join(
-        line for part in text.split("<br>") for line in wrap(part, max(20, int(inner / LETTER)))
-    )
+    """Text of 12 pixels, broken into lines that can be read where a figure of that width is drawn at its narrowest.
+
+    Where the last line would have a word or two alone, those before it are shorter.
+    """
+    room = min(width, LEAST_WIDTH) - _SIDES
+    return "<br>".join(line for part in text.split("<br>") for line in _lines(part.split(), room))
+
+
+def _lines(words: Sequence[str], room: float) -> list[str]:
+    """As few lines as hold the words, as wide as can be with at least :data:`_LAST` of that on the last."""
+    lines = _filled(words, room)
+    if len(lines) < 2:
+        return lines
+    narrower = room
+    while text_width(lines[-1]) < _LAST * room and narrower > room / 2:
+        narrower -= 10
+        even = _filled(words, narrower)
+        if len(even) > len(lines):
+            break
+        lines = even
+    return lines
+
+
+def _filled(words: Sequence[str], room: float) -> list[str]:
+    lines: list[str] = []
+    for word in words:
+        if lines and text_width(f"{lines[-1]} {word}") <= room:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def text_width(text: str, size: float = 12) -> float:
+    """Pixels of a line of text in the widest of the template's fonts, by its table of widths."""
+    return size / 1000 * sum(_WIDTHS.get(letter, _USUAL) for letter in text)
 
 
 def legend_below(

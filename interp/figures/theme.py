@@ -21,7 +21,7 @@ _DARK: Final = {
     EMPTY_COLOUR: "#2a2f3d",
     EDGE_COLOUR: "#4a5060",
     "#eef0f4": "#262a36",
-    "#e4e6ec": "#333949",
+    "#f4f5f8": "#1d212b",
     "#c3c8d4": "#5a6172",
     "#6b7080": "#a3a9b8",
     # scales from white to blue and from white to brown, and fills with ink on them

@@ -9,6 +9,7 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.figures.charts import Chart, draw_charts, share_axis, step_axis, with_intervals
 from interp.figures.panels import Panel, draw
+from interp.figures.scales import Scale
 from interp.figures.template import MARK_COLOUR, UNSOLVED_COLOUR
 from interp.statistics.shares import Share
 
@@ -47,7 +48,9 @@ def grid_figure(grid: InterchangeGrid, width: int = 1000) -> go.Figure:
         "right-hand side, in the order of the forward pass. Below: by step and depth, at the best place. Hatched: "
         "no pair."
     )
-    return draw(panels, "Interchange accuracy", reading, "IIA", selectable=False, width=width)
+    return draw(
+        panels, "Interchange accuracy", reading, Scale("IIA", signed=False), selectable=False, width=width
+    )
 
 
 def _panel(

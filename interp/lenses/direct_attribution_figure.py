@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.data.labels import STATUSES
-from interp.figures.panels import DIVERGING
 from interp.figures.resolution import Span
+from interp.figures.scales import DIVERGING
 from interp.figures.template import EDGE_COLOUR, UNSOLVED_COLOUR, make_figure, title_of, wrapped
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _layout(
             "cmin": -limit,
             "cmid": 0,
             "cmax": limit,
-            "colorbar": bar | {"title": {"text": "logit<br> ", "font": {"size": 12}}},
+            "colorbar": bar | {"title": {"text": "logit", "font": {"size": 12}}},
         },
         "xaxis": x_axis | {"anchor": "y", "showticklabels": False},
         "xaxis2": x_axis | {"anchor": "y2", "title": _title("component")},

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from interp.data.labels import STATUSES
 from interp.figures.depths import depth_marks
-from interp.figures.panels import DIVERGING
 from interp.figures.resolution import Span, each, missing_traces
+from interp.figures.scales import DIVERGING
 from interp.figures.template import EDGE_COLOUR, INK, LEAST_WIDTH, make_figure, title_of, wrapped
 from interp.lenses.lens import METRICS
 
@@ -310,7 +310,7 @@ def _scale(metric: str, n_symbols: int, maps: Sequence[_Map]) -> dict[str, Any]:
     if metric == "kl":
         largest = max(float(np.nanmax(one.values)) for one in maps)
         ends = {"colorscale": blue, "cmin": 0, "cmax": max(largest, 1e-6)}
-    title = {"text": f"{_UNITS.get(metric, 'share')}<br> ", "font": {"size": 12}}
+    title = {"text": _UNITS.get(metric, "share"), "font": {"size": 12}}
     return ends | {
         "colorbar": {
             "title": title,

@@ -250,7 +250,7 @@ def targets_figure(targets: AttentionTargets, step: int, width: int = 1000) -> g
 
 
 def _colours(height: float) -> dict[str, Any]:
-    bar = {"title": {"text": "attention<br> "}, "thickness": 14, "len": min(1.0, 240 / height)}
+    bar = {"title": {"text": "attention"}, "thickness": 14, "len": min(1.0, 240 / height)}
     axis = {"colorscale": [list(stop) for stop in SHARE], "cmin": 0, "cmax": 1}
     return {"coloraxis": axis | {"colorbar": bar | {"y": 1, "yanchor": "top"}}}
 

@@ -58,7 +58,7 @@ def heads_figure(result: HeadRoles, status: str = "computing", width: int = 1000
             "cmin": 0,
             "cmax": 1,
             "colorbar": {
-                "title": {"text": "share<br> "},
+                "title": {"text": "share"},
                 "thickness": 14,
                 "len": 0.5,
                 "y": 1,

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.figures.panels import Panel, draw
+from interp.figures.scales import Scale
 from interp.figures.template import UNSOLVED_COLOUR, legend_below, make_figure, title_of, wrapped
 from interp.mechanism.onsets import half_way
 
@@ -156,7 +157,7 @@ def born_figure(result: BornDistances, width: int = 1000) -> go.Figure:
         "Distances that heads are born with",
         f"Head j of the first layer starts with a bias of {result.strength:g} at distance j: which head looks how far "
         "back is given. How much of what it looks at is there, by its bias alone and on runs of graphs.",
-        "share",
+        Scale("share", signed=False),
         selectable=False,
         width=width,
     )

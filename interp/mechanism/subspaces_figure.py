@@ -9,6 +9,7 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from interp.figures.panels import Panel, draw
+from interp.figures.scales import Scale
 from models.vocabulary import FACTORS
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 LIMIT: Final = 3.0
 """Largest magnitude shown, log2: eight times chance, and an eighth of it or less."""
-_UNIT: Final = "log2 of<br>ratio to<br>chance"
+_UNIT: Final = Scale("log2 of<br>ratio to<br>chance")
 _SCALE: Final = (
     f"Blue: above chance, orange: below it (cut at {2**LIMIT:.0f} times and at 1/{2**LIMIT:.0f}), "
 )

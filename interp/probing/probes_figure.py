@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from interp.figures.panels import Panel, draw
+from interp.figures.scales import Scale
 from interp.figures.template import MARK_COLOUR, UNSOLVED_COLOUR, legend_below, make_figure
 from interp.probing.controls import ARMS
 from interp.probing.rows import site_label
@@ -21,10 +22,17 @@ if TYPE_CHECKING:
     from interp.probing.transfer import ProbeTransfer
 
 Floats = NDArray[np.float64]
+_ACCURACY: Final = Scale("accuracy", signed=False)
+_ACCURACY_OR_ANGLE: Final = Scale("accuracy,<br>or angle", signed=False)
+_DIFFERENCE: Final = Scale("difference<br>of accuracies")
+_POWER: Final = Scale("power", signed=False)
 
 
 def probe_figure(grid: ProbeGrid, width: int = 1000) -> go.Figure:
-    """Step x site: accuracy, selectivity, and the four controls, on one scale; hatched: nothing was measured."""
+    """Step x site: accuracy, selectivity, and the four controls; hatched: nothing was measured.
+
+    Accuracies are on one scale from 0 to 1; selectivity, which can be negative, has its own.
+    """
     majority = np.broadcast_to(grid.majority_mean[:, None], grid.mean.shape)
     shown = {
         "accuracy": grid.mean,
@@ -41,10 +49,16 @@ def probe_figure(grid: ProbeGrid, width: int = 1000) -> go.Figure:
         "Hatched: too few graphs, or one class."
     )
     panels = [
-        _grid_panel(title, values, grid, lambda r, c: _grid_hover(grid, r, c))
+        _grid_panel(
+            title,
+            values,
+            grid,
+            lambda r, c: _grid_hover(grid, r, c),
+            _DIFFERENCE if title == "selectivity" else None,
+        )
         for title, values in shown.items()
     ]
-    return draw(panels, f"What can be read where: {grid.target}", reading, "accuracy", False, width)
+    return draw(panels, f"What can be read where: {grid.target}", reading, _ACCURACY, False, width)
 
 
 def code_length_figure(grid: ProbeGrid, width: int = 1000) -> go.Figure:
@@ -68,7 +82,7 @@ def code_length_figure(grid: ProbeGrid, width: int = 1000) -> go.Figure:
     )
     panels = [_grid_panel(title, values, grid, hover) for title, values in shown.items()]
     return draw(
-        panels, f"Description length of {grid.target}", reading, "log2 of<br>compression", False, width
+        panels, f"Description length of {grid.target}", reading, Scale("log2 of<br>compression"), False, width
     )
 
 
@@ -108,7 +122,12 @@ def transfer_figure(result: ProbeTransfer, width: int = 1000) -> go.Figure:
         f"random subspaces: {np.degrees(result.random.mean()) / 90:.2f}."
     )
     return draw(
-        panels, "Does the code stay the same over steps?", reading, "accuracy,<br>or angle", False, width
+        panels,
+        "Does the code stay the same over steps?",
+        reading,
+        _ACCURACY_OR_ANGLE,
+        False,
+        width,
     )
 
 
@@ -140,6 +159,7 @@ def circular_figure(result: CircularProbe, width: int = 1000) -> go.Figure:
                 values=values.T.clip(min=-1),
                 hover=_hovers(values.T, hover),
                 sites=np.arange(values.size).reshape(values.shape),
+                scale=_POWER if title == "power" else None,
             )
             for title, values in shown.items()
             if not np.isnan(values).all()
@@ -149,7 +169,7 @@ def circular_figure(result: CircularProbe, width: int = 1000) -> go.Figure:
         "on other graphs, by frequency and step; power: share of the mean activations' variation at that frequency. "
         "All alike: no circle is singled out."
     )
-    return draw(panels, f"Circular probe of {result.target}", reading, "R²,<br>or power", False, width)
+    return draw(panels, f"Circular probe of {result.target}", reading, Scale("R²"), False, width)
 
 
 def sparse_figure(result: SparseProbe, width: int = 700) -> go.Figure:
@@ -192,7 +212,9 @@ def sparse_figure(result: SparseProbe, width: int = 700) -> go.Figure:
     return make_figure(traces, layout)
 
 
-def _grid_panel(title: str, values: Floats, grid: ProbeGrid, hover: Callable[[int, int], str]) -> Panel:
+def _grid_panel(
+    title: str, values: Floats, grid: ProbeGrid, hover: Callable[[int, int], str], scale: Scale | None = None
+) -> Panel:
     return Panel(
         title=title,
         rows=tuple(str(step) for step in grid.steps),
@@ -202,6 +224,7 @@ def _grid_panel(title: str, values: Floats, grid: ProbeGrid, hover: Callable[[in
         values=values,
         hover=_hovers(values, hover),
         sites=np.arange(values.size).reshape(values.shape),
+        scale=scale,
     )
 
 

@@ -9,6 +9,7 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.figures.charts import Chart, draw_charts, share_axis
 from interp.figures.panels import Panel, draw
+from interp.figures.scales import Scale
 from interp.figures.template import MARK_COLOUR, UNSOLVED_COLOUR, WRONG_COLOUR
 from interp.recovery.outcomes import CYCLE, ELSEWHERE, OUTCOMES, RECOVERS, UNSETTLED
 from interp.statistics.counted import counted
@@ -22,6 +23,7 @@ COLOURS: Final = {
     CYCLE: "#784bc3",
     UNSETTLED: UNSOLVED_COLOUR,
 }
+_STEPS: Final = Scale("steps", signed=False)
 _NONE: Final = "no value tried recovers, or none was tried"
 _WORDS: Final = {
     "value": "value of a node",
@@ -29,11 +31,13 @@ _WORDS: Final = {
     "operand": "operand",
     "operation": "operation",
 }
+"""Kinds of edits, in the order in which they are drawn, and what they are called."""
 
 
 def times_figure(atlas: RecoveryAtlas, width: int = 1000) -> go.Figure:
     """Steps until the run has settled, by kind of edit, beside the algorithm's; and outcomes by kind."""
-    kinds = list(dict.fromkeys(atlas.column("kind").tolist()))
+    present = set(atlas.column("kind").tolist())
+    kinds = [kind for kind in _WORDS if kind in present]
     made, time, expected = (atlas.column(name) for name in ("kind", "time", "expected_time"))
     charts: list[Chart] = []
     longest = int(max(time.max(), expected.max(), 1))
@@ -47,7 +51,7 @@ def times_figure(atlas: RecoveryAtlas, width: int = 1000) -> go.Figure:
         never = int((time[chosen] < 0).sum())
         title = f"{_WORDS[kind]}: {counted(n, 'edit')}" + (f", {never} unsettled" if never else "")
         axis = {"range": [-0.5, longest + 0.5], "dtick": max(1, longest // 10)}
-        charts.append(Chart(title, "steps", "edits", traces, axis, share_axis()))
+        charts.append(Chart(title, "steps", "share of edits", traces, axis, share_axis()))
     charts.append(_outcomes(atlas, kinds))
     runs = "the run of 1 graph" if len(atlas.graphs) == 1 else f"the runs of {len(atlas.graphs)} graphs"
     extent = "all" if atlas.exhaustive else f"a random sample of {len(atlas)} of {sum(atlas.all_edits)}"
@@ -112,7 +116,9 @@ def _outcomes(atlas: RecoveryAtlas, kinds: list[str]) -> Chart:
     for trace in traces:
         trace["base"] = low.tolist()
         low = low + np.array(trace["y"])
-    return Chart("outcomes observed", "kind of edit", "edits", traces, {"type": "category"}, share_axis())
+    return Chart(
+        "outcomes observed", "kind of edit", "share of edits", traces, {"type": "category"}, share_axis()
+    )
 
 
 def map_figure(atlas: RecoveryAtlas, graph: int = 0, width: int = 1000) -> go.Figure:
@@ -159,4 +165,11 @@ def map_figure(atlas: RecoveryAtlas, graph: int = 0, width: int = 1000) -> go.Fi
         "node's right-hand side in the state that enters a step. Nodes by depth. "
         f"Hatched: {_NONE}."
     )
-    return draw(panels, "How long a wrong value lives", reading, "steps", selectable=False, width=width)
+    return draw(
+        panels,
+        "How long a wrong value lives",
+        reading,
+        _STEPS,
+        selectable=False,
+        width=width,
+    )

@@ -13,6 +13,7 @@ from interp.causal.patching_figure import patching_figure
 from interp.data.rhs_patterns import RhsPattern, rhs_pattern
 from interp.engine.sites import Site
 from interp.figures.graph import graph_figure
+from interp.figures.resolution import HATCHED_COLOUR
 from interp.figures.template import least_width
 from interp.mechanism.attention_figure import all_heads_figure, pattern_figure
 from models import ComputationGraph, load
@@ -84,7 +85,7 @@ def test_what_was_not_computed_is_not_drawn_as_no_effect(page, patterns, n, scre
     figure = patching_figure(sweep(pattern.graph, n_tokens, 0, missing=n_tokens // 2), width=1060)
     pixels = drawing.drawn(page, figure, WIDTHS[screen])
     cells = 18 * (WIDTHS[screen] - 174) / 2
-    assert drawing.count(pixels, "#e4e6ec", 6) > 0.4 * cells
+    assert drawing.count(pixels, HATCHED_COLOUR, 6) > 0.4 * cells
     assert page.locator(".legendtext").all_text_contents() == ["not computed"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from interp.causal.patching import PatchSweep
 from interp.causal.patching_figure import mean_patching_figure, patch_effects, patching_figure
 from interp.engine.sites import Site
-from interp.figures.panels import colour_limit
+from interp.figures.scales import colour_limit
 from models import ComputationGraph
 
 CLEAN = ComputationGraph.parse("1 = a; 2 = b; a + b = c; c + a = d")

@@ -7,16 +7,20 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from interp.causal.overwrite import Overwrite, overwrite_value
 from interp.figures import palette
 from interp.figures.cells import number_traces
+from interp.figures.charts import Chart, draw_charts
 from interp.figures.graph import graph_figure
 from interp.figures.layout import layer
 from interp.figures.palette import VISIONS
 from interp.figures.template import (
     EMPTY_COLOUR,
     INK,
+    LEAST_WIDTH,
     MARK_COLOUR,
     N_A_COLOUR,
     ON_DARK,
@@ -25,10 +29,13 @@ from interp.figures.template import (
     WRONG_COLOUR,
     discrete_scale,
     least_width,
+    make_figure,
     state_label,
     step_colours,
     text_colour,
+    text_width,
     value_colours,
+    wrapped,
 )
 from interp.figures.trajectory import trajectory_figure
 from models import ComputationGraph, RecurrentConfig, RecurrentTransformer, load
@@ -298,3 +305,33 @@ def test_an_edit_without_a_place_is_an_error(model, run):
             overwrite_value(model, run, edit)
     with pytest.raises(ValueError, match="one graph, got 2"):
         overwrite_value(model, model.run([ComputationGraph.parse(CHAIN)] * 2), Overwrite(0, 0, 0))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text("abcdefWi.,", min_size=1, max_size=14), max_size=80))
+def test_captions_fit(words):
+    text = " ".join(words)
+    lines = wrapped(text, 1000).split("<br>") if words else []
+    assert " ".join(lines) == text
+    assert all(text_width(line) < LEAST_WIDTH for line in lines)
+
+
+@pytest.mark.parametrize("n", range(30, 60))
+def test_no_word_of_a_caption_stands_alone(n):
+    words = ("where right-hand sides look at a step " * 9).split()[:n]
+    widths = [text_width(line) for line in wrapped(" ".join(words), 1000).split("<br>")]
+    assert len(widths) > 1 and widths[-1] > 0.35 * max(widths)
+    assert len(widths) == -(-sum(widths) // (LEAST_WIDTH - 40))
+
+
+def test_a_bar_s_title_is_apart_from_its_numbers():
+    axis = {"coloraxis": {"colorbar": {"title": {"text": "steps"}}}, "height": 100}
+    assert layout(make_figure([], axis)).coloraxis.colorbar.title.text.endswith("<br>\u00a0<br>\u00a0")
+
+
+@pytest.mark.parametrize("width", [1000, 640])
+def test_charts_beside_each_other_keep_room_for_numbers_and_a_title(width):
+    chart = Chart("one", "x", "y", [], {}, {})
+    drawn = layout(draw_charts([chart, chart], "t", "r.", 2, width))
+    inner = LEAST_WIDTH - drawn.margin.l - drawn.margin.r
+    assert (drawn.xaxis2.domain[0] - drawn.xaxis.domain[1]) * inner >= 74

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interp.figures.depths import depth_marks
 from interp.figures.panels import Panel, draw
 from interp.figures.resolution import NARROWEST, Span, each, missing_traces, pool
+from interp.figures.scales import Scale
 
 
 @settings(max_examples=60, deadline=None)
@@ -75,7 +77,7 @@ def panel(n: int) -> Panel:
 
 @pytest.mark.parametrize("selectable", [False, True])
 def test_a_wide_panel_shows_its_only_effect_and_says_where_it_is(selectable):
-    figure = draw([panel(900)], "t", "r.", "u", selectable, 1060)
+    figure = draw([panel(900)], "t", "r.", Scale("u"), selectable, 1060)
     heatmap = figure.data[0]
     z = np.array(heatmap.z, float)
     assert z.shape[1] <= NARROWEST - 174 and z.min() == -1
@@ -94,7 +96,34 @@ def test_a_wide_panel_shows_its_only_effect_and_says_where_it_is(selectable):
 def test_missing_cells_have_one_entry_in_the_legend_of_all_panels():
     one = panel(10)
     lacking = replace(one, values=np.where(np.arange(10) < 5, one.values, np.nan))
-    figure = draw([lacking, lacking], "t", "r.", "u", False, 1000)
+    figure = draw([lacking, lacking], "t", "r.", Scale("u"), False, 1000)
     hatched = [trace for trace in figure.data if trace.name == "not computed"]
     assert [trace.showlegend for trace in hatched] == [True, False]
-    assert "not computed" not in [trace.name for trace in draw([one], "t", "r.", "u", False, 1000).data]
+    assert "not computed" not in [
+        trace.name for trace in draw([one], "t", "r.", Scale("u"), False, 1000).data
+    ]
+
+
+def test_a_panel_of_another_quantity_has_its_own_scale_and_bar():
+    one, other = panel(10), replace(panel(10), title="other", scale=Scale("v", signed=False))
+    layout = draw([one, other], "t", "r.", Scale("u"), False, 1000).layout
+    assert (layout.coloraxis.cmin, layout.coloraxis.cmid) == (-layout.coloraxis.cmax, 0)
+    assert (layout.coloraxis2.cmin, layout.coloraxis2.cmid) == (0, None)
+    bars = [layout.coloraxis.colorbar, layout.coloraxis2.colorbar]
+    assert bars[0].y - bars[0].len > bars[1].y
+
+
+def test_columns_without_a_label_are_said():
+    few, many = (draw([panel(n)], "t", "r.", Scale("u"), False, 1000).layout.xaxis for n in (10, 300))
+    assert len(few.tickvals) == 10 and "labelled" not in few.title.text
+    every = many.tickvals[1]
+    assert every > 1 and f"one in {every} is labelled" in many.title.text
+
+
+def test_depths_stand_in_full_or_beside_the_word():
+    def texts(depths: list[int]) -> list[str]:
+        return [note["text"] for note in depth_marks(depths, 4, 500)[1]]
+
+    assert texts([0, 0, 1, 1]) == ["depth 0", "depth 1"]
+    assert texts([0] * 9 + [1] * 2) == ["depth 0", "depth 1"]
+    assert texts([0] * 20 + [1]) == ["depth", "0", "1"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from interp.circuits.step_drawing import FILLS
-from interp.figures.panels import DIVERGING
+from interp.figures.scales import DIVERGING
 from interp.figures.template import (
     INK,
     MARK_COLOUR,

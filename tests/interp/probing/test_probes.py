@@ -213,6 +213,9 @@ def test_the_figure_has_every_control() -> None:
     ]  # fmt: skip
     assert traces["accuracy"].tolist() == grid.mean.tolist()
     assert traces["selectivity"].tolist() == grid.selectivity.tolist()
+    axes = {trace.name: grid.figure().layout[trace.coloraxis] for trace in grid.figure().data}
+    assert {(axis.cmin, axis.cmax) for name, axis in axes.items() if name != "selectivity"} == {(0, 1)}
+    assert (axes["selectivity"].cmin, axes["selectivity"].cmid) == (-1, 0)
     lengths = {trace.name: np.array(trace.z) for trace in code_length_figure(grid).data}
     assert np.allclose(lengths["labels"], np.log2(grid.compression()))
     assert grid.compression()[0, 0] > 1.3 > 1.05 > grid.compression()[1, 0]

@@ -234,3 +234,18 @@ def test_figures_say_what_was_found(model, graph):
     atlas = recovery_atlas(model, graph, most=60)
     assert str(atlas.as_predicted) in atlas.figure().layout.title.subtitle.text.replace("<br>", " ")
     assert len(atlas.map_figure().data) >= 2
+    drawn = atlas.map_figure()
+    longest = np.nanmax([np.array(trace.z, float) for trace in drawn.select_traces({"type": "heatmap"})])
+    assert (drawn.layout.coloraxis.cmin, drawn.layout.coloraxis.cmax) == (0, max(1, longest))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kinds_of_edits_are_drawn_in_one_order(model, graph, seed):
+    atlas = recovery_atlas(model, graph, most=12, seed=seed)
+    titles = [note.text for note in atlas.figure().layout.annotations]
+    places = [
+        next((place for place, title in enumerate(titles) if title.startswith(f"<b>{kind}")), None)
+        for kind in ("value", "number", "operand", "operation")
+    ]
+    there = [place for place in places if place is not None]
+    assert len(there) > 1 and there == sorted(there)
