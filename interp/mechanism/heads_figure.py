@@ -10,7 +10,7 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from interp.figures.resolution import Span, each, missing_traces
-from interp.figures.template import make_figure, title_of, wrapped
+from interp.figures.template import EDGE_COLOUR, LEAST_WIDTH, make_figure, title_of, wrapped
 from interp.mechanism.attention_roles import ROLES
 
 if TYPE_CHECKING:
@@ -38,13 +38,15 @@ def heads_figure(result: HeadRoles, status: str = "computing", width: int = 1000
     total = upper + _GAP + lower
     text = wrapped(
         "Above: share of a head's output that moves when one thing of an equation varies (1: it is all about "
-        "that).<br>Below: its attention from the right-hand side, by what stands there (a column's roles sum to 1 for "
-        "nodes that have them all). Hatched: nothing was measured, or the head gives nothing.",
+        "that).<br>Below: its attention from the right-hand side, by what stands there. Every row is a mean over the "
+        "nodes that have the role (<i>given</i>: over leaves, names and values: over the others), so a column can sum "
+        "to more than 1. Hatched: nothing was measured, or the head gives nothing.",
         width,
     )
-    top, bottom = 76 + 16 * text.count("<br>"), 190
+    top, bottom = 84 + 16 * text.count("<br>"), 190
     n = len(names)
-    across: dict[str, Any] = {"tickvals": list(range(n)), "range": [-0.5, n - 0.5], "showgrid": False}
+    framed = {"showline": True, "mirror": True, "linecolor": EDGE_COLOUR, "showgrid": False}
+    across: dict[str, Any] = framed | {"tickvals": list(range(n)), "range": [-0.5, n - 0.5]}
     layout: dict[str, Any] = {
         "width": width,
         "height": total + top + bottom,
@@ -60,26 +62,34 @@ def heads_figure(result: HeadRoles, status: str = "computing", width: int = 1000
             "colorbar": {
                 "title": {"text": "share"},
                 "thickness": 14,
-                "len": 0.5,
+                "len": 0.6,
                 "y": 1,
                 "yanchor": "top",
             },
         },
-        "plot_bgcolor": "#eceef3",
+        "plot_bgcolor": EDGE_COLOUR,
         "showlegend": False,
+        "annotations": [
+            _heading("What its output depends on", "y"),
+            _heading("Where it looks from the right-hand side", "y2"),
+        ],
         "xaxis": across | {"anchor": "y", "ticktext": names, "tickfont": {"size": 11}, "tickangle": 0},
-        "yaxis": _down(rows) | {"domain": [1 - upper / total, 1]},
+        "yaxis": framed | _down(rows) | {"domain": [1 - upper / total, 1]},
         "xaxis2": across
         | {
             "anchor": "y2",
-            "title": {"text": "head (layer.head), and what the rule names it", "standoff": 8},
+            "title": {
+                "text": "head (layer.head), and what the rule names it",
+                "standoff": 8,
+                "font": {"size": 12},
+            },
             "ticktext": [f"{name} {_named(head)}" for name, head in zip(names, heads, strict=True)],
-            "tickangle": 90,
+            "tickangle": -90,
             "tickfont": {"size": 11},
         },
-        "yaxis2": _down(ROLES) | {"domain": [0, lower / total]},
+        "yaxis2": framed | _down(ROLES) | {"domain": [0, lower / total]},
     }
-    gap = Span.across(width, 225 + 90).gap(len(names))
+    gap = Span.across(width, 225 + 90, narrowest=LEAST_WIDTH).gap(len(names))
     traces = [
         _heatmap(relative, rows, heads, "relative variance", gap, ends),
         _heatmap(mass, list(ROLES), heads, "attention", gap) | {"xaxis": "x2", "yaxis": "y2"},
@@ -89,10 +99,23 @@ def heads_figure(result: HeadRoles, status: str = "computing", width: int = 1000
     return make_figure(traces, layout)
 
 
+def _heading(text: str, axis: str) -> dict[str, Any]:
+    """The title of a panel."""
+    place = {
+        "xref": "paper",
+        "x": 0,
+        "xanchor": "left",
+        "yref": f"{axis} domain",
+        "y": 1,
+        "yanchor": "bottom",
+    }
+    return place | {"text": f"<b>{text}</b>", "showarrow": False, "font": {"size": 12}}
+
+
 def _down(rows: Sequence[str]) -> dict[str, Any]:
     """An axis of rows from top to bottom."""
     ticks = {"tickvals": list(range(len(rows))), "ticktext": list(rows), "range": [len(rows) - 0.5, -0.5]}
-    return ticks | {"showgrid": False}
+    return ticks | {"tickfont": {"size": 11}}
 
 
 def _heatmap(
@@ -144,7 +167,7 @@ def _words(vary: str) -> str:
 
 
 def _named(head: HeadRole) -> str:
-    """At most two roles under a column."""
+    """At most two roles under a column; of a head that has none, how far back it looks."""
     if head.kind in ("idle", "none"):
         return head.kind
-    return f"{head.kind}: {', '.join(head.roles[:2])}"
+    return f"{head.kind}: {', '.join(head.roles[:2]) or f'{head.offset} back'}"

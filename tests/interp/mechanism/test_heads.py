@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -192,7 +193,18 @@ def test_the_frame_has_a_line_a_head_and_the_figure_all_of_them(roles: HeadRoles
     relative, attention = (trace for trace in roles.figure().data if trace.type == "heatmap")
     assert np.shape(relative.z) == (len(roles.variance.perturbations), 18)
     assert np.shape(attention.z) == (len(ROLES), 18)
+    assert np.nansum(np.array(attention.z), 0).max() > 1.5  # leaves look at their number, others at a name
+    assert {
+        f"<b>{title}</b>"
+        for title in ("What its output depends on", "Where it looks from the right-hand side")
+    } == {note.text for note in roles.figure().layout.annotations}
     assert "95 % interval" in relative.text[0][1] and "interval" not in attention.text[0][1]
+
+
+def test_a_head_without_a_role_is_named_by_its_distance(roles: HeadRoles) -> None:
+    moved = tuple(replace(head, kind="offset", roles=(), offset=3) for head in roles.heads)
+    labels = replace(roles, heads=moved).figure().layout.xaxis2.ticktext
+    assert labels[0] == "0.0 offset: 3 back"
 
 
 def test_bad_input_is_refused(model: CompiledTransformer) -> None:
