@@ -229,11 +229,13 @@ def _result(page: AnalysisPage, view: AnalysisView, graphs: Sequence[Computation
         long = nodes > page.at_once or (expected or 0) > ASK
         if long and not computations().begun(key):
             told = "" if expected is None else f", about {expected:.0f} s by the last of this kind"
-            what = f"{about} with {nodes:,} nodes in all take" if graphs else "This takes"
-            messages.info(f"{what} a while{told}.")
-            asked = st.button("Compute", type="primary", key=page.inputs.key("compute"))
+            place = st.empty()
+            with place.container():
+                messages.info(f"{_size(graphs)} a while{told}.")
+                asked = st.button("Compute", type="primary", key=page.inputs.key("compute"))
             if not asked:
                 return None
+            place.empty()  # what was asked for is at work, and cannot be asked for again
         part = first_part(view, graphs) if long else None
         return computed(
             page.name,
@@ -403,6 +405,15 @@ def graphs_of(record: Analysis, view: AnalysisView) -> str:
 def size(graphs: Sequence[ComputationGraph]) -> int:
     """What decides how long an analysis takes: nodes of all graphs together; 1 where there are none."""
     return sum(map(len, graphs)) or 1
+
+
+def _size(graphs: Sequence[ComputationGraph]) -> str:
+    """How much there is to do, up to the verb that tells how long it takes."""
+    if not graphs:
+        return "This takes"
+    if len(graphs) == 1:
+        return f"A graph with {size(graphs):,} nodes takes"
+    return f"{len(graphs)} graphs with {size(graphs):,} nodes in all take"
 
 
 def _count(number: int, noun: str) -> str:

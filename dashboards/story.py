@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -47,7 +47,7 @@ def row(inputs: GraphInputs, view: AnalysisView, graphs: Sequence[ComputationGra
 
 
 def more(view: AnalysisView, result: Result) -> None:
-    """The story in words, a paragraph per step; the last, the verdict, stands above already."""
+    """The story of the chosen step in words, and of the others on demand; the verdict stands above already."""
     (story,) = result.data["stories"]
     graph = ComputationGraph.parse(story["graph"])
     node = [one.name for one in graph.nodes].index(story["node"])
@@ -55,13 +55,20 @@ def more(view: AnalysisView, result: Result) -> None:
     step = step_shown(view, story)
     heads_off(view, story, node, step)
     edges_of(view, graph, node, step)
-    paragraphs = str(story["text"]).split("\n\n")[:-1]
-    with st.expander("The story, step by step", expanded=True):
-        for paragraph in paragraphs:
-            first, *sentences = paragraph.split("\n")
-            messages.text(first)
-            if sentences:
-                messages.bullets(one.strip().removeprefix("- ") for one in sentences)
+    opening, *steps = str(story["text"]).split("\n\n")[:-1]
+    told([opening, *steps[step : step + 1]])
+    others = [*steps[:step], *steps[step + 1 :]]
+    if others:
+        folded(f"The other steps ({len(others)})", lambda: told(others))
+
+
+def told(paragraphs: Iterable[str]) -> None:
+    """Paragraphs of a story, each a sentence and what backs it."""
+    for paragraph in paragraphs:
+        first, *sentences = paragraph.split("\n")
+        messages.text(first)
+        if sentences:
+            messages.bullets(one.strip().removeprefix("- ") for one in sentences)
 
 
 def step_shown(view: AnalysisView, story: Mapping[str, Any]) -> int:

@@ -67,6 +67,9 @@ export default function (component) {
     for (const bars of text.querySelectorAll(".bars")) bars.remove();
     for (const token of tokens) token.classList.remove("chosen");
     tokens[position].classList.add("chosen");
+    const line = tokens[position].parentElement;
+    const lowest = line.offsetTop + line.offsetHeight - text.clientHeight;
+    text.scrollTop = Math.max(lowest, Math.min(text.scrollTop, line.offsetTop));
     const at = tokens[position].textContent;
     const node = nodes.get(position);
     const own = node === undefined ? [] : data.looks.filter((look) => look[1] === node);

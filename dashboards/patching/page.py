@@ -25,6 +25,10 @@ from models.storage import CheckpointError
 from models.trajectory import Trajectory
 from models.vocabulary import VocabularyError
 
+INTRO = (
+    "Two graphs that differ in one thing, and a run of each. A patch puts what one run has at one place, in one step, "
+    "into the other run. How much of the other answer comes with it says what that place carries."
+)
 GOOD = "patching last good view"
 AT_ONCE = 1000
 """Patched runs up to which a sweep starts without being asked for."""
@@ -49,6 +53,7 @@ class _Runs:
 def patching_page() -> None:
     """Draw the page for this visitor's view."""
     is_new, problems = SESSION.read()
+    messages.markdown(INTRO)
     # A sweep that ends runs the page again, which is no reason to take a message away.
     if st.session_state.pop(ENDED, False):
         problems = [*st.session_state["patching problems"]]

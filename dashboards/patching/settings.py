@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -16,6 +16,15 @@ from dashboards.patching.view import DIRECTIONS, LOOKS, POSITIONS, Settings, all
 from interp.causal.metric_records import METRICS
 from interp.causal.pairs import Pair
 from interp.engine.sites import rhs
+
+HELP: Final = {
+    "site": "What is carried over: the discrete state that enters a step, or an activation inside it, by its name in "
+    "TransformerLens.",
+    "direction": "Which run is patched with what the other one has.",
+    "metric": "What is read of the patched run at its end.",
+    "read": "Nodes whose values the metric reads.",
+}
+"""What the boxes of the form mean."""
 
 
 def choose_look(settings: Settings) -> Settings:
@@ -40,7 +49,8 @@ def settings_form(settings: Settings, pair: Pair, n_layers: int, n_steps: int) -
     _fill(settings, n_layers, n_steps)
     with st.form("patch_form"):
         boxes = st.container(horizontal=True, vertical_alignment="bottom")
-        boxes.selectbox("Site", allowed_sites(settings.look), key="patch_set_site", width=150)
+        sites = allowed_sites(settings.look)
+        boxes.selectbox("Site", sites, key="patch_set_site", help=HELP["site"], width=150)
         if settings.rows == "step":
             boxes.selectbox("Layer", range(n_layers), key="patch_set_layer", width=110)
         else:
@@ -51,14 +61,16 @@ def settings_form(settings: Settings, pair: Pair, n_layers: int, n_steps: int) -
         else:
             where = {rhs(i): f"rhs of {name}" for i, name in enumerate(names)}
             _select(boxes, "At", "pos", {"all": "all positions at once"} | where)
-        _select(boxes, "Direction", "direction", {name: f"{name}: {DIRECTIONS[name]}" for name in DIRECTIONS})
-        _select(boxes, "Metric", "metric", {name: _metric_label(name) for name in METRICS})
+        directions = {name: f"{name}: {DIRECTIONS[name]}" for name in DIRECTIONS}
+        _select(boxes, "Direction", "direction", directions, HELP["direction"])
+        _select(boxes, "Metric", "metric", {name: _metric_label(name) for name in METRICS}, HELP["metric"])
         everything = "every node at which the runs end differently"
         boxes.multiselect(
             "Read at",
             [names[node] for node in pair.differing],
             key="patch_set_read",
             placeholder=everything,
+            help=HELP["read"],
             width=box_width([everything]),
         )
         if not boxes.form_submit_button("Run the sweep", type="primary"):
@@ -128,13 +140,16 @@ def _fill(settings: Settings, n_layers: int, n_steps: int) -> None:
         state["patch_set_pos"] = settings.pos
 
 
-def _select(boxes: DeltaGenerator, label: str, name: str, words: Mapping[Any, str]) -> None:
+def _select(
+    boxes: DeltaGenerator, label: str, name: str, words: Mapping[Any, str], help: str | None = None
+) -> None:
     """A box of the form that offers values by their words."""
     boxes.selectbox(
         label,
         list(words),
         key=f"patch_set_{name}",
         format_func=words.__getitem__,
+        help=help,
         width=box_width(words.values()),
     )
 

@@ -21,6 +21,13 @@ export default function (component) {
   return () => player.leave();
 }
 
+/** Scroll a box, and nothing around it, until a part of it can be seen below what stays on top. */
+function seen(box, part, top) {
+  if (!part) return;
+  const lowest = part.offsetTop + part.offsetHeight - box.clientHeight;
+  box.scrollTop = Math.max(lowest, Math.min(box.scrollTop, part.offsetTop - top));
+}
+
 class Player {
   constructor(root) {
     this.root = root;
@@ -238,7 +245,7 @@ class Player {
     for (let column = 0; column < columns; column++) {
       const label = make("text", { class: "level", x: 6 + ((column % perBand) + 0.5) * pitch });
       label.setAttribute("y", tops[Math.floor(column / perBand)].label);
-      label.textContent = pitch > 62 || columns < 4 ? `depth ${column}` : column;
+      label.textContent = pitch > 62 || columns < 4 || column % perBand === 0 ? `depth ${column}` : column;
       this.svg.append(label);
     }
     this.edges = [];
@@ -268,7 +275,7 @@ class Player {
       value: make("text", { class: "value" }),
       sign: make("text", { class: "mark", x: RADIUS + 3, y: RADIUS + 2 }),
     };
-    const name = make("text", { class: "name", y: -RADIUS - 7 });
+    const name = make("text", { class: "name", y: -RADIUS - 4 });
     name.textContent = short(node.name);
     const title = make("title", {});
     group.append(title, ...Object.values(parts), name);
@@ -330,6 +337,7 @@ class Player {
       this.paint(index, code, now, chosen === index);
     });
     for (const index of written) this.marks[index].group.classList.add("frontier");
+    for (const operand of nodes[chosen]?.operands ?? []) this.marks[operand].group.classList.add("source");
     for (const edge of this.edges) {
       edge.path.classList.toggle("own", edge.to === chosen);
       edge.path.classList.toggle("read", written.includes(edge.to));
@@ -464,6 +472,7 @@ class Player {
     const items = some.map((step) => [`solved at step ${step}`, `--swatch:${colours[step]}`]);
     if (shown.has(-1)) items.push(["never solved", "--swatch:#a9adb8"]);
     items.push(["wrong", "--edge:3px solid var(--wrong)"], ["written in this step", "--swatch:color-mix(in srgb, var(--main) 30%, var(--paper))"]);
+    if (this.scene.nodes[this.nodeAt(this.at)]?.operands.length) items.push(["read by the chosen node", "--edge:1.5px dashed var(--ink)"]);
     if (this.runs.length > 1) items.push(["differs from the other run", "--edge:2px dashed var(--other)"]);
     this.root.querySelector(".legend").replaceChildren(
       ...items.map(([text, style]) => {
@@ -520,6 +529,7 @@ class Player {
     const scroll = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Symbols of every step, with their probabilities" }, table);
     this.inspector.replaceChildren(element("h3", {}, node.equation), element("p", {}, facts + reads), tokens, scroll, ...this.change(now));
     scroll.scrollTop = kept;
+    seen(scroll, scroll.querySelector(".now"), table.tHead.offsetHeight);
     if (held) this.find(held)?.focus();
   }
 

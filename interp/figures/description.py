@@ -26,9 +26,9 @@ def description(figure: go.Figure, name: str = "") -> str:
 
     name: what it is called where it has no title.
     """
-    layout: Any = cast("Any", figure).layout
     traces: list[Any] = list(cast("Any", figure).data)
-    title = _plain(layout.title.text) or name
+    own, reading = heading(figure)
+    title = own or name
     kinds = Counter(_KINDS.get(trace.type, "chart") for trace in traces)
     if "heatmap" in kinds:  # what is drawn over it is a part of it
         kinds = Counter({"heatmap": kinds["heatmap"]})
@@ -36,13 +36,19 @@ def description(figure: go.Figure, name: str = "") -> str:
     series = list(dict.fromkeys(name for name in names if name))
     parts = [
         f"Figure: {title}" if title else "Figure",
-        _plain(layout.title.subtitle.text),
+        reading,
         ", ".join(_count(number, kind) for kind, number in kinds.items()),
         _axes("Across", list(cast("Any", figure).select_xaxes())),
         _axes("Up", list(cast("Any", figure).select_yaxes())),
         _series(series),
     ]
     return " ".join(part if part[-1] in ".?!" else f"{part}." for part in parts if part)
+
+
+def heading(figure: go.Figure) -> tuple[str, str]:
+    """Title of a figure and how it is read, as plain text, each empty where there is none."""
+    title: Any = cast("Any", figure).layout.title
+    return _plain(title.text), _plain(title.subtitle.text)
 
 
 def _count(number: int, kind: str) -> str:
