@@ -7,7 +7,7 @@ and how it is read stand above it, where their lines break, and not in what scro
 from __future__ import annotations
 
 import html
-from typing import Any
+from typing import Any, cast
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -51,7 +51,8 @@ def chart(
     box = f".{css_class(key)}"
     draw = st.plotly_chart if place is None else place.plotly_chart
     st.html(
-        f"<style>{box} {{overflow-x: auto}} {box} > div {{min-width: {least}px; max-width: none}}{_STYLE}</style>"
+        f"<style>{box} {{overflow-x: auto}} {box} > div {{min-width: {least}px; max-width: none}}{_STYLE}"
+        f"@media (max-width: 640px) {{{box} > div {{margin-top: -{_heading_height(figure)}px}}}}</style>"
         f'<p class="{_WORDS}">{html.escape(description(figure, about))}</p>{_narrow(figure)}'
     )
     shown = dark(figure) if is_dark() else figure
@@ -59,6 +60,13 @@ def chart(
     if saved:
         save_figure(figure, key, place)
     return drawn
+
+
+def _heading_height(figure: go.Figure) -> int:
+    """Pixels at the top of a figure that its title takes, and the lines under it."""
+    title: Any = cast("Any", figure).layout.title
+    lines = len(str(title.subtitle.text).split("<br>")) if title.subtitle.text else 0
+    return (30 if title.text else 0) + 15 * lines
 
 
 def _narrow(figure: go.Figure) -> str:
