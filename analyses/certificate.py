@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from analyses.inputs import InputError, bad_input, check_fits, load_model
 from analyses.studies import plain, records
 from analyses.tables import table_of
-from interp.statistics.counted import counted
+from interp.statistics.counted import counted, percent
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -110,12 +110,12 @@ class CertificateStudy:
                 "from the algorithm's."
             )
         joint = (
-            f"at most {100 * last['bound_all']:.1f} % where all steps' bounds have to hold together"
+            f"at most {percent(last['bound_all'])} where all steps' bounds have to hold together"
             if last["bound_all"] < 1
             else f"with all steps' bounds holding together it is 100 % and says nothing {more}"
         )
         return (
-            f"So at most {100 * last['bound']:.1f} % of runs differ from the algorithm's in any token {until} "
+            f"So at most {percent(last['bound'])} of runs differ from the algorithm's in any token {until} "
             f"({joint}); of other graphs {seen} do."
         )
 

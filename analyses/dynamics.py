@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from analyses.inputs import InputError, check_fits, load_model
 from analyses.studies import plain, records
 from analyses.tables import joined, table_of_rows
-from interp.statistics.counted import counted
+from interp.statistics.counted import counted, percent
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -177,9 +177,9 @@ class DynamicsStudy:
         if name in self.drifts:
             last = records(self.drifts[name].summary())[-1]
             parts.append(
-                f"After {last['multiple']:g} times the steps that a graph needs, {last['accuracy']:.1%} of nodes are "
-                f"right; compared with the state after exactly these steps, {last['changed']:.1%} show another "
-                f"symbol, and the hidden state has moved by {last['distance']:.1%} of its norm"
+                f"After {last['multiple']:g} times the steps that a graph needs, {percent(last['accuracy'])} of "
+                f"nodes are right; compared with the state after exactly these steps, {percent(last['changed'])} "
+                f"show another symbol, and the hidden state has moved by {percent(last['distance'])} of its norm"
             )
         return ". ".join(parts) + "."
 

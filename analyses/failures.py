@@ -60,12 +60,14 @@ class FailuresStudy:
     Attributes:
         graphs: which were run.
         parts: of :data:`PARTS` those that apply, in order. reasons: why the others do not.
+        most_nodes: of the largest graph that the model can read.
     """
 
     model: str
     graphs: tuple[ComputationGraph, ...]
     parts: Mapping[str, Part]
     reasons: Mapping[str, str]
+    most_nodes: int
 
     def to_frame(self) -> pd.DataFrame:
         """A row a share that was counted: part, nodes, what, count, total, share, low, high (95 % Wilson)."""
@@ -115,12 +117,15 @@ class FailuresStudy:
         ]
         return [
             *(f"{name.capitalize()}: {part.verdict()}." for name, part in self.parts.items()),
-            f"Not asked: {'; '.join(left_out)}.",
+            f"Does not apply: {'; '.join(left_out)}.",
         ]
 
     def verdict(self) -> str:
-        """The sentences."""
-        return f"{self.model}. {' '.join(self.sentences())}"
+        """The sentences, and which size to try next."""
+        largest = max(map(len, self.graphs))
+        larger = min(2 * largest, self.most_nodes)
+        more = f" Larger graphs fail more often: try {larger} nodes." if larger > largest else ""
+        return f"Model {self.model}. {' '.join(self.sentences())}{more}"
 
     def figure(self) -> go.Figure:
         """The first one."""
@@ -153,6 +158,8 @@ def study_failures(
     Raises:
         InputError: no graphs, or a model or graph that cannot be used.
     """
+    from analyses.reporting.parts import most_nodes
+
     loaded = load_for(model, graphs)
     reasons = _reasons(loaded.cfg)
     parts: dict[str, Part] = {}
@@ -163,7 +170,7 @@ def study_failures(
                 progress(len(parts), len(PARTS) - len(reasons))
     except ValueError as error:
         raise InputError(f"{model}: {error}") from error
-    return FailuresStudy(model, tuple(graphs), parts, reasons)
+    return FailuresStudy(model, tuple(graphs), parts, reasons, most_nodes(loaded))
 
 
 def _reasons(cfg: RecurrentConfig) -> dict[str, str]:

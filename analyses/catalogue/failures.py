@@ -36,10 +36,10 @@ FAILURES = Analysis(
     page=Page(
         title="Failures",
         question="Why does it fail?",
-        intro="Of a discrete model: where values are written wrong, what the heads that fetch operands looked at "
-        "there, and whether sharper attention mends it. Of a continuous one: how far its hidden state is from the "
-        "right one, and whether snapping it heals the run. Of a chain of thought: the first wrong token. Of a fixed "
-        "number of steps: the depth that is reached. Larger graphs fail more: try 64 nodes.",
+        intro="What is asked depends on the model. A discrete state: where values are written wrong, what the heads "
+        "that fetch operands looked at there, and whether sharper attention mends it. A continuous state: how far "
+        "it is from the right one, and whether snapping it heals the run. A chain of thought: the first wrong "
+        "token. A fixed number of steps: the depth that is reached.",
         graphs=16,
         at_once=400,
         texts=True,

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.failures.schedule import by_size, right_state
+from interp.statistics.counted import percent
 from interp.statistics.shares import Share
 from models.graph import ComputationGraph
 from models.one_line import one_line
@@ -108,11 +109,12 @@ class Drifting:
         copied = np.min([self.of(f"{name}_right", size) for name in COPIED], axis=0)
         worst = COPIED[int(np.argmin([self.of(f"{name}_right", size)[end] for name in COPIED]))]
         return (
-            f"at {size} nodes the hidden state at right-hand sides is {distance[done]:.2f} lengths from the right "
-            f"embedding after {done} steps and {distance[end]:.2f} after {end} (that of another node: "
-            f"{self.another[size]:.2f}; from the embedding of what it is read as {own[done]:.2f} and {own[end]:.2f}); "
-            f"values read right {values[done]:.1%} and {values[end]:.1%}, of copied factors the worst "
-            f"{copied[done]:.1%} and {copied[end]:.1%} ({worst})"
+            f"at {size} nodes the hidden state at right-hand sides is {distance[done]:.2f} lengths of an embedding "
+            f"away from the embedding of the right symbols after {done} steps and {distance[end]:.2f} after {end}; "
+            f"from that of the symbols it is read as, {own[done]:.2f} and {own[end]:.2f}. Two different nodes are "
+            f"{self.another[size]:.2f} apart. Values are read right in {percent(values[done])} and "
+            f"{percent(values[end])} of nodes; of the factors that are only copied the worst, {worst}, in "
+            f"{percent(copied[done])} and {percent(copied[end])} of tokens"
         )
 
 

@@ -8,6 +8,7 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.figures.charts import Chart, draw_charts, share_axis, with_intervals
 from interp.figures.template import INK, MARK_COLOUR, UNSOLVED_COLOUR, step_colours
+from interp.statistics.counted import counted
 
 if TYPE_CHECKING:
     from interp.failures.fetching import Fetching
@@ -55,9 +56,10 @@ def writes_figure(found: Writes, width: int = 1000) -> go.Figure:
     charts.append(_compounding_chart(found))
     clean = found.clean()
     reading = (
-        f"{len(clean)} writes in the step that a node is due, its operands right, of {len(found.graphs)} graphs; bars "
-        "are 95 % Wilson intervals. Last: graphs that end solved, beside what would be were errors independent, with "
-        "the error rate of the same size (dotted) or of the smallest (dashed)."
+        f"{counted(len(clean), 'clean write')} of {counted(len(found.graphs), 'graph')}: a node is written in the step "
+        "in which it is due, and its operands are right. Bars: 95 % Wilson intervals. Last: graphs that end solved, "
+        "and how many would be if errors were independent, at the error rate of the same size (dotted) or of the "
+        "smallest (dashed)."
     )
     return draw_charts(charts, "Where writes are wrong", reading, 2, width)
 

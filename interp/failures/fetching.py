@@ -153,17 +153,18 @@ class Fetching:
             return f"no head has a mean attention of {LEAST:g} on an operand's right-hand side: none is known to fetch"
         one = self.failing()
         if one is None:
+            heads = f"the heads (layer.head) that fetch are {', '.join(map(str, self.fetchers))}"
             if flags(self.frame, "right").all():
-                return f"fetching heads {', '.join(map(str, self.fetchers))}; no clean write was wrong"
+                return f"{heads}; no clean write, one whose operands are all right, was wrong"
             return (
-                f"fetching heads {', '.join(map(str, self.fetchers))}; none of them misses its key more often at wrong "
-                "writes than at right ones, beyond the 95 % intervals"
+                f"{heads}; none of them misses its key more often at wrong writes than at right ones, beyond the 95 % "
+                "intervals"
             )
         wrong = self.rows(one, False)
         won = Share.of(column(wrong, "margin").astype(float) > 0)
         return (
-            f"head {one} misses its key at {self.misses(one, False)} of wrong writes, at right ones at "
-            f"{self.misses(one, True)}; at wrong writes the right key still has the highest score in {won}"
+            f"head (layer.head) {one} misses its key at {self.misses(one, False)} wrong writes and at "
+            f"{self.misses(one, True)} right ones; the right key still has the highest score at {won} wrong writes"
         )
 
 

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from interp.failures.frames import column, flags, select
 from interp.failures.schedule import by_size
+from interp.statistics.counted import percent
 from interp.statistics.shares import Share
 from models.graph import ComputationGraph
 from models.one_line import one_line
@@ -154,13 +155,14 @@ class LostPlace:
         found = self.outcomes()
         elsewhere = Share(found["copy"].count, n - int((column(self.mistakes, "kind") == "value").sum()))
         copies = (
-            f"; off the values {elsewhere} continue another equation (random tokens of it: {self.chance:.1%})"
+            f"; not at values, {elsewhere} continue another equation (random tokens: {percent(self.chance)})"
         )
         return (
-            f"written without a mistake: {solved}; of the first mistakes {share} are at the kind {kind}, {stands_out} "
-            f"the {expected:.1%} of the tokens that are; instead stands another equation's token in "
-            f"{found['copy'].count}, a wrong value in {found['value'].count}, an end in {found['end'].count}, anything "
-            f"else in {found['other'].count}" + (copies if elsewhere.total else "")
+            f"written without a mistake: {solved}. Of the first mistakes {share} are at tokens of the kind {kind}, "
+            f"{stands_out} the {percent(expected)} of all tokens that are of it. What stands there instead: another "
+            f"equation's token in {found['copy'].count}, a wrong value in {found['value'].count}, an end in "
+            f"{found['end'].count}, anything else in {found['other'].count}"
+            + (copies if elsewhere.total else "")
         )
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from interp.failures.frames import column, flags, select
 from interp.failures.schedule import by_size
+from interp.statistics.counted import percent
 from interp.statistics.shares import Share
 from models.graph import ComputationGraph
 from models.one_line import one_line
@@ -123,7 +124,7 @@ class Reaching:
                 parts.append(
                     f"at {size} nodes less than half are right from depth {depth} on: {self.share(depth, size)}"
                 )
-        said = f"{self.n_layers} layers in {steps} (chance {self.chance:.1%}): {'; '.join(parts)}"
+        said = f"{self.n_layers} layers in {steps} (chance {percent(self.chance)}): {'; '.join(parts)}"
         known = {self.reach(size) for size in self.sizes if self.reach(size) is not None}
         if len(known) > 1:
             said += "; the reach differs by size, so depth alone is not what fails"

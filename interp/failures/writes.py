@@ -29,6 +29,7 @@ from torch import Tensor
 
 from interp.failures.frames import column, flags, select
 from interp.failures.schedule import by_size, right_state
+from interp.statistics.counted import counted, percent
 from interp.statistics.shares import Share
 from interp.synchronous import token_places
 from models.graph import ComputationGraph
@@ -167,14 +168,15 @@ class Writes:
     def verdict(self) -> str:
         """Where it breaks, whether errors compound, and whether any is repaired."""
         if not self.failed:
-            return f"all {len(self.graphs)} graphs are solved, so there is no first wrong write"
+            solved = "the graph is" if len(self.graphs) == 1 else f"all {len(self.graphs)} graphs are"
+            return f"{solved} solved, so there is no first wrong write"
         _, one_a_graph = np.unique(column(self.first, "graph").astype(int), return_index=True)
         found = column(self.first, "kind")[one_a_graph].tolist()
         kinds = ", ".join(f"{kind} in {found.count(kind)}" for kind in KINDS if kind in found)
         return (
-            f"{len(self.failed)} of {len(self.graphs)} graphs end unsolved; kind of the first wrong write: {kinds}; "
-            f"{_where(self)}; {_compounding(self.compounding())}; of wrong values {self.repaired()} are right again "
-            f"later, of errors made with right operands {self.repaired(own=True)}"
+            f"{len(self.failed)} of {counted(len(self.graphs), 'graph')} end unsolved; kind of the first wrong write: "
+            f"{kinds}; {_where(self)}. {_compounding(self.compounding())}. Of wrong values {self.repaired()} are right "
+            f"again later, of errors made with right operands {self.repaired(own=True)}"
         )
 
 
@@ -352,7 +354,7 @@ def _where(found: Writes) -> str:
     same = np.isin(column(clean, "nodes"), column(chosen, "nodes"))
     right = select(clean, flags(clean, "right") & (column(clean, "operands") > 0) & same)
     parts = [
-        f"{name} {column(chosen, key).mean():.{digits}f} on average (right writes of inner nodes "
+        f"{name} {column(chosen, key).mean():.{digits}f} (at right writes of inner nodes "
         f"{column(right, key).mean():.{digits}f})"
         for key, name, digits in (
             ("operands", "operands", 2),
@@ -360,7 +362,7 @@ def _where(found: Writes) -> str:
             ("distance", "tokens to the farthest operand", 0),
         )
     ]
-    return "first wrong values: " + ", ".join(parts)
+    return "means at the first wrong values: " + ", ".join(parts)
 
 
 def _compounding(sizes: list[Compounding]) -> str:
@@ -368,8 +370,9 @@ def _compounding(sizes: list[Compounding]) -> str:
     low, high = last.solved.interval
     alone = "within" if low <= last.predicted <= high else "outside"
     said = (
-        f"a clean write of an inner node is wrong in {last.errors} at {last.n_nodes} nodes, independent errors would "
-        f"leave {last.predicted:.1%} of the graphs solved, {alone} the interval of what is: {last.solved}"
+        f"A write is clean where all operands are right as the step is entered; of clean writes of inner nodes "
+        f"{last.errors} are wrong at {last.n_nodes} nodes. If errors were independent, {percent(last.predicted)} of "
+        f"the graphs would be solved, {alone} the 95 % interval of those that are: {last.solved}"
     )
     if first is last:
         return said
@@ -377,6 +380,6 @@ def _compounding(sizes: list[Compounding]) -> str:
         "grows with the size" if last.errors.above(first.errors) else "does not measurably grow with the size"
     )
     return (
-        f"{said}; the error rate {grows} (at {first.n_nodes} nodes {first.errors}, which would leave "
-        f"{last.from_smallest:.1%} solved)"
+        f"{said}. The error rate {grows}: at {first.n_nodes} nodes it is {first.errors}, with which "
+        f"{percent(last.from_smallest)} of the larger graphs would be solved"
     )

@@ -12,3 +12,14 @@ def counted(count: int, thing: str, things: str = "") -> str:
         ('1 graph', '0 graphs', '1,200 entries')
     """
     return f"{count:,} {thing if count == 1 else things or thing + 's'}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """``12.5 %``, as :class:`interp.statistics.shares.Share` writes it.
+
+    Examples:
+        >>> from interp.statistics.counted import percent
+        >>> percent(0.125), percent(1, 0)
+        ('12.5 %', '100 %')
+    """
+    return f"{100 * share:.{digits}f} %"

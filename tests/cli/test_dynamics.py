@@ -41,8 +41,8 @@ def test_the_table_and_the_verdict_of_one_graph(folder: Path) -> None:
         in verdict
     )
     assert "states of 1 and the hidden states of 1 of 1 graph reach a fixed point within 6 steps" in verdict
-    assert "After 2 times the steps that a graph needs, 100.0% of nodes are right" in verdict
-    assert "compared with the state after exactly these steps, 0.0% show another symbol" in verdict
+    assert "After 2 times the steps that a graph needs, 100.0 % of nodes are right" in verdict
+    assert "compared with the state after exactly these steps, 0.0 % show another symbol" in verdict
     assert "Drift over long runs" in done.out
     assert recurlens("dynamics", TEXT, "-m", folder / "compiled", "--longest", 2, "-q").out.strip() == verdict
 

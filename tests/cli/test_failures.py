@@ -41,7 +41,7 @@ def test_sizes_are_sampled_and_repeat(folder: Path, tmp_path: Path) -> None:
     out, again = tmp_path / "out", tmp_path / "again"
     arguments = ("--sizes", "8,32", "--graphs", 4, "--seed", 1000, "--model", folder / "broken")
     done = recurlens("failures", *arguments, "--out", out, "--json", tmp_path / "f.json")
-    assert "head 1.1 (middle operand) misses its key" in done.out
+    assert "head (layer.head) 1.1 (middle operand) misses its key" in done.out
     data = json.loads((tmp_path / "f.json").read_text())
     assert data == json.loads((out / "failures.json").read_text())
     assert data["sizes"] == [8, 32] and data["n_graphs"] == 8
@@ -75,7 +75,7 @@ def test_what_applies_depends_on_the_method(folder: Path, model: str, parts: lis
     frame = study.to_frame()
     assert set(frame["part"]) == set(parts) and frame["low"].le(frame["high"]).all()
     said = recurlens("failures", TEXT, "--model", folder / model, "-q").out.strip()
-    assert said == study.verdict() and said.count("Not asked: ") == 1
+    assert said == study.verdict() and said.count("Does not apply: ") == 1
 
 
 def test_a_graph_of_leaves_alone_is_no_error(folder: Path) -> None:

@@ -85,7 +85,11 @@ def test_a_model_without_failures_has_none(compiled, graphs):
     assert [(one.predicted, one.from_smallest, one.solved.value) for one in found.compounding()] == [
         (1, 1, 1)
     ] * 2
-    assert fetching(compiled, found).verdict().endswith("no clean write was wrong")
+    assert (
+        fetching(compiled, found)
+        .verdict()
+        .endswith("no clean write, one whose operands are all right, was wrong")
+    )
 
 
 def test_the_first_wrong_write_is_that_of_the_states(diluted, graphs):
@@ -133,7 +137,7 @@ def test_independent_errors_compound(diluted, graphs):
         inner, leaves = part[part["operands"] > 0], part[part["operands"] == 0]
         assert one.errors == Share(int((~inner["right"]).sum()), len(inner)) and leaves["right"].all()
         assert one.predicted == pytest.approx((1 - one.errors.value) ** (one.n_nodes - 6))
-    assert "independent errors would leave" in found.verdict()
+    assert "If errors were independent" in found.verdict()
     by_operands = found.errors_by("operands").query("nodes == 32").set_index("group")
     assert (
         by_operands.loc[1, "count"] == 0 < by_operands.loc[3, "count"]
