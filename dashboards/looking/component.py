@@ -13,7 +13,7 @@ import numpy as np
 
 from dashboards.components import component_of
 from interp.data.rhs_patterns import RhsPattern
-from interp.mechanism.attention_graph_figure import HEAD_COLOURS
+from interp.mechanism.attention_graph_figure import head_colour
 
 HERE: Final = Path(__file__).parent
 LEAST: Final = 0.1
@@ -39,7 +39,7 @@ def looking(pattern: RhsPattern, layer: int, heads: Sequence[int], node: int | N
         "words": [f"{word} ({position})" for position, word in enumerate(words)],
         "rhs": [int(position) for position in pattern.rhs],
         "names": [f"{layer}.{head}" for head in heads],
-        "colours": [HEAD_COLOURS[place % len(HEAD_COLOURS)] for place in range(len(heads))],
+        "colours": [head_colour(head) for head in heads],
         "looks": looks_of(pattern, layer, heads),
         "least": LEAST,
         "node": node,

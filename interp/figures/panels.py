@@ -180,7 +180,7 @@ def _pooled(panels: Sequence[Panel], blocks: Sequence[Blocks]) -> str:
     if not together:
         return ""
     return (
-        f" There are more columns than pixels: {max(together)} are one block, in the colour of the strongest."
+        f" There is no room for every column: {max(together)} are one block, in the colour of the strongest."
     )
 
 

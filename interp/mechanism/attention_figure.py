@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from interp.data.labels import STATUSES
 from interp.figures.captioned import captioned
 from interp.figures.resolution import Blocks, Span, missing_traces, pool
-from interp.figures.template import EDGE_COLOUR, LEAST_WIDTH, make_figure
+from interp.figures.template import EDGE_COLOUR, LEAST_WIDTH, make_figure, text_width
 from interp.mechanism.attention_roles import ROLES
 from interp.mechanism.heads_figure import SHARE
 
@@ -31,6 +31,8 @@ _HEAD: Final = 11
 """Pixels of a head's column, which has room for its name."""
 _ABOVE: Final = 66
 """Room in pixels for a colour bar above the axes."""
+_TICK: Final = 9
+"""Size of the numbers and names beside small heat maps."""
 _FEW: Final = 120
 """Tokens up to which eight small heat maps stand beside each other; of more, four."""
 
@@ -107,22 +109,23 @@ def all_heads_figure(pattern: RhsPattern, width: int = 1000) -> go.Figure:
     folded = -(-n_heads // (8 if n_pos <= _FEW else 4))
     per_line = -(-n_heads // folded)
     lines = n_layers * folded
-    left, right, gap = 34, 12, 30
+    names = [node.name for node in pattern.graph.nodes]
+    left, right, gap = 24 + int(text_width(max(names, key=len), _TICK)) + 14, 12, 30
     inner = width - left - right
-    high = float(np.clip(5.5 * n_nodes, 70, max(170, 3 * n_nodes)))
+    high = float(np.clip(5.5 * n_nodes, 70, max(170, 2 * n_nodes)))
     total = lines * high + (lines - 1) * gap
-    span, down = Span.across(width, left + right + 12 * per_line, 1 / per_line), Span(high, high, high)
-    small = [pool(one, down.most, span.most) for one in pattern.pattern.reshape(-1, n_nodes, n_pos)]
+    span = Span.across(width, left + right + 12 * per_line, 1 / per_line, narrowest=LEAST_WIDTH)
+    small = [pool(one, n_nodes, span.most) for one in pattern.pattern.reshape(-1, n_nodes, n_pos)]
     layout = captioned(
         f"All heads at step {pattern.step}: where right-hand sides look",
-        "A small heat map per head (layer.head): a row is a node's right-hand side, a column is a token, both in text "
+        "A small heat map per head: a row is a node's right-hand side, a column is a token, both in text "
         "order. A diagonal is attention to what stands a fixed distance back; scattered cells are lookups."
         + _pooled(small[0]),
         width,
         int(total),
         left=left,
         right=right,
-        bottom=34,
+        bottom=48,
     )
     layout |= _colours(total) | {"annotations": [], "showlegend": False}
     above = {"orientation": "h", "len": 220, "lenmode": "pixels", "x": 1, "xanchor": "right", "thickness": 10}
@@ -135,6 +138,8 @@ def all_heads_figure(pattern: RhsPattern, width: int = 1000) -> go.Figure:
     corner = {"xref": "paper", "yref": "paper", "x": 1, "y": 1, "xanchor": "right", "yanchor": "middle"}
     beside = {"xshift": -228, "yshift": _ABOVE + 3, "showarrow": False, "font": {"size": 12}}
     layout["annotations"].append({"text": "attention", **corner, **beside})
+    tokens, nodes = _every(n_pos, 4), _every(n_nodes, high / 13)
+    node_title = f"node (one in {nodes[1]} named)" if len(nodes) > 1 and nodes[1] > 1 else "node"
     traces: list[dict[str, Any]] = []
     for number, (block, head) in enumerate(np.ndindex(n_layers, n_heads)):
         line, place = block * folded + head // per_line, head % per_line
@@ -143,16 +148,26 @@ def all_heads_figure(pattern: RhsPattern, width: int = 1000) -> go.Figure:
         begin = place / per_line
         layout[f"xaxis{suffix}"] = _bare(f"y{suffix}") | {
             "domain": [begin, begin + 1 / per_line - 12 / inner],
-            "title": {"text": "token" if line == lines - 1 else "", "standoff": 2, "font": {"size": 11}},
+            "tickvals": tokens,
+            "ticktext": [str(pos) for pos in tokens],
+            "showticklabels": line == lines - 1,
+            "title": {
+                "text": "position of the token" if line == lines - 1 else "",
+                "standoff": 2,
+                "font": {"size": 11},
+            },
         }
         layout[f"yaxis{suffix}"] = _bare(f"x{suffix}") | {
             "domain": [max(0.0, 1 - (top + high) / total), 1 - top / total],
             "autorange": "reversed",
-            "title": {"text": "node" if place == 0 else "", "standoff": 2, "font": {"size": 11}},
+            "tickvals": nodes,
+            "ticktext": [names[node] for node in nodes],
+            "showticklabels": place == 0,
+            "title": {"text": node_title if place == 0 else "", "standoff": 2, "font": {"size": 11}},
         }
         layout["annotations"].append(
             {
-                "text": f"<b>{block}.{head}</b>",
+                "text": f"<b>head {block}.{head}</b>",
                 "xref": f"x{suffix} domain",
                 "yref": f"y{suffix} domain",
                 "x": 0,
@@ -273,7 +288,13 @@ def _heatmap(blocks: Blocks, span: Span, hover: list[list[str]] | None) -> dict[
 
 def _bare(anchor: str) -> dict[str, Any]:
     line = {"showline": True, "mirror": True, "linecolor": EDGE_COLOUR}
-    return line | {"anchor": anchor, "showgrid": False, "showticklabels": False}
+    return line | {"anchor": anchor, "showgrid": False, "tickangle": 0, "tickfont": {"size": _TICK}}
+
+
+def _every(n: int, most: float) -> list[int]:
+    """Evenly spaced places among ``n`` for at most about so many labels, at round distances."""
+    distances = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]
+    return list(range(0, n, next(one for one in distances if n / one <= max(most, 1))))
 
 
 def _equations(pattern: RhsPattern) -> list[str]:
@@ -299,7 +320,7 @@ def _pooled(blocks: Blocks) -> str:
         return ""
     down, across = blocks.size(0, 0)
     many = f"{across} tokens" if down == 1 else f"{down} nodes x {across} tokens"
-    return f" There are more cells than pixels: {many} are one block, in the colour of the strongest."
+    return f" There is no room for every cell: {many} are one block, in the colour of the strongest."
 
 
 def _marks(points: Sequence[tuple[int, int]], symbol: str, size: float) -> dict[str, Any]:

@@ -33,7 +33,7 @@ _NAME: Final = 10
 _LETTER: Final = 0.6
 """Width of a letter of a name, as a share of its size."""
 HEAD_COLOURS: Final = ("#1f36a0", "#c2571a", "#1e8769", "#8e3fb5", "#b8860b", "#0f7c9c", "#b0355f", "#6b7080")
-"""Of the heads with the most attention, in this order; the last for all that follow."""
+"""Of the heads of a layer; of several layers, of the heads with the most attention, the last for all that follow."""
 _FILL: Final = {"waiting": "#ffffff", "computing": "#f0b42d", "done": "#eceef3"}
 
 
@@ -79,8 +79,11 @@ def attention_graph_figure(
         if other not in graph.nodes[node].operands
     ]
     traces = [_edges(places, links, EDGE_COLOUR, 1.0) | {"showlegend": False}]
+    colours = [head_colour(h) for h in heads] if len(blocks) == 1 else None
     traces += (
-        _weighted(places, plain, weight) if len(names) == 1 else _by_head(places, plain, weight, best, names)
+        _weighted(places, plain, weight)
+        if len(names) == 1
+        else _by_head(places, plain, weight, best, names, colours)
     )
     traces += _weighted(places, others, weight, other=True)
     spots = [(node, o) for node, o in [*plain, *others] if weight[node, o] >= CLASSES[0][0]]
@@ -116,6 +119,11 @@ def attention_graph_figure(
         "yaxis": {"range": [-n_rows / 2 - 0.1, n_rows / 2 + 0.1], "visible": False},
     }
     return make_figure(traces, layout, max(LEAST_WIDTH, pitch * (n_columns + 0.2) + 24))
+
+
+def head_colour(head: int) -> str:
+    """The colour of a head among those of its layer, in every figure that has one colour per head."""
+    return HEAD_COLOURS[head % len(HEAD_COLOURS)]
 
 
 def _edges(
@@ -161,8 +169,12 @@ def _by_head(
     weight: Floats32,
     best: NDArray[np.int64],
     names: Sequence[str],
+    colours: Sequence[str] | None,
 ) -> list[dict[str, Any]]:
-    """A trace per head and class of attention, the strongest first, with a legend entry per head."""
+    """A trace per head and class of attention, the strongest first, with a legend entry per head.
+
+    colours: of the heads; None: by their order.
+    """
     strong = [pair for pair in pairs if weight[pair] >= CLASSES[0][0]]
     strength: dict[int, float] = {}
     for pair in strong:
@@ -171,7 +183,7 @@ def _by_head(
     bounds = [*(low for low, _, _ in CLASSES), np.inf]
     traces: list[dict[str, Any]] = []
     for place, number in enumerate(order):
-        colour = HEAD_COLOURS[min(place, len(HEAD_COLOURS) - 1)]
+        colour = colours[number] if colours else HEAD_COLOURS[min(place, len(HEAD_COLOURS) - 1)]
         own: list[dict[str, Any]] = []
         for low, high, (_, width, _) in zip(bounds, bounds[1:], CLASSES, strict=False):
             mine = [pair for pair in strong if best[pair] == number and low <= weight[pair] < high]

@@ -14,7 +14,7 @@ from interp.mechanism.attention_figure import (
     pattern_figure,
     targets_figure,
 )
-from interp.mechanism.attention_graph_figure import CLASSES, attention_graph_figure
+from interp.mechanism.attention_graph_figure import CLASSES, attention_graph_figure, head_colour
 from interp.mechanism.attention_roles import ROLES, attention_targets
 from models.compiled import compile_model
 from models.graph import ComputationGraph
@@ -109,6 +109,26 @@ def test_all_heads_are_drawn_in_order(pattern):
         np.testing.assert_allclose(np.array(trace.z), values, atol=1e-4)
 
 
+def test_small_heat_maps_have_sparse_ticks_and_their_heads_names(pattern):
+    drawn = all_heads_figure(pattern).layout
+    assert {note.text for note in drawn.annotations} >= {
+        "<b>head 0.0</b>",
+        f"<b>head 0.{pattern.n_heads - 1}</b>",
+    }
+    assert drawn.yaxis.showticklabels and not drawn.yaxis2.showticklabels and not drawn.xaxis.showticklabels
+    assert list(drawn.yaxis.ticktext) == [node.name for node in pattern.graph.nodes]
+    last = drawn[f"xaxis{pattern.n_layers * pattern.n_heads}"]
+    assert last.showticklabels and 1 < len(last.tickvals) < 6
+
+
+def test_a_head_has_one_colour_in_the_text_and_on_the_graph(pattern):
+    for layer in range(pattern.n_layers):
+        lines = traces(attention_graph_figure(pattern, layer))
+        drawn = {trace.name: trace.line.color for trace in lines if (trace.name or "").startswith("head ")}
+        assert all(colour == head_colour(int(name.split(".")[1])) for name, colour in drawn.items())
+    assert len({head_colour(head) for head in range(8)}) == 8
+
+
 @pytest.mark.parametrize("n_nodes", [64, 128])
 @pytest.mark.parametrize("width", [1000, 640])
 def test_where_every_node_looks_most_is_seen_in_all_heads_of_a_wide_graph(n_nodes, width):
@@ -134,6 +154,8 @@ def test_where_every_node_looks_most_is_seen_in_all_heads_of_a_wide_graph(n_node
         edges = np.array(drawn.x)[shown.argmax(1)[:, None] + [0, 1]]
         assert (edges[:, 0] < at).all() and (at < edges[:, 1]).all(), "in the block where it lies"
         assert (drawn.xgap, drawn.ygap, drawn.hoverinfo) == (0, 0, "skip")
+    layout = all_heads_figure(wide_pattern, width).layout
+    assert layout.height < 1400 and "one in" in layout.yaxis.title.text
 
 
 def test_edges_of_the_graph_are_the_attention_between_nodes(pattern):
