@@ -20,10 +20,9 @@ from interp.circuits.step_drawing import (
     axes_of,
     column_of,
     discs,
+    drawn_of,
     hovers,
     line,
-    places_of,
-    rows_of,
     thing_name,
 )
 from interp.figures.captioned import captioned
@@ -86,23 +85,22 @@ def step_circuit_figure(story: Story, step: int | None = None, width: int = 1000
             part.head or 0,
         ),
     )
-    places, columns = places_of(things, parts)
-    rows = rows_of(places)
+    routes = [(start, to, edge) for thing in things for start, to, edge in _route(thing, edges)]
+    drawn = drawn_of(things, parts, {(start, to) for start, to, _ in routes})
     layout = captioned(
         f"The circuit of step {step} for {story.graph.equation(story.node)}",
         "Left: what is read for the node, a colour per operand; right: the symbol that the step writes. A line leads "
         "through the components that carry it, as wide as the effect measured there: the share of tests in which "
         "another symbol is written once that output is another one's. Dashed: together with others. Hover for numbers.",
         width,
-        ROW * rows,
+        ROW * drawn.rows,
         left=14,
         right=14,
         bottom=44,
     )
-    layout |= axes_of(columns, rows)
-    routes = [(start, to, edge) for thing in things for start, to, edge in _route(thing, edges)]
+    layout |= axes_of(drawn.columns, drawn.rows)
     traces = [
-        line(places[start], places[to], edge.thing, edge.effect, edge.together) for start, to, edge in routes
+        line(drawn.path(start, to), edge.thing, edge.effect, edge.together) for start, to, edge in routes
     ]
 
     def named(thing: Thing) -> str:
@@ -116,10 +114,10 @@ def step_circuit_figure(story: Story, step: int | None = None, width: int = 1000
         + ("" if edge.attention != edge.attention else f"<br>attention on it {edge.attention:.2f}")
         for *_, edge in shown
     ]
-    traces.append(hovers([(places[start], places[to]) for start, to, _ in shown], texts))
+    traces.append(hovers([drawn.path(start, to) for start, to, _ in shown], texts))
     label = f"{told.written}<br>p {told.probability:.2f}"
-    traces += discs(places, things, parts, named, label, told.written == str(story.true))
-    return make_figure(traces, layout, max(LEAST_WIDTH, 96 * (len(columns) + 2)))
+    traces += discs(drawn.places, things, parts, named, label, told.written == str(story.true))
+    return make_figure(traces, layout, max(LEAST_WIDTH, 96 * (len(drawn.columns) + 2)))
 
 
 def _route(thing: Thing, edges: list[Carried]) -> list[tuple[object, object, Carried]]:

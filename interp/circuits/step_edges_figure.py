@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
@@ -12,10 +12,9 @@ from interp.circuits.step_drawing import (
     axes_of,
     column_of,
     discs,
+    drawn_of,
     hovers,
     line,
-    places_of,
-    rows_of,
     thing_name,
 )
 from interp.figures.captioned import captioned
@@ -36,36 +35,35 @@ def step_edges_figure(found: StepEdges, width: int = 1000) -> go.Figure:
         {part for flow in flows for part in (flow.start, flow.end) if part is not None},
         key=lambda part: (*column_of(part), part.head or 0),
     )
-    places, columns = places_of(things, parts)
-    rows = rows_of(places)
+    ends: list[tuple[object, object]] = [
+        (flow.thing if flow.start is None else flow.start, flow.end or WRITTEN) for flow in flows
+    ]
+    drawn = drawn_of(things, parts, ends)
+    paths = [drawn.path(start, end) for start, end in ends]
     layout = captioned(
         f"Measured edges of step {found.step} for {graph.equation(found.node)}",
         "A line is an edge from what is read, or from a component, to the next: as wide as the share of the logits' "
         "difference that is lost when it alone carries what it does where that thing is another one. A colour is an "
         "operand; dashed: it works against the difference. Effects below 0.05 are left out. Hover for numbers.",
         width,
-        ROW * rows,
+        ROW * drawn.rows,
         left=14,
         right=14,
         bottom=44,
     )
-    layout |= axes_of(columns, rows)
+    layout |= axes_of(drawn.columns, drawn.rows)
 
     def named(thing: Thing) -> str:
         return thing_name(graph, found.node, thing)
 
-    ends: list[Any] = [
-        (places[flow.thing if flow.start is None else flow.start], places[flow.end or WRITTEN])
-        for flow in flows
-    ]
     traces = [
-        line(start, end, flow.thing, abs(flow.effect), flow.effect < 0)
-        for (start, end), flow in zip(ends, flows, strict=True)
+        line(path, flow.thing, abs(flow.effect), flow.effect < 0)
+        for path, flow in zip(paths, flows, strict=True)
     ]
-    traces.append(hovers(ends, [_told(flow, named(flow.thing)) for flow in flows]))
+    traces.append(hovers(paths, [_told(flow, named(flow.thing)) for flow in flows]))
     right = found.written == str(graph.values_by_node[found.node])
-    traces += discs(places, things, parts, named, found.written, right)
-    return make_figure(traces, layout, max(LEAST_WIDTH, 96 * (len(columns) + 2)))
+    traces += discs(drawn.places, things, parts, named, found.written, right)
+    return make_figure(traces, layout, max(LEAST_WIDTH, 96 * (len(drawn.columns) + 2)))
 
 
 def _told(flow: Flow, name: str) -> str:

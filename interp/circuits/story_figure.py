@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -10,15 +11,16 @@ import plotly.graph_objects as go  # pyright: ignore[reportMissingTypeStubs]
 
 from interp.causal.ablation import Component
 from interp.figures.captioned import captioned
+from interp.figures.drawn import plain
 from interp.figures.resolution import Span, each, missing_traces
-from interp.figures.template import EDGE_COLOUR, INK, LEAST_WIDTH, make_figure
+from interp.figures.scales import SEQUENTIAL
+from interp.figures.template import EDGE_COLOUR, INK, LEAST_WIDTH, make_figure, text_width
 
 if TYPE_CHECKING:
     from interp.circuits.circuit_story import Story
     from interp.circuits.claims import Claim
     from interp.circuits.effects import Effect
 
-_SHARE: Final = ((0.0, "#ffffff"), (0.5, "#7f9bea"), (1.0, "#1f36a0"))
 _OPERANDS: Final = ("#3457d5", "#c2571a", "#1e8769")
 """Colours of the first, second and third operand."""
 _STRIP: Final = 240
@@ -69,7 +71,7 @@ def story_figure(story: Story, step: int | None = None, width: int = 1000) -> go
         "annotations": [],
         "showlegend": False,
         "coloraxis": {
-            "colorscale": [list(stop) for stop in _SHARE],
+            "colorscale": [list(stop) for stop in SEQUENTIAL],
             "cmin": 0,
             "cmax": 1,
             "colorbar": {
@@ -235,25 +237,25 @@ def _table(
         "title": {"text": "what is another", "standoff": 6, "font": {"size": 12}},
         "tickvals": list(range(len(keys))),
         "ticktext": [_label(story, thing.kind, thing.operand) for _, thing in keys],
-        "tickangle": 90,
+        "tickangle": -90,
         "tickfont": {"size": 11 if pixels > 16 else 8},
         "range": [-0.5, len(keys) - 0.5],
         "showgrid": False,
     }
-    for step in dict.fromkeys(step for step, _ in keys):
-        columns = [x for (at, _), x in column.items() if at == step]
-        where = {"xref": "x2", "yref": "y2 domain", "showarrow": False}
-        layout["annotations"].append(
-            where
-            | {
-                "x": (columns[0] + columns[-1]) / 2,
-                "y": 1,
-                "yanchor": "bottom",
-                "yshift": 3,
-                "text": f"<b>step {step}</b><br>{story.steps[step].status}",
-                "font": {"size": 12},
-            }
-        )
+    layout["annotations"].append(_heading("<b>step</b>", [-0.5], 3) | {"xanchor": "right", "xshift": -4})
+    of_step = {step: [x for (at, _), x in column.items() if at == step] for step, _ in keys}
+    groups: list[tuple[str, list[int]]] = [(f"<b>{step}</b>", columns) for step, columns in of_step.items()]
+    layout["annotations"] += [_heading(text, columns, 3) for text, columns in groups]
+    for status, group in groupby(of_step, key=lambda step: story.steps[step].status):
+        together = [x for step in group for x in of_step[step]]
+        groups.append((status, together))
+        layout["annotations"].append(_heading(status, together, 19))
+    column_width = (
+        max((text_width(plain(text)) + 4) / len(columns) for text, columns in groups) if groups else 0
+    )
+    least = round(_LEFT + _RIGHT + column_width * len(keys))
+    layout["meta"]["least_width"] = max(layout["meta"]["least_width"], least)
+    for columns in of_step.values():
         line = {
             "type": "line",
             "xref": "x2",
@@ -298,6 +300,13 @@ def _table(
     }
     missing = missing_traces(each(np.array(z, np.float64).reshape(len(rows), len(keys))))
     return [*(trace | {"xaxis": "x2", "yaxis": "y2"} for trace in missing), heatmap, frames]
+
+
+def _heading(text: str, columns: Sequence[float], up: int) -> dict[str, Any]:
+    """A text over columns of the table; up: pixels above it."""
+    where = {"xref": "x2", "yref": "y2 domain", "showarrow": False, "y": 1, "yanchor": "bottom"}
+    middle = (columns[0] + columns[-1]) / 2
+    return where | {"x": middle, "yshift": up, "text": text, "font": {"size": 12}}
 
 
 def _nodes(story: Story) -> list[int]:

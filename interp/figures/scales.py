@@ -13,7 +13,7 @@ DIVERGING: Final = (
     (0.0, "#8a3d00"), (0.25, "#e1862d"), (0.5, "#ffffff"), (0.75, "#7f9bea"), (1.0, "#1f36a0")
 )  # fmt: skip
 """Orange below 0, white at 0, blue above; red stays what is wrong."""
-SEQUENTIAL: Final = ((0.0, "#c9d5f7"), (0.4, "#7f9bea"), (0.7, "#3f5fc9"), (1.0, "#1f36a0"))
+SEQUENTIAL: Final = ((0.0, "#d8e1fa"), (0.4, "#7f9bea"), (0.7, "#3f5fc9"), (1.0, "#1f36a0"))
 """From pale blue at 0, which is not the white of paper, to dark blue."""
 _BAR: Final = 320
 """Pixels of a bar, where there is room."""

@@ -26,6 +26,7 @@ _DARK: Final = {
     "#6b7080": "#a3a9b8",
     # scales from white to blue and from white to brown, and fills with ink on them
     "#e3e9fb": "#222b4a",
+    "#d8e1fa": "#253257",
     "#c9d5f7": "#2b3f7d",
     "#b9c7f2": "#34416e",
     "#b9c6f2": "#34416e",
