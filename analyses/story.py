@@ -48,7 +48,7 @@ class StoryStudy:
 
     def table(self) -> Table:
         """A rich table of the components that change what is written, replaced alone: what came of it."""
-        header = "node | step | component | as it is where another is | as predicted | changed | tests"
+        header = "node | step | component patched | what was swapped | as predicted | changed | tests"
         cells = "{story.name} | {effect.step} | {effect.parts[0]} | {thing} | {effect.predicted:.2f}"
         cells += " | {effect.changed:.2f} | {effect.n}"
         rows = [
@@ -57,8 +57,8 @@ class StoryStudy:
             for effect in story.effects
             if effect.where == "alone" and effect.n and effect.changed
         ]
-        words = "node | component | as it is where another is"
-        return table_of_rows(f"{self.model}: what replacing outputs does", header, cells, rows, words)
+        words = "node | component patched | what was swapped"
+        return table_of_rows(f"{self.model}: what patching one component does", header, cells, rows, words)
 
     def text(self) -> str:
         """All stories in English."""

@@ -40,7 +40,7 @@ def shown(chosen: Chosen) -> dict[str, str]:
 
 STORY = Analysis(
     name="story",
-    about="Tell which head fetched what for one node, step by step, and test every sentence.",
+    about="Tell which head fetched what for one node, step by step, and test every claim that can be tested.",
     study="analyses.story:study_story",
     settings=(
         Setting(
@@ -74,8 +74,8 @@ STORY = Analysis(
         title="Story",
         question="What happened at one node?",
         intro="One node, told step by step: which head fetched which operand's name, which head fetched which value "
-        "from where, what the MLPs wrote, and what was snapped. Every sentence is tested by replacing what it names; "
-        "the table has the effect of every component.",
+        "from where, what the MLPs wrote, and what was snapped. Every claim that can be tested is tested: what it "
+        "names is swapped for another, and the component patched. The table has the effect of every component.",
         choices=(
             Choice(
                 "node",

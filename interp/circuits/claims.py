@@ -114,7 +114,7 @@ def claims_of(found: StepEffects) -> tuple[Claim, ...]:
 def _of_heads(found: StepEffects, each: Change, looking: tuple[Component, ...]) -> Iterator[Claim]:
     alone = found.of(each.thing)
     if not len(each.states):
-        why = f"no other {each.thing.kind} in its place changes what the step has to write"
+        why = f"no other {each.thing.kind} swapped in changes what the step has to write"
         yield _claim(found, each, looking, None, None, why)
         return
     if not looking:

@@ -57,8 +57,9 @@ def story_figure(story: Story, step: int | None = None, width: int = 1000) -> go
         f"{story.graph.equation(story.node)}, true value {story.true} ({outcome})",
         f"Above: what heads fetch at step {step}, values over the text and the rest under it; solid: backed, dotted: "
         "not backed, dashed: cannot be tested; small numbers: value shown as the step is entered, and position. Below: "
-        "with one component's output as it is where a thing is another, how often the step writes exactly what the "
-        "algorithm would; framed: a claim that is backed (several frames in a column: together); hatched: not tested.",
+        "one component's output is patched in from a step in which the thing under the column was swapped for another; "
+        "colour: how often the step then writes exactly what the algorithm would; framed: a claim that is backed "
+        "(several frames in a column: together); hatched: not tested.",
         width,
         height,
         left=_LEFT,
@@ -91,7 +92,7 @@ def story_figure(story: Story, step: int | None = None, width: int = 1000) -> go
             "ticktext": [str(part) for part in rows],
             "range": [len(rows) - 0.5, -0.5],
             "showgrid": False,
-            "title": {"text": "replaced", "standoff": 4, "font": {"size": 12}},
+            "title": {"text": "component patched", "standoff": 4, "font": {"size": 12}},
             "tickfont": {"size": 11},
         },
     }
@@ -234,7 +235,7 @@ def _table(
     layout["xaxis2"] = {
         "domain": [0, 1],
         "anchor": "y2",
-        "title": {"text": "what is another", "standoff": 6, "font": {"size": 12}},
+        "title": {"text": "what was swapped", "standoff": 6, "font": {"size": 12}},
         "tickvals": list(range(len(keys))),
         "ticktext": [_label(story, thing.kind, thing.operand) for _, thing in keys],
         "tickangle": -90,
@@ -298,7 +299,7 @@ def _table(
         "xaxis": "x2",
         "yaxis": "y2",
     }
-    missing = missing_traces(each(np.array(z, np.float64).reshape(len(rows), len(keys))))
+    missing = missing_traces(each(np.array(z, np.float64).reshape(len(rows), len(keys))), name="not tested")
     return [*(trace | {"xaxis": "x2", "yaxis": "y2"} for trace in missing), heatmap, frames]
 
 

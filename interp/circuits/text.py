@@ -34,10 +34,15 @@ def verdict(story: Story) -> str:
         + (f" ({beyond} cannot be)." if beyond else ".")
     ]
     controls = story.controls()
-    for name, where in (("others", "of heads not named"), ("elsewhere", "at another node's right-hand side")):
+    for name, what in (
+        ("others", "heads that the story does not name"),
+        ("elsewhere", "the named heads at another node's right-hand side"),
+    ):
         changed, tried = controls[name]
         if tried:
-            sentences.append(f"Replacements {where} changed what is written in {changed} of {tried} cases.")
+            sentences.append(
+                f"Control: patching {what} changes what is written in {changed} of {tried} cases."
+            )
     if not story.solved:
         sentences.append(
             f"The model does not solve the node: it shows {story.final}, and the true value is {story.true}."
@@ -81,9 +86,9 @@ def evidence(claim: Claim) -> str:
         return f"Cannot be tested here: {claim.why}."
     if not claim.backed:
         return f"Not backed: {claim.why}."
-    cases = "; ".join(f"{instead}: {written}" for instead, _, written in claim.cases[:_CASES])
-    more = "; ..." if len(claim.cases) > _CASES else ""
-    filled = f" (with a value for {' and '.join(claim.filled)})" if claim.filled else ""
+    cases = ", ".join(f"{instead} -> {written}" for instead, _, written in claim.cases[:_CASES])
+    more = ", ..." if len(claim.cases) > _CASES else ""
+    filled = f" and {' and '.join(claim.filled)} given a value" if claim.filled else ""
     if claim.bystanders:
         are = (
             "looks there too; its replacement changes"
@@ -94,8 +99,8 @@ def evidence(claim: Claim) -> str:
     else:
         beside = ""
     return (
-        f"Backed: with another one in its place{filled} the step writes what the algorithm does in {claim.n} of "
-        f"{claim.n} cases ({cases}{more}), logit difference {claim.logit_diff:+.1f}; past the MLPs "
+        f"Backed: with another {claim.kind} swapped in{filled}, the step writes what the algorithm writes in {claim.n} "
+        f"of {claim.n} cases ({cases}{more}); logit difference {claim.logit_diff:+.1f}; with the MLPs' outputs held, "
         f"in {round(claim.past_mlps * claim.n)}.{beside}"
     )
 
@@ -122,24 +127,26 @@ def _step(story: Story, step: StoryStep) -> str:
         lines.append(_writing(writing, [claim for claim in claims if claim.parts == (part,)], step))
     wrong = "" if step.written == step.expected else f" The algorithm would have written {step.expected}."
     lines.append(
-        f"Snapped to {step.written}, with probability {step.probability:.3f} and {step.margin:.1f} logits before "
-        f"{step.runner_up}.{wrong}"
+        f"Snapped to {step.written}, with probability {step.probability:.3f} and {step.margin:.1f} logits ahead of "
+        f"{step.runner_up}, the runner-up.{wrong}"
     )
     return "\n  - ".join(lines)
 
 
 def _entering(step: StoryStep) -> str:
     if not step.missing:
-        return f"{step.entered} enters, and all that is needed is there."
+        return f"the symbol {step.entered} enters, and all that is needed is there."
     verb = "shows" if len(step.missing) == 1 else "show"
-    return f"{step.entered} enters; {' and '.join(step.missing)} {verb} no value yet."
+    return f"the symbol {step.entered} enters; {' and '.join(step.missing)} {verb} no value yet."
 
 
 def _writing(writing: Writing, claims: Sequence[Claim], step: StoryStep) -> str:
     name = f"MLP {writing.layer}"
     same = (writing.before, writing.zeroed, writing.averaged) == (writing.after, step.written, step.written)
     if not claims and same and abs(writing.to_written) < _NOTHING:
-        return f"{name} adds nothing: zeroed or averaged, the step writes {step.written} all the same."
+        return (
+            f"{name} adds nothing: with its output zeroed or averaged, the step still writes {step.written}."
+        )
     before, after = writing.before or "nothing", writing.after or "nothing"
     reads = (
         f"the value read there stays {after}"
@@ -147,7 +154,10 @@ def _writing(writing: Writing, claims: Sequence[Claim], step: StoryStep) -> str:
         else f"the value read there turns from {before} to {after}"
     )
     chance = f"probability of the true one {writing.true_before:.3f} before, {writing.true_after:.3f} after"
-    without = f"zeroed, the step writes {writing.zeroed}; averaged, {writing.averaged}"
+    without = (
+        f"with its output zeroed, the step writes the symbol {writing.zeroed}; with it averaged over positions, the "
+        f"symbol {writing.averaged}"
+    )
     text = f"{name}: {reads} ({chance}); it adds {writing.to_written:+.1f} to the logit of {step.written}; {without}."
     backed = [thing(claim) for claim in claims if claim.backed]
     if backed:

@@ -25,7 +25,7 @@ def test_every_file_is_written_and_the_run_repeats(model: Path, tmp_path: Path):
     assert set(frame["node"]) == {"c", "a"} and "no" not in set(frame["backed"])
     last = done.out.splitlines()[-2:]
     assert last[0].startswith("c: ") and last[1].startswith("a: ")
-    assert "Step 1 (computing): EMPTY enters, and all that is needed is there." in done.out
+    assert "Step 1 (computing): the symbol EMPTY enters, and all that is needed is there." in done.out
     recurlens("story", "--config", out / "config.yaml", "--out", again, "--quiet")
     assert json.loads((again / "story.json").read_text()) == data
 

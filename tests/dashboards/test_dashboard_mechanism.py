@@ -110,7 +110,7 @@ def test_a_story_is_told_and_tested():
         "a ADD b = total, true value 22 (solved)",
         "The circuit of step 1 for a ADD b = total",
     ]
-    assert list(app.dataframe[0].value.columns)[:3] == ["node", "step", "component"]
+    assert list(app.dataframe[0].value.columns)[:3] == ["node", "step", "component patched"]
     assert app.code[1].value == f"recurlens story '{OWN}' --model compiled"
     assert drawn_by(app.code[0].value) == [spec["data"] for spec in specs(app)]
     checked(app.selectbox(key="story_step").set_value("0").run())

@@ -121,7 +121,7 @@ def test_a_waiting_step_says_what_is_missing(stories: dict[str, Story]) -> None:
     known = next(claim for claim in told.claims if (claim.step, claim.kind, claim.operand) == (1, "value", 1))
     assert known.read == "4" and known.filled == ("e",)
     text = told.text()
-    assert "Step 1 (waiting): EMPTY enters; e shows no value yet." in text
+    assert "Step 1 (waiting): the symbol EMPTY enters; e shows no value yet." in text
     assert (
         "Head 1.0 looked for the value of e at position 20 (attention 1.00) and found EMPTY. Backed" in text
     )
