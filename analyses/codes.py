@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from analyses.inputs import InputError, bad_input, load_model
 from analyses.studies import plain, records
 from analyses.tables import joined, table_of_rows
+from interp.statistics.counted import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,23 +145,25 @@ class CodesStudy:
         return table_of_rows(title, header, cells, frame.to_dict("records"))
 
     def verdict(self) -> str:
-        """One sentence: legality, commitment, interventions."""
+        """Legality, commitment, margins, interventions."""
         from interp.codebook.margins import NEAR
 
         total = sum(int(self.transitions(factor).counts.sum()) for factor in self.usage.factors)
         parts = [
-            f"{sum(self.n_illegal.values())} of {total} transitions are illegal",
-            f"{self.transitions().on_time():.1%} of {len(self.rhs)} right-hand sides commit at their depth, "
-            f"{self.solved:.1%} end right",
-            f"{self.margins.near_share():.2%} of their snaps are within {NEAR:g} |h| of another code",
+            f"{sum(self.n_illegal.values()):,} of {counted(total, 'transition')} are illegal",
+            f"Of {counted(len(self.rhs), 'right-hand side')} {self.transitions().on_time():.1%} commit in the step of "
+            f"their depth, and {self.solved:.1%} end right",
+            f"{self.margins.near_share():.2%} of the snaps there are less than {NEAR:g} |h| from the boundary to "
+            "another code",
         ]
         done = self.interventions
         if done is None:
-            return f"{'; '.join(parts)}; no code interventions: {self.no_interventions}."
+            return f"{'. '.join(parts)}. No code interventions: {self.no_interventions}."
         affected = int(done.column("affected").sum())
         return (
-            f"{'; '.join(parts)}; after {len(done)} edits of a code {done.exact:.1%} of the next states are the "
-            f"oracle's and {done.affected_agreement:.1%} of {affected} values that the edits affect."
+            f"{'. '.join(parts)}. After {counted(len(done), 'edit')} of a code, {done.exact:.1%} of the next states "
+            f"equal the oracle's, and so do {done.affected_agreement:.1%} of the {counted(affected, 'value')} that the "
+            "edits affect."
         )
 
     def figure(self) -> go.Figure:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from analyses.inputs import InputError, bad_input, load_model
 from analyses.studies import records
 from analyses.tables import table_of_fields
+from interp.statistics.counted import counted
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -141,15 +142,17 @@ def _heads(
     kinds = {one: [role.kind for role in result.heads] for one, result in (("own", found), ("other", other))}
     named = {one: sum(kind in ("lookup", "offset") for kind in own) for one, own in kinds.items()}
     counts = {kind: kinds["own"].count(kind) for kind in dict.fromkeys(kinds["own"])}
+    listed = _listed([f"{count} are {kind}" for kind, count in counts.items()])
     sentence = (
-        f"{', '.join(f'{count} {kind}' for kind, count in counts.items())} of {len(found.heads)} heads. With untrained "
-        f"weights {named['other']} instead of {named['own']} are named lookup or offset. Clustering finds "
-        f"{len(found.groups.groups)} groups, stability {found.groups.stability:.2f} (0 is chance)."
+        f"of {len(found.heads)} heads {listed}. So {named['own']} are lookup heads (they look at an operand's "
+        "right-hand side) or offset heads (at a fixed distance); in the control, a model with untrained weights, "
+        f"{named['other']} are. Clustering finds {counted(len(found.groups.groups), 'group')}, stability "
+        f"{found.groups.stability:.2f} (0 is chance)."
     )
     if model.cfg.born_distances:
         sentence += (
-            f" Which first-layer head looks how far back was given: head j is born with a bias of "
-            f"{model.cfg.born_distances:g} at distance j, with untrained weights as well."
+            " How far back each first-layer head looks was set before training, not learnt: head j starts with a "
+            f"bias of {model.cfg.born_distances:g} at distance j. The control starts with the same bias."
         )
     frame = _both(found.to_frame(), other.to_frame())
     summary = frame.loc[frame["trained"], ["layer", "head", "kind", "roles", "offset", "mass", "group"]]
@@ -269,6 +272,11 @@ def _ablation(
     frame = pd.concat(frames, ignore_index=True)
     columns = ["layer", "part", "whose", "draw", "accuracy", "energy_share"]
     return "; ".join(sentences) + ".", frame, frame.query("test == 'own'").filter(columns), figures
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 
 
 def _both(own: pd.DataFrame, untrained: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from analyses.inputs import GraphSource, InputError, bad_input, load_model
 from analyses.own_probe import probe_name
 from analyses.studies import records
 from analyses.tables import table_of_rows
+from interp.statistics.counted import counted
 from models.one_line import one_line
 
 if TYPE_CHECKING:
@@ -77,8 +78,9 @@ class ProbeReadingStudy:
         best = int(np.nanargmax(shares))
         right, asked = int(reading.right[:, best].sum()), int(reading.asked[:, best].sum())
         return (
-            f"{reading.target}: {right} of {asked} readings are right at {reading.sites[best]}, the best of "
-            f"{len(reading.sites)} sites; {reading.kind} probes fitted on {self.n_training} other graphs."
+            f"{reading.kind.capitalize()} probes, fitted on {counted(self.n_training, 'other graph')}, read the target "
+            f"{reading.target} right in {right} of {counted(asked, 'reading')} at {reading.sites[best]}, the best of "
+            f"{counted(len(reading.sites), 'site')}."
         )
 
     def figure(self) -> go.Figure:

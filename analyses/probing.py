@@ -92,17 +92,18 @@ class ProbingStudy:
         return table_of_rows(title, " | ".join(header), " | ".join(cells), rows, "nodes | site")
 
     def verdict(self) -> str:
-        """One sentence: of every status the site where the target is read best, and its controls."""
+        """Of every status the site where the target is read best, and its controls."""
         parts: list[str] = []
         for grid in self.grids:
             rows = grid.by_site()
             best = rows.loc[rows["accuracy"].idxmax()]
             parts.append(
-                f"{grid.target} of {grid.status or 'all'} nodes: {best['accuracy']:.1%} at {best['site']} (mean over "
-                f"steps; majority {best['majority']:.1%}, shuffled {best['shuffled']:.1%}, untrained "
-                f"{best['untrained']:.1%}, control task {best['control_task']:.1%})"
+                f"Probes read the target {grid.target} of {grid.status or 'all'} nodes best at {best['site']}: "
+                f"accuracy {best['accuracy']:.1%}, mean over steps. Controls there: majority class "
+                f"{best['majority']:.1%}, shuffled labels {best['shuffled']:.1%}, untrained model "
+                f"{best['untrained']:.1%}, control task {best['control_task']:.1%}"
             )
-        return "; ".join([*parts, *self.left_out]) + "."
+        return ". ".join([*parts, *self.left_out]) + "."
 
     def figure(self) -> go.Figure:
         """Accuracy and controls by step and site, of the first status."""
@@ -181,7 +182,7 @@ def study_probes(
             except ProbeError as error:
                 if status == statuses[-1] and not grids:
                     raise
-                left_out.append(f"nothing of {status} nodes: {error}")
+                left_out.append(f"Nothing of {status} nodes could be read: {error}")
                 continue
             grids.append(fitted)
             if transfer is not None:

@@ -39,9 +39,9 @@ PROBING = Analysis(
         further=("interchange", "lens"),
         title="Probing",
         question="What can be read from the hidden state?",
-        intro="A linear probe per step and site, fitted on some graphs and tested on others, beside what it reads with "
-        "shuffled labels, in an untrained model, and for random labels of names. Of your own graphs: what probes that "
-        "were fitted on sampled graphs read in them.",
+        intro="A linear probe per step and site is fitted on some graphs and tested on others. Its controls: "
+        "shuffled labels, an untrained model, and random labels of names. In graphs of your own, probes that were "
+        "fitted on sampled graphs are read.",
         choices=(
             Choice(
                 "target",

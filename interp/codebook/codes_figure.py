@@ -70,8 +70,12 @@ def usage_figure(usage: CodeUsage, factor: str = "value", width: int = 1000) -> 
     ]
     dead = [symbols[code] for code in range(len(symbols)) if code not in used]
     reading = (
-        f"A bar is a state, a colour is a code: the share of {len(usage)} {_kind(usage)} that have it. "
-        + (f"Dead, never used: {_listed(dead)}." if dead else "Every code is used.")
+        f"A bar is a state, a colour is a code: the share of {len(usage):,} {_kind(usage)} that have it. "
+        + (
+            f"Never used (dead): the symbol{'s' * (len(dead) > 1)} {_listed(dead)}."
+            if dead
+            else "Every code is used."
+        )
         + ("" if len(used) <= len(VALUE_COLOURS) + 2 else " Many colours are alike; hover for the code.")
     )
     legend, below = legend_below([symbols[code] for code in used], width, 56, 10)
@@ -139,7 +143,7 @@ def information_figure(usage: CodeUsage, factor: str = "value", width: int = 100
         )
         shown.add(name)
     reading = (
-        f"Over {len(chosen)} {_kind(chosen)}. Corrected: Miller-Madow, for the bias of few tokens. Shuffled: the "
+        f"Over {len(chosen):,} {_kind(chosen)}. Corrected: Miller-Madow, for the bias of few tokens. Shuffled: the "
         "largest of the mutual informations with a permuted truth; a plug-in value below it says nothing."
     )
     legend, below = legend_below(sorted(shown), width, 46)
@@ -220,7 +224,7 @@ def transition_figure(transitions: Transitions, step: int | None = None, width: 
     legality = (
         "legality unknown"
         if transitions.illegal is None
-        else f"{int(illegal.sum())} of {int(counts.sum())} are illegal"
+        else f"{int(illegal.sum()):,} of {int(counts.sum()):,} transitions are illegal"
     )
     reading = (
         f"Row: code before the step, column: after it. {legality.capitalize()}; red frames mark the pairs of codes "
@@ -291,7 +295,7 @@ def commit_figure(transitions: Transitions, width: int = 1000) -> go.Figure:
     on_time = int(table[np.arange(n_depths), np.minimum(np.arange(n_depths) + 1, table.shape[1] - 1)].sum())
     reading = (
         f"Numbers are nodes. On the diagonal a node takes its last code at the step equal to its depth, as the "
-        f"synchronous algorithm does: {on_time} of {int(rhs.sum())}."
+        f"synchronous algorithm does: {on_time:,} of {int(rhs.sum()):,}."
     )
     layout = captioned("Time to commit, by depth", reading, width, max(130, 34 * min(n_depths, 24)))
     layout |= {

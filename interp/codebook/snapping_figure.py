@@ -66,7 +66,7 @@ def margin_figure(
     illegal = ~np.array(frame["legal"], dtype=bool)
     n_rhs = int((margins.tokens["role"] == "rhs").sum())
     reading = (
-        f"Boxes are quartiles, whiskers the smallest and largest, of {n_rhs} right-hand sides. "
+        f"Boxes are quartiles, whiskers the smallest and largest, of {n_rhs:,} right-hand sides. "
         f"Dashed: {line:g} |h|; {near.mean():.2%} of the snaps are nearer to a boundary; {illegal.mean():.2%} of all "
         "are illegal."
     )
@@ -129,7 +129,7 @@ def intervention_figure(result: CodeInterventions, width: int = 1000) -> go.Figu
             }
         )
     reading = (
-        f"{len(result)} edits of one code, one step each, against one synchronous step of the symbolic algorithm on "
+        f"{len(result):,} edits of one code, one step each, against one synchronous step of the symbolic algorithm on "
         "the edited state. Affected values: those the edit changes in the oracle's answer."
     )
     legend, below = legend_below([name for _, name, _ in bars], width, 52)

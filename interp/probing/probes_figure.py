@@ -37,16 +37,16 @@ def probe_figure(grid: ProbeGrid, width: int = 1000) -> go.Figure:
     shown = {
         "accuracy": grid.mean,
         "selectivity": grid.selectivity,
-        **{f"control: {arm}": grid.of(arm) for arm in ARMS[1:]},
+        **{_arm(arm): grid.of(arm) for arm in ARMS[1:]},
         "control: majority class": majority,
     }
     counted = [grid.n_rows[row] for row in range(len(grid.steps)) if not np.isnan(grid.mean[row]).all()]
-    rows = f"{min(counted)} to {max(counted)}" if min(counted) < max(counted) else f"{max(counted)}"
+    rows = f"{min(counted):,} to {max(counted):,}" if min(counted) < max(counted) else f"{max(counted):,}"
     reading = (
         f"{_title(grid.target, grid.status, grid.role)}: {grid.kind} probe at every step (row) and site (column), "
-        f"accuracy on graphs it was not fitted to ({grid.accuracy.shape[-1]} folds, {rows} "
-        f"rows per step); selectivity is accuracy minus accuracy on the control task. "
-        "Hatched: too few graphs, or one class."
+        f"accuracy on graphs it was not fitted to ({grid.accuracy.shape[-1]} folds; every step has {rows} tokens "
+        "with a label). In the control task every name has a random label; selectivity is accuracy minus accuracy "
+        "on it. Hatched: too few graphs, or one class."
     )
     panels = [
         _grid_panel(
@@ -61,15 +61,18 @@ def probe_figure(grid: ProbeGrid, width: int = 1000) -> go.Figure:
     return draw(panels, f"What can be read where: {grid.target}", reading, _ACCURACY, False, width)
 
 
+def _arm(arm: str) -> str:
+    """The title of a control's panel."""
+    return arm if arm.startswith("control") else f"control: {arm}"
+
+
 def code_length_figure(grid: ProbeGrid, width: int = 1000) -> go.Figure:
     """Step x site: log2 of the compression by the online code, of the labels and of the controls.
 
     Raises:
         ProbeError: the grid has no code lengths.
     """
-    shown = {
-        ("labels" if arm == "target" else f"control: {arm}"): np.log2(grid.compression(arm)) for arm in ARMS
-    }
+    shown = {("labels" if arm == "target" else _arm(arm)): np.log2(grid.compression(arm)) for arm in ARMS}
 
     def hover(row: int, column: int) -> str:
         lines = [f"<b>step {grid.steps[row]}, {grid.sites[column]}</b>"]

@@ -49,9 +49,9 @@ def test_every_file_is_written_and_compiled_is_perfect(model: Path, tmp_path: Pa
     assert len(commits) == 40 and (commits["commit"] == commits["depth"]).all()
     last = done.out.splitlines()[-1]
     assert last.startswith(
-        f"0 of {sum(summary['transitions'].values())} transitions are illegal; 100.0% of 40"
+        f"0 of {sum(summary['transitions'].values()):,} transitions are illegal. Of 40 right-hand sides 100.0% commit"
     )
-    assert "after 30 edits of a code 100.0% of the next states are the oracle's" in last
+    assert "After 30 edits of a code, 100.0% of the next states equal the oracle's" in last
     frame = table(out)
     assert len(frame) == 2 * 4 * (summary["n_steps"] + 1) == len(summary["usage"])
     assert frame["illegal"].max() == 0 and frame.query("tokens == 'rhs'")["n_tokens"].unique() == [40]
@@ -82,7 +82,7 @@ def test_a_continuous_model_has_codes_but_none_to_set(continuous: Path):
     done = recurlens("codes", "-m", continuous, "--n-nodes", 6, "--graphs", 2, "--steps", 3)
     last = done.out.splitlines()[-1]
     assert (
-        "no code interventions: this model (method 'continuous') passes on a hidden state, not codes" in last
+        "No code interventions: this model (method 'continuous') passes on a hidden state, not codes" in last
     )
     assert not last.startswith("0 of")
 

@@ -39,7 +39,10 @@ def test_every_file_is_written_and_a_config_repeats_the_run(model: Path, tmp_pat
     summary = json.loads((first / "probing.json").read_text())
     assert summary["n_graphs"] == 12 and summary["folds"] == 2 and len(summary["transfer"]) == 4
     best = summary["by_site"][0]
-    assert f"value of computing nodes: {best['accuracy']:.1%} at {AFTER}" in done.out.splitlines()[-1]
+    assert (
+        f"value of computing nodes best at {AFTER}: accuracy {best['accuracy']:.1%}"
+        in done.out.splitlines()[-1]
+    )
     recurlens("probe", "--config", first / "config.yaml", "--out", second)
     pd.testing.assert_frame_equal(pd.read_parquet(second / "probing.parquet"), frame, check_exact=True)
     assert (first / "probing.json").read_bytes() == (second / "probing.json").read_bytes()
@@ -48,8 +51,8 @@ def test_every_file_is_written_and_a_config_repeats_the_run(model: Path, tmp_pat
 def test_what_one_status_does_not_have_is_left_out_and_said(model: Path):
     """All nodes that a step computes have one depth."""
     out = recurlens("probe", "-m", model, *SAMPLED, "--target", "depth", "--quiet").out
-    assert out.startswith("depth of all nodes: ") and len(out.splitlines()) == 1
-    assert "nothing of computing nodes: no step can be measured" in out
+    assert out.startswith("Probes read the target depth of all nodes best at ") and len(out.splitlines()) == 1
+    assert "Nothing of computing nodes could be read: no step can be measured" in out
 
 
 def test_graphs_of_a_file(model: Path, tmp_path: Path):

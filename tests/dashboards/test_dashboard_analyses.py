@@ -65,10 +65,10 @@ def titles(app: AppTest) -> list[str]:
     ("page", "settings", "said", "drawn"),
     [
         ("probing", {"target": "value", "status": "computing", "kind": "logistic", "sites": "post", "across": "yes"},
-         "value of computing nodes: ", ["probes", "transfer"]),
+         "the target value of computing nodes", ["probes", "transfer"]),
         ("codes", {"show": "transitions", "factor": "value"}, "0 of ", ["transitions", "commits"]),
         ("lens", {"factor": "value", "kind": "plain", "show": "graph"}, "computing node", ["graph"]),
-        ("dynamics", {"against": "none", "show": "frontier"}, "frontier 1.000", ["frontier"]),
+        ("dynamics", {"against": "none", "show": "frontier"}, "solves 1.000 levels", ["frontier"]),
     ],
 )  # fmt: skip
 def test_a_link_shows_its_view_and_code_that_draws_it(page, settings, said, drawn):
@@ -155,8 +155,8 @@ def test_what_a_continuous_model_lacks_is_said():
 def test_one_model_beside_another():
     app = opened("dynamics", model="compiled", text=OWN, against="continuous", show="drift")
     assert not app.error
-    assert "compiled: frontier 1.000" in sentences(app)
-    assert "continuous: frontier" in sentences(app)
+    assert "Model compiled: the run solves 1.000 levels" in sentences(app)
+    assert "Model continuous: the run solves" in sentences(app)
     names = {trace.get("name") for trace in figures(app)["drift"]["data"]}
     assert {"compiled", "continuous"} <= names
     alone = opened("dynamics", model="continuous", text=OWN, against="continuous")

@@ -112,7 +112,10 @@ def test_the_study_of_two_graphs():
     assert study.table().row_count == len(study.reading.sites) * len(study.reading.true)
     best = int(np.nanargmax(study.reading.accuracy()))
     right, asked = study.reading.right[:, best].sum(), study.reading.asked[:, best].sum()
-    assert f"value: {right} of {asked} readings are right at {study.reading.sites[best]}" in study.verdict()
+    assert (
+        f"the target value right in {right} of {asked} readings at {study.reading.sites[best]}"
+        in study.verdict()
+    )
     waiting = study_reading(
         [ComputationGraph.parse("1 = a")], sites=["resid_post"], status="waiting", n_training=8, n_nodes=8
     )

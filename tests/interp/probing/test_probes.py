@@ -208,7 +208,7 @@ def test_the_figure_has_every_control() -> None:
     grid = fit_probe_grid(data, "value", data, mdl=True, folds=3)
     traces = {trace.name: np.array(trace.z) for trace in grid.figure().data}
     assert list(traces) == [
-        "accuracy", "selectivity", "control: shuffled", "control: untrained", "control: control task",
+        "accuracy", "selectivity", "control: shuffled", "control: untrained", "control task",
         "control: majority class",
     ]  # fmt: skip
     assert traces["accuracy"].tolist() == grid.mean.tolist()
