@@ -26,6 +26,8 @@ from interp.figures.template import (
     legend_below,
     make_figure,
     state_label,
+    text_colour,
+    text_width,
 )
 from models.vocabulary import EMPTY, N_A
 
@@ -38,6 +40,10 @@ SHARE_SCALE: Final = ((0.0, "#ffffff"), (0.02, "#e3e9fb"), (0.5, "#7f9bea"), (1.
 _LEGEND_UP_TO: Final = 30
 _TEXT_UP_TO: Final = 30
 _RIGHT: Final = 130
+_HIGH: Final = 480
+"""Height of stacked bars in pixels."""
+_INSIDE: Final = 10
+"""Size of a code's name in its part of a bar."""
 
 
 def usage_figure(usage: CodeUsage, factor: str = "value", width: int = 1000) -> go.Figure:
@@ -68,9 +74,13 @@ def usage_figure(usage: CodeUsage, factor: str = "value", width: int = 1000) -> 
         }
         for code in used
     ]
+    bar = 0.85 * (min(width, LEAST_WIDTH) - 90) / len(states)
+    for code, trace in zip(used, traces, strict=True):
+        trace |= _inside(symbols[code], shares[:, code], colours[code], bar)
     dead = [symbols[code] for code in range(len(symbols)) if code not in used]
     reading = (
-        f"A bar is a state, a colour is a code: the share of {len(usage):,} {_kind(usage)} that have it. "
+        f"A bar is a state; a colour, and the name in it, is a code: the share of {len(usage):,} {_kind(usage)} "
+        "that have it. "
         + (
             f"Never used (dead): the symbol{'s' * (len(dead) > 1)} {_listed(dead)}."
             if dead
@@ -79,12 +89,21 @@ def usage_figure(usage: CodeUsage, factor: str = "value", width: int = 1000) -> 
         + ("" if len(used) <= len(VALUE_COLOURS) + 2 else " Many colours are alike; hover for the code.")
     )
     legend, below = legend_below([symbols[code] for code in used], width, 56, 10)
-    layout = captioned(f"Codes of the factor {factor}, by state", reading, width, 480, right=20, bottom=below)
+    layout = captioned(
+        f"Codes of the factor {factor}, by state", reading, width, _HIGH, right=20, bottom=below
+    )
     layout |= {
         "barmode": "stack",
         "bargap": 0.15,
-        "xaxis": {"title": {"text": "state, by the step that wrote it", "standoff": 8}, "type": "category"},
-        "yaxis": {"title": {"text": "share of tokens"}, "range": [0, 1], "tickformat": ".0%"},
+        "xaxis": {
+            "title": {"text": "state, by the step that wrote it", "standoff": 8, "font": {"size": 12}},
+            "type": "category",
+        },
+        "yaxis": {
+            "title": {"text": "share of tokens", "font": {"size": 12}},
+            "range": [0, 1],
+            "tickformat": ".0%",
+        },
         "legend": legend,
     }
     return make_figure(traces, layout)
@@ -314,6 +333,20 @@ def commit_figure(transitions: Transitions, width: int = 1000) -> go.Figure:
         "annotations": notes,
     }
     return make_figure(traces, layout)
+
+
+def _inside(symbol: str, shares: NDArray[np.float64], colour: str, bar: float) -> dict[str, Any]:
+    """The code's name in its part of every bar that has room for it; bar: width in pixels."""
+    room = [
+        text_width(symbol, _INSIDE) + 2 < bar and share * _HIGH > _INSIDE + 2 for share in shares.tolist()
+    ]
+    text = {
+        "text": [symbol if one else "" for one in room],
+        "textposition": "inside",
+        "insidetextanchor": "middle",
+    }
+    font = {"size": _INSIDE, "color": text_colour(colour)}
+    return text | {"textfont": font, "textangle": 0, "constraintext": "none"}
 
 
 def code_colours(symbols: tuple[str, ...]) -> list[str]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 HEAD_COLOURS: Final = (MARK_COLOUR, "#e1862d", "#1e8769", "#963c5a", "#5a781e", "#784bc3")
 _BY: Final = {
     "operands": ("by number of operands", "operands"),
-    "distance": ("by distance to the operands", "tokens to the farthest operand, median of a quarter"),
-    "place": ("by place in the text", "place of the node, median of a quarter"),
+    "distance": ("by distance to the operands", "tokens to the farthest operand (medians)"),
+    "place": ("by place in the text", "place of the node (medians)"),
 }
 
 
@@ -51,17 +51,28 @@ def writes_figure(found: Writes, width: int = 1000) -> go.Figure:
                 )
             )
         most = max([0.02, *(float(high) for high in table["high"])]) if len(table) else 0.02
-        axis = {"dtick": 1} if name == "operands" else {}
+        axis = ({"dtick": 1} if name == "operands" else {}) | _padded(
+            [x for trace in traces for x in trace["x"]]
+        )
         charts.append(Chart(title, x_title, "clean writes that are wrong", traces, axis, _rates(most)))
     charts.append(_compounding_chart(found))
     clean = found.clean()
     reading = (
         f"{counted(len(clean), 'clean write')} of {counted(len(found.graphs), 'graph')}: a node is written in the step "
-        "in which it is due, and its operands are right. Bars: 95 % Wilson intervals. Last: graphs that end solved, "
-        "and how many would be if errors were independent, at the error rate of the same size (dotted) or of the "
-        "smallest (dashed)."
+        "in which it is due, and its operands are right. Bars: 95 % Wilson intervals. Distances and places: medians of "
+        "quarters. Last: graphs that end solved, "
+        "and how many would be if errors were independent, at the error rate of the same size (dotted)"
+        + (" or of the smallest (dashed)." if len(found.sizes) > 1 else ".")
     )
     return draw_charts(charts, "Where writes are wrong", reading, 2, width)
+
+
+def _padded(x: list[float]) -> dict[str, Any]:
+    """An axis with room beside the first and the last mark."""
+    if not x:
+        return {}
+    room = 0.08 * (max(x) - min(x)) or 0.5
+    return {"range": [min(x) - room, max(x) + room]}
 
 
 def _rates(most: float) -> dict[str, Any]:
@@ -89,11 +100,11 @@ def _compounding_chart(found: Writes) -> Chart:
             }
             for name, field, dash in (
                 ("independent errors", "predicted", "dot"),
-                ("errors as at the smallest size", "from_smallest", "dash"),
+                *((("errors as at the smallest size", "from_smallest", "dash"),) if len(sizes) > 1 else ()),
             )
         ),
     ]  # fmt: skip
-    return Chart("graphs solved", "nodes", "graphs", traces, {"type": "category"}, share_axis())
+    return Chart("graphs solved", "nodes", "graphs", traces, {"type": "category"}, share_axis(), beside=True)
 
 
 def fetching_figure(found: Fetching, sharper: Sharpening | None = None, width: int = 1000) -> go.Figure:
@@ -140,7 +151,7 @@ def fetching_figure(found: Fetching, sharper: Sharpening | None = None, width: i
                         dash="solid" if right else "dot",
                     )
                 )  # fmt: skip
-        charts.append(Chart(title, "nodes", y_title, traces, {"type": "category"}, share_axis()))
+        charts.append(Chart(title, "nodes", y_title, traces, {"type": "category"}, share_axis(), beside=True))
     if sharper is not None:
         charts.append(_sharpening_chart(sharper))
     reading = (
@@ -178,7 +189,9 @@ def _sharpening_chart(sharper: Sharpening) -> Chart:
                 )
             )  # fmt: skip
     axis = {"type": "category"}
-    return Chart("graphs solved, sharpened", "attention scores", "graphs", traces, axis, share_axis())
+    return Chart(
+        "graphs solved, sharpened", "attention scores", "graphs", traces, axis, share_axis(), beside=True
+    )
 
 
 def _points(table: Any, columns: tuple[str, str, str]) -> list[tuple[float, float, float]]:

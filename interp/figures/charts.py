@@ -16,6 +16,10 @@ _HEIGHT: Final = 250
 _GAP: Final = (76, 74)
 """Between charts, across and down, in pixels; across at the width at which figures are at their narrowest, where there
 has to be room for numbers and a title."""
+_BESIDE_GAP: Final = 0.4
+"""Share of the room of a place that stays free where marks stand beside each other."""
+_STATED: Final = 4
+"""Marks beside each other up to which there is room for their numbers."""
 _LEFT: Final = 74
 _RIGHT: Final = 20
 _NOTHING: Final[dict[str, Any]] = {"type": "scatter", "x": [None], "y": [None], "showlegend": False}
@@ -24,7 +28,11 @@ _NOTHING: Final[dict[str, Any]] = {"type": "scatter", "x": [None], "y": [None], 
 
 @dataclass(frozen=True)
 class Chart:
-    """One pair of axes; ``note`` stands in the middle where there is nothing to draw, and axes then have no numbers."""
+    """One pair of axes; ``note`` stands in the middle where there is nothing to draw, and axes then have no numbers.
+
+    beside: whether marks of one place stand beside each other, with their numbers where there is one place alone; they
+        would cover each other where they are equal.
+    """
 
     title: str
     x_title: str
@@ -33,6 +41,7 @@ class Chart:
     x_axis: dict[str, Any]
     y_axis: dict[str, Any]
     note: str = ""
+    beside: bool = False
 
 
 def draw_charts(charts: Sequence[Chart], title: str, reading: str, per_line: int, width: int) -> go.Figure:
@@ -48,6 +57,8 @@ def draw_charts(charts: Sequence[Chart], title: str, reading: str, per_line: int
     layout["margin"]["t"] += 14
     layout["height"] += 14
     layout |= {"legend": legend, "annotations": []}
+    if any(chart.beside for chart in charts):
+        layout |= {"scattermode": "group", "scattergap": _BESIDE_GAP}
     for number, chart in enumerate(charts):
         suffix = "" if number == 0 else str(number + 1)
         line, place = divmod(number, per_line)
@@ -77,9 +88,24 @@ def draw_charts(charts: Sequence[Chart], title: str, reading: str, per_line: int
         layout["annotations"].append(_label(f"<b>{chart.title}</b>", suffix, 0, 1, "left", 10))
         if chart.note:
             layout["annotations"].append(_label(chart.note, suffix, 0.5, 0.5, "center", 0))
-        drawn = chart.traces or [_NOTHING]
+        drawn = _beside(chart.traces, chart.beside) or [_NOTHING]
         traces += [trace | {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"} for trace in drawn]
     return make_figure(traces, layout)
+
+
+def _beside(traces: Sequence[dict[str, Any]], beside: bool) -> list[dict[str, Any]]:
+    """The traces, those of points in one group or each in its own; with numbers in percent where all have one place."""
+    points = [trace for trace in traces if trace["type"] == "scatter"]
+    stated = beside and len(points) <= _STATED and len({x for trace in points for x in trace["x"]}) == 1
+    made: list[dict[str, Any]] = []
+    for number, trace in enumerate(traces):
+        if trace["type"] == "scatter":
+            trace = trace | {"offsetgroup": str(number) if beside else "one"}
+            if stated:
+                numbers = {"text": [f"{y:.1%}" for y in trace["y"]], "textposition": "middle right"}
+                trace |= numbers | {"mode": "markers+text", "textfont": {"size": 11}}
+        made.append(trace)
+    return made
 
 
 def _label(text: str, suffix: str, x: float, y: float, anchor: str, shift: int) -> dict[str, Any]:

@@ -149,7 +149,7 @@ def legend_below(
 
     names: of all entries. width: of the figure, in pixels; at its narrowest it is that or :data:`LEAST_WIDTH`.
     """
-    entry = 46 + 0.56 * size * max(map(len, names), default=0)
+    entry = 54 + 0.56 * size * max(map(len, names), default=0)
     lines = -(-len(names) // max(1, int((min(width, LEAST_WIDTH) - 90) / entry)))
     place = {
         "orientation": "h",

@@ -264,6 +264,10 @@ def test_the_usage_figure_shows_the_histogram(usage):
     assert bars["EMPTY"].y[0] == 1 and bars["EMPTY"].y[-1] == 0
     assert np.sum([bar.y for bar in bars.values()], axis=0) == pytest.approx(1)
     assert len({bar.marker.color for bar in bars.values()}) == MODULUS + 1
+    for bar in bars.values():
+        told = [(text, share) for text, share in zip(bar.text, bar.y, strict=True) if text]
+        assert all(text == bar.name and share > 0.02 for text, share in told)
+    assert any(any(bar.text) for bar in bars.values())
     assert "N/A" in rhs.figure("value").layout.title.subtitle.text
     assert (
         not any(bar.showlegend for bar in usage.figure("variable").data)

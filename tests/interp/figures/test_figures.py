@@ -329,6 +329,25 @@ def test_a_bar_s_title_is_apart_from_its_numbers():
     assert layout(make_figure([], axis)).coloraxis.colorbar.title.text.endswith("<br>\u00a0<br>\u00a0")
 
 
+def test_marks_of_one_place_stand_beside_each_other_with_their_numbers_where_it_is_the_only_one():
+    def points(places: list[str], beside: bool) -> list[Any]:
+        line = {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "x": places,
+            "y": [1.0] * len(places),
+            "name": "n",
+        }
+        chart = Chart("one", "x", "y", [line, line], {"type": "category"}, {}, beside=beside)
+        return traces(draw_charts([chart], "t", "r.", 1, 1000))
+
+    for one in points(["8"], beside=True):
+        assert (one.mode, one.text) == ("markers+text", ("100.0%",))
+    assert all(one.text is None for one in points(["8", "32"], beside=True))
+    assert len({one.offsetgroup for one in points(["8", "32"], beside=True)}) == 2
+    assert len({one.offsetgroup for one in points(["8", "32"], beside=False)}) == 1
+
+
 @pytest.mark.parametrize("width", [1000, 640])
 def test_charts_beside_each_other_keep_room_for_numbers_and_a_title(width):
     chart = Chart("one", "x", "y", [], {}, {})
