@@ -1,11 +1,13 @@
-"""The Compare page's own: where nothing differs, links to what may be compared."""
+"""The Compare page's own: where nothing differs, what may be compared."""
 
 from __future__ import annotations
 
+import streamlit as st
+
 from analyses.catalogue.compare import COMPARE as RECORD
+from dashboards import messages
 from dashboards.analysis_page import page_of
 from dashboards.graph_view import AnalysisView
-from dashboards.links import try_links
 from dashboards.precomputed import Result
 from models.graph import ComputationGraph
 
@@ -14,7 +16,7 @@ OTHERS = ("discrete-corrected", "discrete")
 
 
 def more(view: AnalysisView, result: Result) -> None:
-    """Links that compare the run with another, where it is compared with itself."""
+    """Buttons that compare the run with another, where it is compared with itself."""
     data = result.data
     if not data["same_nodes"] or data["first_step"] is not None or data["first"] != data["second"]:
         return
@@ -27,8 +29,12 @@ def more(view: AnalysisView, result: Result) -> None:
         f"with another value of {leaf.name} after step 1": {"other_edit": edit},
         "with head 0.0 off": {"other_edit": "0.0@all=off"},
     }
-    links = {label: view.with_settings(**chosen).to_params() for label, chosen in shown.items()}
-    try_links("compare", "Compare it", links)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="compare it"):
+        messages.markdown("Compare it", st.container(width="content"))
+        for label, chosen in shown.items():
+            # As if its address were opened: a link to the page that is open leaves the browser's address as it was.
+            params = view.with_settings(**chosen).to_params()
+            st.button(messages.escape_markdown(label), on_click=st.query_params.from_dict, args=(params,))
 
 
 COMPARE = page_of(RECORD, more=more)

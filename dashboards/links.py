@@ -79,23 +79,14 @@ def edit_links(here: str, shown: Selection, node: int, step: int, edits: Mapping
 
     edits: label -> edit as the address has it.
     """
-    common = shown.to_params(("model", *GRAPH)) | {"step": str(step), "node": str(node)}
-    links = {label: {**common, "edit": edit} for label, edit in edits.items()}
-    try_links("home", f"Take off in step {step}:", links, key=f"edit-links-{here}")
-
-
-def try_links(path: str, about: str, links: Mapping[str, Mapping[str, str]], key: str = "try-links") -> None:
-    """A line of links to the page at a path, after a word on what they do.
-
-    links: label -> query parameters.
-    """
-    page = st.session_state.get(_PAGES, {}).get(path)
-    if page is None or not links:
+    page = st.session_state.get(_PAGES, {}).get("home")
+    if page is None or not edits:
         return
-    with st.container(horizontal=True, gap="small", vertical_alignment="center", key=key):
-        messages.markdown("{about}", st.container(width="content"), about=about)
-        for label, query in links.items():
-            st.page_link(page, label=messages.escape_markdown(label), query_params=query, width="content")
+    common = shown.to_params(("model", *GRAPH)) | {"step": str(step), "node": str(node)}
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key=f"edit-links-{here}"):
+        messages.markdown("Take off in step {step}:", st.container(width="content"), step=step)
+        for label, edit in edits.items():
+            st.page_link(page, label=label, query_params={**common, "edit": edit}, width="content")
 
 
 def address_of(path: str, shown: Selection, graph: ComputationGraph, node: int) -> dict[str, str]:

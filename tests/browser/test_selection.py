@@ -34,8 +34,8 @@ def test_a_node_is_followed_from_page_to_page(page, app_address):
 def test_a_run_that_is_compared_with_itself_offers_others(page, app_address):
     page.goto(f"{app_address}/compare?{GRAPH}")
     expect(page.get_by_text("Both runs are the same in every state.")).to_be_visible(timeout=120_000)
-    page.get_by_role("link", name="with another value of a after step 1").click()
+    page.get_by_role("button", name="with another value of a after step 1").click()
     expect(page.get_by_text("The runs differ first after step 1, at a")).to_be_visible(timeout=60_000)
     page.wait_for_function("() => new URLSearchParams(location.search).get('other_edit') === 'a@1=21'")
-    expect(page.get_by_label("Edit of the second run")).to_have_value("a@1=21")
-    expect(page.locator(".st-key-try-links")).to_have_count(0)
+    expect(page.get_by_role("textbox", name="Edit of the second run")).to_have_value("a@1=21")
+    expect(page.locator(".st-key-compare-it")).to_have_count(0)
