@@ -126,7 +126,8 @@ class InterchangeStudy:
             if row["iia"] >= 0.5
         )
         carried = f" Swapped as a whole, heads carry {heads}." if heads else ""
-        return f"{'; '.join(parts)}.{carried} A basis for all steps is within {gap:.3f} of one for each."
+        first = "; ".join(parts)
+        return f"{first[:1].upper()}{first[1:]}.{carried} A basis for all steps is within {gap:.3f} of one for each."
 
     def figure(self) -> go.Figure:
         """Subspaces beside their controls."""

@@ -20,6 +20,8 @@ METHOD_COLOURS: Final[Mapping[str, str]] = {
     "chain-of-thought": "#d23ca5",
 }
 """One colour per method, the same for our models and the paper's; other models share :data:`OTHER_COLOUR`."""
+SYMBOLS: Final = ("diamond", "circle", "square", "triangle-up", "cross", "star", "triangle-down", "pentagon")
+"""Marks that tell our models of one method apart, in the order they are given."""
 
 OTHER_COLOUR: Final = "#5a781e"
 TRAINED_UP_TO: Final = 32
@@ -60,7 +62,14 @@ def generalisation_figure(
     """Our curves solid, with their intervals as bars and their minutes of training in the legend; the paper's dashed
     and without markers. ``trained_up_to``: nodes of the largest graphs in training.
     """
-    traces = [*map(_our_trace, ours), *map(_paper_trace, paper)]
+    methods = [curve.method for curve in ours]
+    traces = [
+        *(
+            _our_trace(curve, SYMBOLS[methods[:place].count(curve.method) % len(SYMBOLS)])
+            for place, curve in enumerate(ours)
+        ),
+        *map(_paper_trace, paper),
+    ]
     layout: dict[str, Any] = {
         "title": title_of("Graphs fully solved, by size", f"Trained on at most {trained_up_to} nodes."),
         "height": max(700, _PER_ENTRY * (len(traces) + 2)),
@@ -112,17 +121,17 @@ def _paper_trace(curve: Curve) -> dict[str, Any]:
     }
 
 
-def _our_trace(curve: Curve) -> dict[str, Any]:
+def _our_trace(curve: Curve, symbol: str) -> dict[str, Any]:
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines+markers",
         "x": list(curve.n_nodes),
         "y": list(curve.fully_solved),
-        "name": curve.name if curve.minutes is None else f"{curve.name}, {curve.minutes:g} min",
+        "name": curve.name if curve.minutes is None else f"{curve.name}, {curve.minutes:.0f} min",
         "legendgroup": "ours",
         "legendgrouptitle": {"text": "ours"},
         "line": {"width": 2.5, "color": _colour(curve)},
-        "marker": {"symbol": "diamond", "size": 8},
+        "marker": {"symbol": symbol, "size": 8},
     }
     if curve.low and curve.high:
         trace["error_y"] = {

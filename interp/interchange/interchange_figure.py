@@ -99,12 +99,19 @@ def alignment_figure(found: Alignment, width: int = 1000) -> go.Figure:
     ]
     category = {"type": "category"}
     charts = [
-        Chart("moved by interchange", "variable", "IIA, held-out graphs", bars, category, share_axis()),
+        Chart(
+            "moved by interchange",
+            "variable",
+            "share moved (IIA), held-out graphs",
+            bars,
+            category,
+            share_axis(),
+        ),
         Chart("read by a linear probe", "variable", "right, held-out graphs", probes, category, share_axis()),
         Chart(
             "tied and per step (dotted)",
             "step",
-            "IIA, held-out graphs",
+            "share moved (IIA), held-out graphs",
             lines,
             step_axis(max(steps)),
             share_axis(),
@@ -113,7 +120,7 @@ def alignment_figure(found: Alignment, width: int = 1000) -> go.Figure:
     words = "; ".join(f"{variable}: {found.verdict_of(variable)}" for variable in variables)
     reading = (
         "Subspaces fitted so that swapping them makes the model write what the algorithm writes with the variable "
-        f"swapped, asked about graphs of another shape. {words}."
+        f"swapped (interchange intervention accuracy, IIA), asked about graphs of another shape. {words}."
     )
     return draw_charts(charts, "Aligned subspaces", reading, 2, width)
 
