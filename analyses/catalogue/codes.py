@@ -61,6 +61,7 @@ CODES = Analysis(
         intro="Between two steps every token is four codes: syntax, variable, operation and value. Which of them a "
         "model uses, what they say about the graph, how they follow each other, and whether a code that is set by hand "
         "has the effect that the symbolic algorithm says.",
+        at_once=2000,
         choices=(
             Choice(
                 "show",

@@ -73,6 +73,7 @@ DYNAMICS = Analysis(
         intro="The state that enters a step, at every right-hand side: how far a step moves it, whether it comes to "
         "rest, how many levels of a graph a step solves, and what stays right in runs eight times as long as a graph "
         "needs.",
+        at_once=1000,
         choices=(
             Choice(
                 "against",

@@ -121,6 +121,7 @@ MASSIVE = Analysis(
         "dimension is set to zero or to its mean. After Gallego-Feliciano et al., Hidden Dynamics of Massive "
         "Activations in Transformer Training (2508.03616).",
         graphs=8,
+        at_once=200,
         group=GROUP,
     ),
     section=Section(
@@ -161,6 +162,7 @@ SUBNETWORK = Analysis(
             ),
         ),
         graphs=24,
+        at_once=384,
         group=GROUP,
         arguments=lambda model, chosen: {
             "whole_mlps": chosen["units"] == "mlps",
@@ -194,6 +196,7 @@ ADDITION = Analysis(
         "each neuron's input is reduced to one wave per operand; and which triples fail or nearly do. After Quirke and "
         "Barez, Understanding Addition in Transformers (2310.13121), 2602.16849 and 2603.23784.",
         graphs=16,
+        at_once=512,
         group=GROUP,
     ),
     section=Section(
@@ -250,6 +253,7 @@ DEGENERACY = Analysis(
         "residual stream that one step depends on. The command also takes snapshots of training. After Bushnaq et "
         "al., Using Degeneracy in the Loss Landscape (2405.10927), and Lau et al. (2308.12108).",
         graphs=16,
+        at_once=256,
         group=GROUP,
         arguments=lambda model, chosen: SHOWN_DEGENERACY,
     ),
@@ -277,6 +281,7 @@ SEPARATION = Analysis(
         "stands. Move the slider through the snapshots of training, where there are some; the first moment is an "
         "untrained model. Beside it the embeddings of the values. After Clustering Head (2410.24050).",
         graphs=4,
+        at_once=100,
         group=GROUP,
     ),
     section=Section(
