@@ -154,7 +154,7 @@ class AtlasStudy:
         made = (
             "Every edit"
             if atlas.exhaustive
-            else f"A random sample of {counted(sum(atlas.all_edits), 'edit')}"
+            else f"A random sample of {len(atlas):,} of {counted(sum(atlas.all_edits), 'edit')}"
         )
         runs = "the run of 1 graph" if len(atlas.graphs) == 1 else f"the runs of {len(atlas.graphs)} graphs"
         unsolved = [f" {one.sentence()}." for one in self.mended or ()]

@@ -150,8 +150,8 @@ class DynamicsStudy:
         return table_of_rows("Drift over long runs", header, cells, rows, "model")
 
     def verdict(self) -> str:
-        """Of every model in turn: speed, violations, fixed points, drift."""
-        return " ".join(self._verdict(name, run) for name, run in self.runs.items())
+        """A line per model: speed, violations, fixed points, drift."""
+        return "\n".join(self._verdict(name, run) for name, run in self.runs.items())
 
     def _verdict(self, name: str, run: Dynamics) -> str:
         broken, n_graphs = run.violations, len(run.graphs)
