@@ -83,11 +83,12 @@ def make_figure(
     """
     meta = {"least_width": round(least_width)}
     axes = {name: axis | _spaced(axis) for name, axis in layout.items() if name.startswith("coloraxis")}
-    return go.Figure(data=list(traces), layout={"template": TEMPLATE, "meta": meta, **layout, **axes})
+    data = [trace | _spaced(trace) for trace in traces]
+    return go.Figure(data=data, layout={"template": TEMPLATE, "meta": meta, **layout, **axes})
 
 
 def _spaced(axis: dict[str, Any]) -> dict[str, Any]:
-    """The bar of a colour axis with an empty line under its title, which would touch the topmost number without it."""
+    """The bar of a colour axis or a trace with empty lines under its title, which would touch the topmost number."""
     bar = axis.get("colorbar", {})
     text = bar.get("title", {}).get("text")
     if not text or bar.get("orientation") == "h" or "side" in bar["title"]:

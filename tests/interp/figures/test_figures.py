@@ -325,8 +325,10 @@ def test_no_word_of_a_caption_stands_alone(n):
 
 
 def test_a_bar_s_title_is_apart_from_its_numbers():
-    axis = {"coloraxis": {"colorbar": {"title": {"text": "steps"}}}, "height": 100}
-    assert layout(make_figure([], axis)).coloraxis.colorbar.title.text.endswith("<br>\u00a0<br>\u00a0")
+    bar = {"colorbar": {"title": {"text": "steps"}}}
+    figure = make_figure([{"type": "heatmap", "z": [[0]], **bar}], {"coloraxis": bar})
+    for one in (layout(figure).coloraxis, traces(figure)[0]):
+        assert one.colorbar.title.text.endswith("<br>\u00a0<br>\u00a0")
 
 
 def test_marks_of_one_place_stand_beside_each_other_with_their_numbers_where_it_is_the_only_one():
