@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -20,6 +21,8 @@ def chart_to_come() -> Iterator[None]:
     if _FETCHED in st.session_state:
         yield
         return
+    # Plotly asks pandas about what it draws as soon as any thread has begun to import it; here that has ended.
+    importlib.import_module("pandas")
     st.session_state[_FETCHED] = True
     place = st.empty()
     nothing = go.Figure(layout={"height": 40, "xaxis": {"visible": False}, "yaxis": {"visible": False}})

@@ -53,3 +53,27 @@ def test_no_chart_stays_of_one_that_is_to_come():
     app = checked(AppTest.from_function(chart).run())
     assert not app.get("plotly_chart") and "at work" in sentences(app)
     assert not checked(app.run()).get("plotly_chart")
+
+
+WHILE_PANDAS_IS_IMPORTED = """
+import sys, threading, time
+import plotly.graph_objects as go
+import streamlit as st
+from dashboards.chart_to_come import chart_to_come
+st.empty().plotly_chart(go.Figure(layout={"xaxis": {"visible": False}}), key="all else is imported")
+assert "pandas" not in sys.modules
+thread = threading.Thread(target=__import__, args=("pandas",))
+thread.start()
+while "pandas" not in sys.modules:
+    time.sleep(0)
+with chart_to_come():
+    print("drawn")
+thread.join()
+"""
+
+
+def test_a_chart_waits_for_a_module_that_another_thread_imports(root):
+    """`recurlens dashboard` imports what pages need while the first of them may be drawn."""
+    code = [sys.executable, "-c", WHILE_PANDAS_IS_IMPORTED]
+    ran = subprocess.run(code, cwd=root, capture_output=True, text=True, check=False)
+    assert ran.stdout.strip() == "drawn", ran.stderr[-2000:]
