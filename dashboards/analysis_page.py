@@ -32,6 +32,7 @@ from dashboards.precomputed import Result, content_key, store, stored
 from dashboards.results import Study, as_result, results
 from dashboards.shipped import Asked, shipped
 from interp.progress import listening
+from interp.statistics.counted import counted
 from models.graph import ComputationGraph
 
 _PARTS: Final = 1000
@@ -218,7 +219,7 @@ def _graphs(page: AnalysisPage, view: AnalysisView, problems: list[str]) -> list
 def _result(page: AnalysisPage, view: AnalysisView, graphs: Sequence[ComputationGraph]) -> Result | None:
     """The result; None where the visitor has to ask for it first, or where it failed, which a message says."""
     nodes = size(graphs)
-    about = _count(len(graphs), "graph") if graphs else page.page.title
+    about = counted(len(graphs), "graph") if graphs else page.page.title
     try:
         result = page.known(view, graphs)
         if result is not None:
@@ -414,7 +415,3 @@ def _size(graphs: Sequence[ComputationGraph]) -> str:
     if len(graphs) == 1:
         return f"A graph with {size(graphs):,} nodes takes"
     return f"{len(graphs)} graphs with {size(graphs):,} nodes in all take"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -8,6 +8,7 @@ from dashboards.messages import code
 from interp.causal.pairs import Pair
 from interp.causal.patching import PatchSweep
 from interp.engine.sites import Site, position_of
+from interp.statistics.counted import counted
 from models.trajectory import Trajectory
 
 
@@ -26,7 +27,7 @@ def pair_sentence(pair: Pair, clean: Trajectory, corrupt: Trajectory) -> str:
             )
     right = "The model solves both graphs." if not verdicts else f"But {' and '.join(verdicts)}."
     n_differ = len(pair.differing)
-    return f"{edits}. **{_count(n_differ, 'true value')}** of {len(pair.clean)} differ. {right}"
+    return f"{edits}. **{counted(n_differ, 'true value')}** of {len(pair.clean)} differ. {right}"
 
 
 def sweep_sentence(sweep: PatchSweep, n_done: int) -> str:
@@ -36,7 +37,7 @@ def sweep_sentence(sweep: PatchSweep, n_done: int) -> str:
         f" and {len(names) - 6} more" if len(names) > 6 else ""
     )
     ends = f"{sweep.metric} is {sweep.clean:.4g} in the clean run and {sweep.corrupt:.4g} in the corrupt one"
-    return f"{_count(n_done, 'patched run')} in {sweep.seconds:.2f} s; {ends}, read at {read}."
+    return f"{counted(n_done, 'patched run')} in {sweep.seconds:.2f} s; {ends}, read at {read}."
 
 
 def cell_sentence(
@@ -58,10 +59,10 @@ def cell_sentence(
         effect += f" ({sweep.normalised[index]:.1%} of the way from corrupt to clean)"
     text = (
         f"**Patched:** {site_words(site, base)}, of the {words[0]} run, taken from the {words[1]} run: {effect}. "
-        f"Of the {_count(n_apart, 'node')} at which the two runs end differently, **{taken}** "
+        f"Of the {counted(n_apart, 'node')} at which the two runs end differently, **{taken}** "
         f"{'ends' if taken == 1 else 'end'} as in the {words[1]} run"
     )
-    return text + (f"; {_count(others, 'node')} with neither run's value." if others else ".")
+    return text + (f"; {counted(others, 'node')} with neither run's value." if others else ".")
 
 
 def site_words(site: Site, run: Trajectory) -> str:
@@ -78,7 +79,3 @@ def site_words(site: Site, run: Trajectory) -> str:
     node = sum(int(end) + 1 < position for end in run.encoded.rhs[0])
     parts.append(f"position {position} ({code(token)} in {code(graph.equation(node))})")
     return ", ".join(parts)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -10,6 +10,7 @@ from interp.causal.head_off import HeadOffRun
 from interp.causal.overwrite import OverwrittenRun
 from interp.figures.scene import symbols_of
 from interp.figures.template import state_label
+from interp.statistics.counted import counted
 from models.factors import FACTORS
 from models.trajectory import Trajectory
 
@@ -22,19 +23,19 @@ def run_sentence(model: str, run: Trajectory) -> str:
     if n_wrong:
         differ = "differs" if n_wrong == 1 else "differ"
         verdict = (
-            f"**{n_wrong} of {_count(len(graph), 'node')} {differ} from the symbolic oracle** at the end"
+            f"**{n_wrong} of {counted(len(graph), 'node')} {differ} from the symbolic oracle** at the end"
         )
     else:
         verdict = f"all {len(graph)} nodes **match the symbolic oracle**"
     fixed_point, cycle = int(run.fixed_point[0]), int(run.cycle[0])
     if fixed_point >= 0:
-        end = f"It took {_count(fixed_point + 1, 'step')}; after that nothing changes."
+        end = f"It took {counted(fixed_point + 1, 'step')}; after that nothing changes."
     elif cycle > 1:
         end = f"It never settles: the state repeats every {cycle} steps."
     elif bool(run.hit_bound[0]):
-        end = f"It had not settled when it was **cut off at its bound of {_count(run.bound, 'step')}**."
+        end = f"It had not settled when it was **cut off at its bound of {counted(run.bound, 'step')}**."
     else:
-        end = f"It ran for {_count(run.n_steps, 'step')}."
+        end = f"It ran for {counted(run.n_steps, 'step')}."
     did = "runs on" if n_wrong else "solves"
     return f"{code(model)} {did} a graph of depth {depth}: {verdict}. {end}"
 
@@ -61,14 +62,14 @@ def head_off_sentence(result: HeadOffRun) -> str:
     begin = f"Without head {off.layer}.{off.head} in {when}"
     if healed == -1:
         return f"{begin} nothing changes."
-    told = f"{begin} {_count(len(result.nodes), 'node')} showed another value than in the original run"
+    told = f"{begin} {counted(len(result.nodes), 'node')} showed another value than in the original run"
     if healed is not None:
         return f"{told}, and **step {healed} healed it**."
     still = int(result.changed[-1].sum())
     if not still:
         return f"{told}; at the end all nodes show the original's values, but the text does not."
     return (
-        f"{told}; **it never healed**: at the end {_count(still, 'node')} still differ{'s' * (still == 1)}."
+        f"{told}; **it never healed**: at the end {counted(still, 'node')} still differ{'s' * (still == 1)}."
     )
 
 
@@ -82,11 +83,11 @@ def overwrite_sentence(result: OverwrittenRun) -> str:
     healed = result.healed_at
     if healed == -1:
         return f"{when} {what} shows {before} anyway, so nothing changes. Choose another value."
-    spread = f"{_count(len(others), 'other node')} showed another value than in the original run"
+    spread = f"{counted(len(others), 'other node')} showed another value than in the original run"
     if healed is None:
         end = "**it never healed**"
         if not bool(result.changed[-1].any()):
-            still = _count(int((result.run.states[-1] != result.control.states[-1]).sum()), "symbol")
+            still = counted(int((result.run.states[-1] != result.control.states[-1]).sum()), "symbol")
             end = (
                 f"at the end **all nodes show the original's values again**, but {still} elsewhere in the text did not "
                 "heal"
@@ -117,7 +118,7 @@ def control_sentence(result: OverwrittenRun) -> str:
     )
     differing = int(result.control_changed.any(0).sum())
     found = (
-        "no node shows" if not differing else f"**{_count(differing, 'node')} show{'s' * (differing == 1)}**"
+        "no node shows" if not differing else f"**{counted(differing, 'node')} show{'s' * (differing == 1)}**"
     )
     return (
         f"{done}. Control, the same edit with {anyway} anyway ({shown}): {found} another value than in the original "
@@ -152,7 +153,3 @@ def spans(flags: Sequence[bool], first_state: int) -> str:
             parts.append(first if first == last else f"{first} to {last}")
             begin = None
     return ", ".join(parts)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
