@@ -127,7 +127,7 @@ def _work(browser: Browser, server: Server, number: int) -> BrowserContext:
 def _plain(browser: Browser, folder: Path) -> Iterator[Wait]:
     """What no page of Streamlit with a chart can be faster than."""
     script = folder / "plain.py"
-    script.write_text(_PLAIN)
+    write_text(script, _PLAIN)
     with served_script(script) as server:
         context = browser.new_context(viewport=_SIZE)
         yield from _visits(context, server, "one chart", "", "other")
