@@ -16,6 +16,8 @@ _HEIGHT: Final = 250
 _GAP: Final = (76, 74)
 """Between charts, across and down, in pixels; across at the width at which figures are at their narrowest, where there
 has to be room for numbers and a title."""
+_NARROWEST: Final = 160
+"""Pixels of a chart below which the words under it do not fit."""
 _BESIDE_GAP: Final = 0.4
 """Share of the room of a place that stays free where marks stand beside each other."""
 _STATED: Final = 4
@@ -47,7 +49,8 @@ class Chart:
 def draw_charts(charts: Sequence[Chart], title: str, reading: str, per_line: int, width: int) -> go.Figure:
     """The charts from left to right and top to bottom, ``reading`` as a sentence under the title, the legend below."""
     lines = -(-len(charts) // per_line)
-    across, down = _GAP[0] * (width - _LEFT - _RIGHT) / (min(width, LEAST_WIDTH) - _LEFT - _RIGHT), _GAP[1]
+    least = max(LEAST_WIDTH, _LEFT + _RIGHT + _NARROWEST * per_line + _GAP[0] * (per_line - 1))
+    across, down = _GAP[0] * (width - _LEFT - _RIGHT) / (min(width, least) - _LEFT - _RIGHT), _GAP[1]
     inner_width, inner_height = width - _LEFT - _RIGHT, _HEIGHT * lines + down * (lines - 1)
     chart_width = (inner_width - across * (per_line - 1)) / per_line
     traces: list[dict[str, Any]] = []
@@ -90,7 +93,7 @@ def draw_charts(charts: Sequence[Chart], title: str, reading: str, per_line: int
             layout["annotations"].append(_label(chart.note, suffix, 0.5, 0.5, "center", 0))
         drawn = _beside(chart.traces, chart.beside) or [_NOTHING]
         traces += [trace | {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"} for trace in drawn]
-    return make_figure(traces, layout)
+    return make_figure(traces, layout, least)
 
 
 def _beside(traces: Sequence[dict[str, Any]], beside: bool) -> list[dict[str, Any]]:

@@ -152,7 +152,7 @@ def all_heads_figure(pattern: RhsPattern, width: int = 1000) -> go.Figure:
             "ticktext": [str(pos) for pos in tokens],
             "showticklabels": line == lines - 1,
             "title": {
-                "text": "position of the token" if line == lines - 1 else "",
+                "text": "position of the token" if line == lines - 1 and place == per_line // 2 else "",
                 "standoff": 2,
                 "font": {"size": 11},
             },
@@ -163,7 +163,11 @@ def all_heads_figure(pattern: RhsPattern, width: int = 1000) -> go.Figure:
             "tickvals": nodes,
             "ticktext": [names[node] for node in nodes],
             "showticklabels": place == 0,
-            "title": {"text": node_title if place == 0 else "", "standoff": 2, "font": {"size": 11}},
+            "title": {
+                "text": node_title if place == 0 and line == lines // 2 else "",
+                "standoff": 2,
+                "font": {"size": 11},
+            },
         }
         layout["annotations"].append(
             {
