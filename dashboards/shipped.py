@@ -47,7 +47,8 @@ PAGES: Final = (
         "story",
         "circuit",
     ),
-    *("neurons", "modularity", "massive", "subnetwork", "degeneracy", "addition", "separation"),
+    *("benchmark-circuits", "neurons", "modularity", "massive", "subnetwork", "degeneracy", "addition"),
+    "separation",
 )
 """Pages whose bare address, with the default model, takes one second of processor time and more to compute."""
 _MADE: Final = "made.json"
