@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import shlex
+from functools import cache
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from analyses.catalogue.attention import ATTENTION
@@ -14,6 +16,7 @@ from dashboards.analysis_page import command_line, draw_code
 from dashboards.cached import shared
 from dashboards.charts import chart
 from dashboards.downloads import Download, download_row, figures_html
+from dashboards.folded import folded
 from dashboards.graph_inputs import GraphInputs
 from dashboards.graph_view import SIZES, AnalysisView
 from dashboards.links import node_links
@@ -60,6 +63,8 @@ INTRO = (
     "Where heads look from the right-hand sides, where a step writes a node's value. Attention says where a head "
     "looks; whether that has an effect is told by the pages Patching and Story."
 )
+AT_ONCE = 64
+"""Nodes up to which the small maps of all heads are drawn before they are asked for."""
 INPUTS = GraphInputs("attention", (STEP, LAYER, HEAD, NODES), graphs=1)
 
 
@@ -154,19 +159,25 @@ def _draw(view: AnalysisView, graph: ComputationGraph, run: Trajectory) -> None:
     )
     heads = list(range(pattern.n_heads)) if head is None else [head]
     looking(pattern, layer, heads, selection().node, "attention looking")
-    # The graph is quickly drawn, the patterns of all heads are not: a reader sees it while they come.
-    figures = {"graph": attention_graph_figure(pattern, layer, head, computing=_computing(view, pattern))}
-    chart(figures["graph"], "attention graph")
-    figures["tokens"] = all_heads_figure(pattern) if head is None else pattern_figure(pattern, layer, head)
-    chart(figures["tokens"], "attention tokens")
+
+    @cache
+    def tokens() -> go.Figure:
+        return all_heads_figure(pattern) if head is None else pattern_figure(pattern, layer, head)
+
+    graph_figure = attention_graph_figure(pattern, layer, head, computing=_computing(view, pattern))
+    chart(graph_figure, "attention graph")
+    if head is None and len(graph) > AT_ONCE:  # a browser draws these for as long as all else together
+        folded("All heads, a small map of each", lambda: chart(tokens(), "attention tokens"))
+    else:
+        chart(tokens(), "attention tokens")
     node = selection().node
     if node is not None and node < len(graph):
         node_links("attention", view.selected(), graph, node)
     targets = _targets(view, graph, run)
     if targets is None:
         return
-    figures["roles"] = targets_figure(targets, step)
-    chart(figures["roles"], "attention roles")
+    roles = targets_figure(targets, step)
+    chart(roles, "attention roles")
     download_row(
         [
             Download(
@@ -177,7 +188,7 @@ def _draw(view: AnalysisView, graph: ComputationGraph, run: Trajectory) -> None:
             Download(
                 "Figures (HTML)",
                 "recurlens-attention.html",
-                lambda: figures_html("attention", figures.values()),
+                lambda: figures_html("attention", [graph_figure, tokens(), roles]),
             ),
         ]
     )

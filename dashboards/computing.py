@@ -25,7 +25,7 @@ from dashboards.chart_to_come import chart_to_come
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
 
-PATIENCE = 1.0
+PATIENCE = 1.5
 """Seconds for which a page waits for a computation before it shows progress instead."""
 
 ASK = 10.0

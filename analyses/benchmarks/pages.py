@@ -30,7 +30,9 @@ from analyses.catalogue import every_record
 from models.files import write_text
 
 _SIZE: Final[ViewportSize] = {"width": 1440, "height": 1000}
-_FIGURES: Final = ".js-plotly-plot:not(.st-key-to-come *) .main-svg, .player .node, button:has(p:text-is('Compute'))"
+_FIGURES: Final = (
+    ".js-plotly-plot:not(.st-key-to-come *) .main-svg, .player .node, button:has(p:text-is('Compute'))"
+)
 _LINKS: Final = "[data-testid=stPageLink-NavLink]"
 """Start has these and no figure."""
 _PLAIN: Final = """
