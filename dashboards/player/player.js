@@ -275,7 +275,7 @@ class Player {
       value: make("text", { class: "value" }),
       sign: make("text", { class: "mark", x: RADIUS + 3, y: RADIUS + 2 }),
     };
-    const name = make("text", { class: "name", y: -RADIUS - 4 });
+    const name = make("text", { class: "name", y: -RADIUS - 6 });
     name.textContent = short(node.name);
     const title = make("title", {});
     group.append(title, ...Object.values(parts), name);
