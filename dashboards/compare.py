@@ -9,7 +9,7 @@ from dashboards import messages
 from dashboards.analysis_page import page_of
 from dashboards.graph_view import AnalysisView
 from dashboards.precomputed import Result
-from models.graph import ComputationGraph
+from dashboards.runs import readable
 
 OTHERS = ("discrete-corrected", "discrete")
 """Models of which the second run is offered: the first that is not that of the first run."""
@@ -20,13 +20,14 @@ def more(view: AnalysisView, result: Result) -> None:
     data = result.data
     if not data["same_nodes"] or data["first_step"] is not None or data["first"] != data["second"]:
         return
-    graph = ComputationGraph.parse(data["first"]["graph"])
-    other = next(name for name in OTHERS if name != view.model)
-    leaf = next(node for node in graph.nodes if node.value is not None)
-    edit = f"{leaf.name}@1={(leaf.value or 0) + 1 if leaf.value != graph.modulus - 1 else 0}"
+    graph = readable(view.model, data["first"]["graph"])
+    other = next(one for one in OTHERS if one != view.model)
+    name, value = next((node.name, node.value) for node in graph.nodes if node.value is not None)
     shown = {
         f"with {other}": {"other": other},
-        f"with another value of {leaf.name} after step 1": {"other_edit": edit},
+        f"with another value of {name} after step 1": {
+            "other_edit": f"{name}@1={(value + 1) % graph.modulus}"
+        },
         "with head 0.0 off": {"other_edit": "0.0@all=off"},
     }
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="compare it"):

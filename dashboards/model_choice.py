@@ -35,9 +35,8 @@ def choose_model(names: Sequence[str], key: str, help: str) -> str:
 
     names: models of the kind that is shown.
     """
-    from dashboards.cached import (
-        every_model,  # imports PyTorch, and Start, which asks for no model, is not to wait
-    )
+    # It imports PyTorch, and Start, which asks for no model, is not to wait for that.
+    from dashboards.cached import every_model
 
     loops = list(offered())
     others = [name for name in loops if name not in names] if loops and names[0] not in loops else []

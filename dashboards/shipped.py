@@ -35,20 +35,9 @@ from models.graph import ComputationGraph
 
 FOLDER: Final = Path(__file__).parent / "data"
 PAGES: Final = (
-    *(
-        "explain",
-        "probing",
-        "codes",
-        "lens",
-        "dynamics",
-        "failures",
-        "atlas",
-        "mechanism",
-        "story",
-        "circuit",
-    ),
-    *("benchmark-circuits", "neurons", "modularity", "massive", "subnetwork", "degeneracy", "addition"),
-    "separation",
+    *("explain", "probing", "codes", "lens", "dynamics", "failures", "atlas", "mechanism"),
+    *("story", "circuit", "benchmark-circuits", "neurons", "modularity", "massive"),
+    *("subnetwork", "degeneracy", "addition", "separation"),
 )
 """Pages whose bare address, with the default model, takes one second of processor time and more to compute."""
 _MADE: Final = "made.json"

@@ -21,6 +21,7 @@ from dashboards.graph_view import AnalysisView
 from dashboards.links import edit_links, node_links
 from dashboards.own_models import written
 from dashboards.precomputed import Result
+from dashboards.runs import readable
 from models.graph import ComputationGraph
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def row(inputs: GraphInputs, view: AnalysisView, graphs: Sequence[ComputationGra
 def more(view: AnalysisView, result: Result) -> None:
     """The story of the chosen step in words, and of the others on demand; the verdict stands above already."""
     (story,) = result.data["stories"]
-    graph = ComputationGraph.parse(story["graph"])
+    graph = readable(view.model, story["graph"])
     node = [one.name for one in graph.nodes].index(story["node"])
     node_links("story", view.selected(), graph, node)
     step = step_shown(view, story)

@@ -20,8 +20,9 @@ from dashboards.opening.models import models_frame
 from dashboards.own_graphs import together
 from dashboards.own_models import label_of, left_out, written
 from models import ComputationGraph, load, own
+from models.compiled import compile_model
 from tests.cli.commands import recurlens
-from tests.pages import address, checked
+from tests.pages import address, checked, sentences
 
 TEXT = "20 = a; 2 = b; a + b = c"
 
@@ -178,3 +179,25 @@ def test_a_graph_of_a_file_is_the_clean_one_of_a_pair_and_the_corrupt_one_is_mad
     assert clean == "7 = d; 3 = e; d + e = f"
     pair = [ComputationGraph.parse(text) for text in (clean, corrupt)]
     assert sum(one != other for one, other in zip(pair[0].nodes, pair[1].nodes, strict=True)) == 1
+
+
+@pytest.mark.parametrize("name", ["compare", "story"])
+def test_a_model_of_another_modulus_has_its_pages(name: str, tmp_path: Path):
+    """Values that the bundled models do not know are read as the model's own."""
+    compile_model(("ADD",), modulus=31, n_variables=16).save_pretrained(tmp_path / "wide")
+    own.add("wide", tmp_path / "wide")
+
+    def page(name: str) -> None:
+        from dashboards.analysis_page import analysis_page
+        from dashboards.pages import analysis_pages
+
+        analysis_page(analysis_pages()[name])
+
+    app = AppTest.from_function(page, default_timeout=120, args=(name,))
+    app.query_params.update(model="wide", text="30 = a; 2 = b; a + b = c")
+    checked(app.run())
+    assert not app.error
+    if name == "compare":
+        checked(next(one for one in app.button if one.label.startswith("with another value")).click().run())
+        assert address(app)["other_edit"] == "a@1=0"
+        assert "The runs differ first after step 1, at a" in sentences(app)
